@@ -1,0 +1,120 @@
+/**
+ * Paths are bytes. A byte string is a JavaScript string whose characters are the bytes 0–255 (latin-1), so names that
+ * are not UTF-8 survive, `<` sorts by bytes, and a Map key is cheap. The brands keep the two kinds of path, and text
+ * meant for people, from being mixed up; only the functions here cast.
+ */
+
+import { IntegrityError } from "./errors.ts";
+
+declare const hostPathBrand: unique symbol;
+declare const layerPathBrand: unique symbol;
+
+/** A path on this machine, as bytes. Hand it to `node:fs` through `bytesOf`. */
+export type HostPath = string & { readonly [hostPathBrand]: true };
+
+/**
+ * A path inside a layer or a merged tree, as bytes: relative, components joined by one "/", none of them empty, "." or
+ * "..", no NUL. The root is "".
+ */
+export type LayerPath = string & { readonly [layerPathBrand]: true };
+
+/** The root of a layer or merged tree. */
+export const ROOT = "" as LayerPath;
+
+/** The longest name a Linux file system takes, in bytes. */
+export const NAME_MAX = 255;
+
+/** Text (UTF-16, as people and `process.argv` give it) to a host path. */
+export function hostPath(text: string): HostPath {
+  return Buffer.from(text, "utf8").toString("latin1") as HostPath;
+}
+
+/** Bytes, as a directory listing or a system call gives them, to a host path. */
+export function hostPathOfBytes(bytes: Uint8Array): HostPath {
+  return byteString(bytes) as HostPath;
+}
+
+/** `base` and then each of `names` below it. Names are byte strings. */
+export function joinHost(base: HostPath, ...names: readonly string[]): HostPath {
+  let path: string = base;
+  for (const name of names) if (name !== "") path = path.endsWith("/") ? path + name : `${path}/${name}`;
+  return path as HostPath;
+}
+
+/** The bytes of a path or byte string, for `node:fs`. */
+export function bytesOf(path: string): Buffer {
+  return Buffer.from(path, "latin1");
+}
+
+/** Bytes to a byte string. */
+export function byteString(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true });
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+const UNPRINTABLE = /[\u0000-\u001f\u007f\\]/g;
+
+/**
+ * A byte string as text for people: UTF-8 where it is, with control characters and bytes that are not UTF-8 as `\xNN`
+ * (and a backslash as `\\`), so that nothing a hostile name holds reaches a terminal.
+ */
+export function display(bytes: string): string {
+  if (/^[\x20-\x5b\x5d-\x7e]*$/.test(bytes)) return bytes;
+  try {
+    return decoder.decode(bytesOf(bytes)).replace(UNPRINTABLE, escapeCharacter);
+  } catch {
+    return bytes.replace(/[^\x20-\x5b\x5d-\x7e]/g, escapeCharacter);
+  }
+}
+
+function escapeCharacter(character: string): string {
+  if (character === "\\") return "\\\\";
+  return `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
+}
+
+/** The byte string of some text (UTF-8). */
+export function bytesFromText(text: string): string {
+  return Buffer.from(text, "utf8").toString("latin1");
+}
+
+/**
+ * Parses a path found in an archive: "./" prefixes, doubled and trailing slashes are folded away.
+ * @throws {IntegrityError} `ERR_PATH_UNSAFE` if it is absolute, has a ".." or a NUL, or a component over 255 bytes.
+ */
+export function parseLayerPath(raw: string): LayerPath {
+  if (!raw.includes("//") && !raw.includes(".") && raw.length <= NAME_MAX && !raw.includes("\0") && raw[0] !== "/") {
+    return (raw.endsWith("/") ? raw.slice(0, -1) : raw) as LayerPath; // the common case, without splitting
+  }
+  if (raw.startsWith("/")) throw unsafe(raw, "it is absolute");
+  if (raw.includes("\0")) throw unsafe(raw, "it contains a NUL byte");
+  const parts: string[] = [];
+  for (const part of raw.split("/")) {
+    if (part === "" || part === ".") continue;
+    if (part === "..") throw unsafe(raw, 'it contains ".."');
+    if (part.length > NAME_MAX) throw unsafe(raw, `a name in it is ${part.length} bytes long, the most is ${NAME_MAX}`);
+    parts.push(part);
+  }
+  return parts.join("/") as LayerPath;
+}
+
+function unsafe(raw: string, why: string): IntegrityError {
+  const path = display(raw.length > 300 ? `${raw.slice(0, 300)}…` : raw);
+  return new IntegrityError("ERR_PATH_UNSAFE", `Cannot use path "${path}": ${why}`, { data: { path } });
+}
+
+/** The path of `name` in directory `parent`. `name` must be a single valid component. */
+export function childPath(parent: LayerPath, name: string): LayerPath {
+  return (parent === "" ? name : `${parent}/${name}`) as LayerPath;
+}
+
+/** The directory a path is in; the root is its own parent. */
+export function parentPath(path: LayerPath): LayerPath {
+  const slash = path.lastIndexOf("/");
+  return (slash < 0 ? "" : path.slice(0, slash)) as LayerPath;
+}
+
+/** The last component; "" for the root. */
+export function baseName(path: LayerPath): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}

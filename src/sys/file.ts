@@ -1,0 +1,251 @@
+/**
+ * Files relative to a directory descriptor, with byte-string names, nanosecond times and device numbers: what
+ * `node:fs` cannot do. Nothing here follows a final symbolic link unless it says so.
+ */
+
+import { check, cString, declare, failure } from "./libc.ts";
+
+/** `openAt` and the like: paths are relative to the working directory. */
+export const AT_FDCWD = -100;
+/** `unlinkAt`: remove a directory. */
+export const AT_REMOVEDIR = 0x200;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_EMPTY_PATH = 0x1000;
+const STATX_BASIC_AND_MOUNT_ID = 0x7ff | 0x1000;
+
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+export const O_CREAT = 0o100;
+export const O_EXCL = 0o200;
+export const O_TRUNC = 0o1000;
+export const O_APPEND = 0o2000;
+export const O_NOFOLLOW = process.arch === "arm64" ? 0o100000 : 0o400000;
+export const O_DIRECTORY = process.arch === "arm64" ? 0o40000 : 0o200000;
+export const O_CLOEXEC = 0o2000000;
+export const O_PATH = 0o10000000;
+
+/** `rename` flags (renameat2(2)). */
+export const RENAME_NOREPLACE = 1;
+export const RENAME_EXCHANGE = 2;
+export const RENAME_WHITEOUT = 4;
+
+export const S_IFMT = 0o170000;
+export const S_IFSOCK = 0o140000;
+export const S_IFLNK = 0o120000;
+export const S_IFREG = 0o100000;
+export const S_IFBLK = 0o060000;
+export const S_IFDIR = 0o040000;
+export const S_IFCHR = 0o020000;
+export const S_IFIFO = 0o010000;
+
+/** What lstat(2) tells, times in nanoseconds since the epoch. */
+export interface Stat {
+  readonly mode: number;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly ino: bigint;
+  readonly sizeBytes: number;
+  readonly blocks512: number;
+  readonly atimeNs: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly rdevMajor: number;
+  readonly rdevMinor: number;
+  readonly devMajor: number;
+  readonly devMinor: number;
+  readonly mountId: number;
+}
+
+const open = declare("int openat(int dirfd, const void *path, int flags, unsigned int mode)");
+const closeFd = declare("int close(int fd)");
+const mkdir = declare("int mkdirat(int dirfd, const void *path, unsigned int mode)");
+const mknod = declare("int mknodat(int dirfd, const void *path, unsigned int mode, uint64_t dev)");
+const symlink = declare("int symlinkat(const void *target, int dirfd, const void *path)");
+const link = declare("int linkat(int olddir, const void *oldpath, int newdir, const void *newpath, int flags)");
+const unlink = declare("int unlinkat(int dirfd, const void *path, int flags)");
+const renameat2 = declare(
+  "int renameat2(int olddir, const void *old, int newdir, const void *new, unsigned int flags)",
+);
+const chownat = declare("int fchownat(int dirfd, const void *path, unsigned int uid, unsigned int gid, int flags)");
+const fchown = declare("int fchown(int fd, unsigned int uid, unsigned int gid)");
+const chmodat = declare("int fchmodat(int dirfd, const void *path, unsigned int mode, int flags)");
+const fchmod = declare("int fchmod(int fd, unsigned int mode)");
+const utimensat = declare("int utimensat(int dirfd, const void *path, const void *times, int flags)");
+const futimens = declare("int futimens(int fd, const void *times)");
+const statx = declare("int statx(int dirfd, const void *path, int flags, unsigned int mask, void *buffer)");
+const readlink = declare<number>("int64_t readlinkat(int dirfd, const void *path, void *buffer, size_t size)");
+const write = declare<number>("int64_t write(int fd, const void *buffer, size_t count)");
+const pwrite = declare<number>("int64_t pwrite(int fd, const void *buffer, size_t count, int64_t offset)");
+const ftruncate = declare("int ftruncate(int fd, int64_t length)");
+
+/** openat(2), close-on-exec. @throws PosixError */
+export function openAt(dirfd: number, path: string, flags: number, mode = 0): number {
+  return check(open(dirfd, cString(path), flags | O_CLOEXEC, mode), "openat", path);
+}
+
+/** As `openAt`, but a negative errno instead of a throw: for paths where failing is an ordinary answer. */
+export function tryOpenAt(dirfd: number, path: string, flags: number, mode = 0): number {
+  const fd = open(dirfd, cString(path), flags | O_CLOEXEC, mode);
+  return fd < 0 ? failure("openat", path).errno : fd;
+}
+
+/** close(2). */
+export function close(fd: number): void {
+  check(closeFd(fd), "close");
+}
+
+/** mkdirat(2). @throws PosixError */
+export function mkdirAt(dirfd: number, path: string, mode: number): void {
+  check(mkdir(dirfd, cString(path), mode), "mkdirat", path);
+}
+
+/** mknodat(2): a device, fifo or socket; `mode` includes the type. @throws PosixError */
+export function mknodAt(dirfd: number, path: string, mode: number, major = 0, minor = 0): void {
+  check(mknod(dirfd, cString(path), mode, makeDevice(major, minor)), "mknodat", path);
+}
+
+/** symlinkat(2). @throws PosixError */
+export function symlinkAt(target: string, dirfd: number, path: string): void {
+  check(symlink(cString(target), dirfd, cString(path)), "symlinkat", path);
+}
+
+/** linkat(2): a second name for a file; a symbolic link is linked itself. @throws PosixError */
+export function linkAt(fromDirfd: number, from: string, toDirfd: number, to: string): void {
+  check(link(fromDirfd, cString(from), toDirfd, cString(to), 0), "linkat", to);
+}
+
+/** unlinkat(2); `AT_REMOVEDIR` for a directory. @throws PosixError */
+export function unlinkAt(dirfd: number, path: string, flags = 0): void {
+  check(unlink(dirfd, cString(path), flags), "unlinkat", path);
+}
+
+/** renameat2(2). @throws PosixError */
+export function renameAt(fromDirfd: number, from: string, toDirfd: number, to: string, flags = 0): void {
+  check(renameat2(fromDirfd, cString(from), toDirfd, cString(to), flags), "renameat2", from);
+}
+
+/** Owner of `path`, or of the open file if `path` is null. @throws PosixError */
+export function chown(dirfd: number, path: string | null, uid: number, gid: number): void {
+  if (path === null) check(fchown(dirfd, uid, gid), "fchown");
+  else check(chownat(dirfd, cString(path), uid, gid, AT_SYMLINK_NOFOLLOW), "fchownat", path);
+}
+
+/**
+ * Mode of `path` (follows a symbolic link: never call it on one), or of the open file if `path` is null.
+ * Do it after `chown`, which clears the setuid and setgid bits.
+ * @throws PosixError
+ */
+export function chmod(dirfd: number, path: string | null, mode: number): void {
+  if (path === null) check(fchmod(dirfd, mode & 0o7777), "fchmod");
+  else check(chmodat(dirfd, cString(path), mode & 0o7777, 0), "fchmodat", path);
+}
+
+const times = Buffer.alloc(32);
+const NS = 1_000_000_000n;
+
+/** Access and modification time of `path`, or of the open file if `path` is null. @throws PosixError */
+export function setTimes(dirfd: number, path: string | null, atimeNs: bigint, mtimeNs: bigint): void {
+  putTime(atimeNs, 0);
+  putTime(mtimeNs, 16);
+  if (path === null) check(futimens(dirfd, times), "futimens");
+  else check(utimensat(dirfd, cString(path), times, AT_SYMLINK_NOFOLLOW), "utimensat", path);
+}
+
+function putTime(ns: bigint, offset: number): void {
+  let seconds = ns / NS;
+  let rest = ns % NS;
+  if (rest < 0n) {
+    seconds -= 1n;
+    rest += NS;
+  }
+  times.writeBigInt64LE(seconds, offset);
+  times.writeBigInt64LE(rest, offset + 8);
+}
+
+const statBuffer = Buffer.alloc(256);
+
+/** statx(2) of `path`, not following a final symbolic link, or of the open file if `path` is null. @throws PosixError */
+export function statAt(dirfd: number, path: string | null): Stat {
+  const stat = statOrNull(dirfd, path);
+  if (stat === null) throw failure("statx", path ?? undefined);
+  return stat;
+}
+
+/** As `statAt`; null for ENOENT. @throws PosixError for anything else, ENOTDIR included */
+export function statAtOrNull(dirfd: number, path: string): Stat | null {
+  const stat = statOrNull(dirfd, path);
+  if (stat !== null) return stat;
+  const error = failure("statx", path);
+  if (error.code === "ENOENT") return null;
+  throw error;
+}
+
+function statOrNull(dirfd: number, path: string | null): Stat | null {
+  const flags = path === null ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
+  if (statx(dirfd, cString(path ?? ""), flags, STATX_BASIC_AND_MOUNT_ID, statBuffer) < 0) return null;
+  const b = statBuffer; // struct statx, linux/stat.h
+  return {
+    mode: b.readUInt16LE(28),
+    nlink: b.readUInt32LE(16),
+    uid: b.readUInt32LE(20),
+    gid: b.readUInt32LE(24),
+    ino: b.readBigUInt64LE(32),
+    sizeBytes: Number(b.readBigUInt64LE(40)),
+    blocks512: Number(b.readBigUInt64LE(48)),
+    atimeNs: readTime(64),
+    ctimeNs: readTime(96),
+    mtimeNs: readTime(112),
+    rdevMajor: b.readUInt32LE(128),
+    rdevMinor: b.readUInt32LE(132),
+    devMajor: b.readUInt32LE(136),
+    devMinor: b.readUInt32LE(140),
+    mountId: Number(b.readBigUInt64LE(144)),
+  };
+}
+
+function readTime(offset: number): bigint {
+  return statBuffer.readBigInt64LE(offset) * NS + BigInt(statBuffer.readUInt32LE(offset + 8));
+}
+
+const linkBuffer = Buffer.alloc(4097);
+
+/** The target of a symbolic link, as a byte string. @throws PosixError */
+export function readlinkAt(dirfd: number, path: string): string {
+  const size = check(Number(readlink(dirfd, cString(path), linkBuffer, linkBuffer.length)), "readlinkat", path);
+  return linkBuffer.toString("latin1", 0, size);
+}
+
+/** Writes all of `bytes` at the file position. @throws PosixError */
+export function writeAll(fd: number, bytes: Uint8Array): void {
+  let rest = bytes;
+  for (;;) {
+    const done = check(Number(write(fd, rest, rest.length)), "write");
+    if (done === rest.length) return;
+    rest = rest.subarray(done);
+  }
+}
+
+/** Writes all of `bytes` at `offset`. @throws PosixError */
+export function writeAllAt(fd: number, bytes: Uint8Array, offset: number): void {
+  let rest = bytes;
+  let at = offset;
+  for (;;) {
+    const done = check(Number(pwrite(fd, rest, rest.length, at)), "pwrite");
+    if (done === rest.length) return;
+    rest = rest.subarray(done);
+    at += done;
+  }
+}
+
+/** ftruncate(2). @throws PosixError */
+export function truncate(fd: number, lengthBytes: number): void {
+  check(ftruncate(fd, lengthBytes), "ftruncate");
+}
+
+/** glibc's makedev(3). */
+function makeDevice(major: number, minor: number): bigint {
+  const [a, i] = [BigInt(major), BigInt(minor)];
+  return ((a & 0xfffff000n) << 32n) | ((a & 0xfffn) << 8n) | ((i & 0xffffff00n) << 12n) | (i & 0xffn);
+}

@@ -1,0 +1,120 @@
+/**
+ * The mount API of Linux 5.2 (fsopen, fsconfig, fsmount, move_mount), and mount(2) and umount2(2) before it. glibc has
+ * no wrappers for the new calls in Debian 12, so they go through syscall(2); their numbers are the same on x86-64 and
+ * arm64.
+ */
+
+import type { HostPath } from "../paths.ts";
+import { AT_FDCWD } from "./file.ts";
+import { check, cString, declare } from "./libc.ts";
+
+// syscall(2) loads six arguments whatever the number takes, the last from the stack. koffi calls on a small stack of its
+// own, where reading past the arguments given can cross its end: every prototype here has all six.
+const fsopenCall = declare<number>(
+  "long syscall(long number, const void *name, unsigned int flags, long c, long d, long e, long f)",
+);
+const fsconfigCall = declare<number>(
+  "long syscall(long number, int fd, unsigned int command, const void *key, const void *value, int aux, long f)",
+);
+const fsmountCall = declare<number>(
+  "long syscall(long number, int fd, unsigned int flags, unsigned int attributes, long d, long e, long f)",
+);
+const moveMountCall = declare<number>(
+  "long syscall(long number, int from, const void *fromPath, int to, const void *toPath, unsigned int flags, long f)",
+);
+const openTreeCall = declare<number>(
+  "long syscall(long number, int dirfd, const void *path, unsigned int flags, long d, long e, long f)",
+);
+const mountCall = declare(
+  "int mount(const void *source, const void *target, const void *type, unsigned long flags, const void *data)",
+);
+const umountCall = declare("int umount2(const void *target, int flags)");
+
+const SYS = { openTree: 428, moveMount: 429, fsopen: 430, fsconfig: 431, fsmount: 432 } as const;
+const CLOEXEC = 1;
+const FSCONFIG = { setFlag: 0, setString: 1, setFd: 5, create: 6 } as const;
+const MOVE_MOUNT_F_EMPTY_PATH = 4;
+const OPEN_TREE_CLONE = 1;
+const O_CLOEXEC = 0o2000000;
+
+/** `fsmount` attributes and, with the same meaning, `mount` flags. */
+export const MOUNT_ATTR_RDONLY = 1;
+export const MOUNT_ATTR_NOSUID = 2;
+export const MOUNT_ATTR_NODEV = 4;
+export const MOUNT_ATTR_NOEXEC = 8;
+export const MS_RDONLY = 1;
+/** `umount` flags. */
+export const MNT_DETACH = 2;
+
+/** A new file-system context of `type`. The caller closes it. @throws PosixError `ENOSYS` before Linux 5.2 */
+export function fsopen(type: string): number {
+  return check(Number(fsopenCall(SYS.fsopen, cString(type), CLOEXEC, 0, 0, 0, 0)), "fsopen");
+}
+
+/** Sets an option to a string (at most 255 bytes), an open file, or on. @throws PosixError */
+export function fsconfigSet(context: number, key: string, value: string | number | true): void {
+  const name = cString(key);
+  const result =
+    typeof value === "number"
+      ? fsconfigCall(SYS.fsconfig, context, FSCONFIG.setFd, name, null, value, 0)
+      : value === true
+        ? fsconfigCall(SYS.fsconfig, context, FSCONFIG.setFlag, name, null, 0, 0)
+        : fsconfigCall(SYS.fsconfig, context, FSCONFIG.setString, name, cString(value), 0, 0);
+  check(Number(result), `fsconfig(${key})`);
+}
+
+/** Makes the superblock. @throws PosixError */
+export function fsconfigCreate(context: number): void {
+  check(Number(fsconfigCall(SYS.fsconfig, context, FSCONFIG.create, null, null, 0, 0)), "fsconfig(create)");
+}
+
+/** What the kernel had to say about this context: one line per message, "e ", "w " or "i " before each. */
+export function contextMessages(read: (fd: number, buffer: Buffer) => number, context: number): readonly string[] {
+  const messages: string[] = [];
+  const buffer = Buffer.alloc(1024);
+  for (;;) {
+    let size: number;
+    try {
+      size = read(context, buffer);
+    } catch {
+      return messages; // ENODATA: no more; a kernel without messages has none to lose
+    }
+    if (size === 0) return messages;
+    messages.push(buffer.toString("utf8", 0, size).trim());
+  }
+}
+
+/** A detached mount of the superblock. The caller closes it; unless moved before, it is gone then. @throws PosixError */
+export function fsmount(context: number, attributes: number): number {
+  return check(Number(fsmountCall(SYS.fsmount, context, CLOEXEC, attributes, 0, 0, 0)), "fsmount");
+}
+
+/** Attaches a detached mount at `target`. @throws PosixError */
+export function moveMount(mount: number, target: HostPath): void {
+  const result = moveMountCall(
+    SYS.moveMount,
+    mount,
+    cString(""),
+    AT_FDCWD,
+    cString(target),
+    MOVE_MOUNT_F_EMPTY_PATH,
+    0,
+  );
+  check(Number(result), "move_mount", target);
+}
+
+/** A detached copy of the mount that `path` is on, rooted at `path`: a bind mount to be moved. @throws PosixError */
+export function cloneTree(path: HostPath): number {
+  const flags = OPEN_TREE_CLONE | O_CLOEXEC;
+  return check(Number(openTreeCall(SYS.openTree, AT_FDCWD, cString(path), flags, 0, 0, 0)), "open_tree", path);
+}
+
+/** mount(2). `data` is a byte string of at most one page. @throws PosixError */
+export function mount(source: string, target: HostPath, type: string, flags: number, data: string): void {
+  check(mountCall(cString(source), cString(target), cString(type), flags, cString(data)), "mount", target);
+}
+
+/** umount2(2). @throws PosixError `EINVAL` if nothing is mounted there, `EBUSY` if it is in use */
+export function umount(target: HostPath, flags = 0): void {
+  check(umountCall(cString(target), flags), "umount2", target);
+}

@@ -1,0 +1,73 @@
+/**
+ * Extended attributes of every namespace. A target is an open descriptor or a host path, of which a final symbolic link
+ * is not followed. Names are byte strings.
+ */
+
+import { PosixError } from "../errors.ts";
+import type { HostPath } from "../paths.ts";
+import { cString, declare, failure, lastErrno } from "./libc.ts";
+
+/** An open file, or a path. */
+export type XattrTarget = number | HostPath;
+
+const lget = declare<number>("int64_t lgetxattr(const void *path, const void *name, void *value, size_t size)");
+const fget = declare<number>("int64_t fgetxattr(int fd, const void *name, void *value, size_t size)");
+const lset = declare("int lsetxattr(const void *path, const void *name, const void *value, size_t size, int flags)");
+const fset = declare("int fsetxattr(int fd, const void *name, const void *value, size_t size, int flags)");
+const lremove = declare("int lremovexattr(const void *path, const void *name)");
+const fremove = declare("int fremovexattr(int fd, const void *name)");
+const llist = declare<number>("int64_t llistxattr(const void *path, void *list, size_t size)");
+const flist = declare<number>("int64_t flistxattr(int fd, void *list, size_t size)");
+
+const ENODATA = 61;
+const ENOTSUP = 95;
+/** XATTR_SIZE_MAX and XATTR_LIST_MAX: no value and no list is longer. */
+const buffer = Buffer.alloc(65536);
+
+/** The value of `name`, or null if it is not set (or the file system has no xattrs). @throws PosixError */
+export function getXattr(target: XattrTarget, name: string): Buffer | null {
+  const size = Number(
+    typeof target === "number"
+      ? fget(target, cString(name), buffer, buffer.length)
+      : lget(cString(target), cString(name), buffer, buffer.length),
+  );
+  if (size >= 0) return Buffer.from(buffer.subarray(0, size));
+  const errno = lastErrno();
+  if (errno === ENODATA || errno === ENOTSUP) return null;
+  throw new PosixError(errno, "getxattr", describe(target));
+}
+
+/** The names that are set, in the file system's order. @throws PosixError */
+export function listXattrs(target: XattrTarget): readonly string[] {
+  const size = Number(
+    typeof target === "number" ? flist(target, buffer, buffer.length) : llist(cString(target), buffer, buffer.length),
+  );
+  if (size === 0) return [];
+  if (size > 0) return buffer.toString("latin1", 0, size - 1).split("\0");
+  const errno = lastErrno();
+  if (errno === ENOTSUP) return [];
+  throw new PosixError(errno, "listxattr", describe(target));
+}
+
+/** Sets `name`, whether or not it was there. @throws PosixError */
+export function setXattr(target: XattrTarget, name: string, value: Uint8Array): void {
+  const result =
+    typeof target === "number"
+      ? fset(target, cString(name), value, value.length, 0)
+      : lset(cString(target), cString(name), value, value.length, 0);
+  if (result < 0) throw failure("setxattr", describe(target, name));
+}
+
+/** Removes `name`; false if it was not set. @throws PosixError */
+export function removeXattr(target: XattrTarget, name: string): boolean {
+  const result = typeof target === "number" ? fremove(target, cString(name)) : lremove(cString(target), cString(name));
+  if (result >= 0) return true;
+  const errno = lastErrno();
+  if (errno === ENODATA) return false;
+  throw new PosixError(errno, "removexattr", describe(target, name));
+}
+
+function describe(target: XattrTarget, name?: string): string {
+  const file = typeof target === "number" ? `descriptor ${target}` : target;
+  return name === undefined ? file : `${file}: ${name}`;
+}
