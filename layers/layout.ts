@@ -1,0 +1,56 @@
+/** Where everything is in a store. `docs/formats.md` describes the files. */
+
+import { type ChainId, type Digest, hexOf } from "../src/digest.ts";
+import { type HostPath, joinHost } from "../src/paths.ts";
+
+/** The paths of a store at `root`. */
+export interface StoreLayout {
+  readonly root: HostPath;
+  readonly database: HostPath;
+  /** Blobs by digest: `blobs/sha256/HEX`. */
+  readonly blobs: HostPath;
+  /** Unpacked layers: `layers/NAME/{diff,files}`. */
+  readonly layers: HostPath;
+  /** Active snapshots and views: `snapshots/ID/{fs,work,init,merged}`. */
+  readonly snapshots: HostPath;
+  /** What is not finished. Same file system as the rest, so that a rename makes it permanent. */
+  readonly temporary: HostPath;
+  readonly locks: HostPath;
+}
+
+export function storeLayout(root: HostPath): StoreLayout {
+  return {
+    root,
+    database: joinHost(root, "layerctl.db"),
+    blobs: joinHost(root, "blobs", "sha256"),
+    layers: joinHost(root, "layers"),
+    snapshots: joinHost(root, "snapshots"),
+    temporary: joinHost(root, "tmp"),
+    locks: joinHost(root, "locks"),
+  };
+}
+
+/** The file of a blob. */
+export function blobPath(layout: StoreLayout, digest: Digest): HostPath {
+  return joinHost(layout.blobs, hexOf(digest));
+}
+
+/** The name of a layer's directory when it is first unpacked: layers with the same content may share one later. */
+export function layerDirectoryName(chainId: ChainId): string {
+  return hexOf(chainId);
+}
+
+/** The unpacked tree of a layer: a lowerdir. */
+export function layerTree(layout: StoreLayout, directory: string): HostPath {
+  return joinHost(layout.layers, directory, "diff");
+}
+
+/** The digests of a layer's regular files, recorded while it was unpacked. */
+export function layerFileDigests(layout: StoreLayout, directory: string): HostPath {
+  return joinHost(layout.layers, directory, "files");
+}
+
+/** The directory of an active snapshot or view. */
+export function snapshotDirectory(layout: StoreLayout, id: number): HostPath {
+  return joinHost(layout.snapshots, String(id));
+}

@@ -1,0 +1,34 @@
+/** One member of a layer tar, after every extension header has been folded in. */
+
+/** What a member is. A hard link names an earlier member, or a file of a lower layer. */
+export type EntryType = "file" | "hardlink" | "symlink" | "character" | "block" | "directory" | "fifo";
+
+/** A run of data in a sparse file; what no extent covers is a hole. */
+export interface Extent {
+  readonly offset: number;
+  readonly lengthBytes: number;
+}
+
+/** Names are byte strings exactly as archived: the reader checks the format, the one who applies it checks the paths. */
+export interface TarEntry {
+  readonly path: string;
+  readonly type: EntryType;
+  /** Target of a symlink or hard link; "" otherwise. */
+  readonly linkTarget: string;
+  /** Permission, setuid, setgid and sticky bits: 0–0o7777. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtimeNs: bigint;
+  /** The size of the file once restored, holes included; 0 for what is not a file. */
+  readonly sizeBytes: number;
+  /** The data extents of a sparse file, in order; null if the whole content follows. */
+  readonly extents: readonly Extent[] | null;
+  readonly deviceMajor: number;
+  readonly deviceMinor: number;
+  /** By name (a byte string). ACLs are here in their binary form, as `system.posix_acl_access` and `_default`. */
+  readonly xattrs: ReadonlyMap<string, Uint8Array>;
+}
+
+/** The map of a member without extended attributes. */
+export const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();

@@ -1,0 +1,42 @@
+/** Says what a test needs and why it is skipped without it. Under `LAYERCTL_TEST_STRICT=1` a skip is a failure. */
+
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+
+/** "root", "overlay", "fuse", or "program:NAME". */
+export type Need = "root" | "overlay" | "fuse" | `program:${string}`;
+
+/** For `test(name, { skip: requires("root") }, …)`: false if all needs are met, else the reason. */
+export function requires(...needs: readonly Need[]): string | false {
+  const missing = needs.filter((need) => !isMet(need));
+  if (missing.length === 0) return false;
+  const reason = `needs ${missing.join(", ")}`;
+  if (process.env["LAYERCTL_TEST_STRICT"] === "1") throw new Error(`LAYERCTL_TEST_STRICT: a test ${reason}`);
+  return reason;
+}
+
+function isMet(need: Need): boolean {
+  switch (need) {
+    case "root":
+    case "overlay": // kernel overlayfs is in every kernel we support; mounting it takes root
+      return process.getuid?.() === 0;
+    case "fuse":
+      return isAccessible("/dev/fuse");
+    default:
+      return findProgram(need.slice("program:".length));
+  }
+}
+
+function findProgram(name: string): boolean {
+  const directories = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"];
+  return directories.some((directory) => isAccessible(join(directory, name), constants.X_OK));
+}
+
+function isAccessible(path: string, mode: number = constants.R_OK | constants.W_OK): boolean {
+  try {
+    accessSync(path, mode);
+    return true;
+  } catch {
+    return false;
+  }
+}
