@@ -11,7 +11,7 @@ export function requires(...needs: readonly Need[]): string | false {
   const missing = needs.filter((need) => !isMet(need));
   if (missing.length === 0) return false;
   const reason = `needs ${missing.join(", ")}`;
-  if (process.env["LAYERCTL_TEST_STRICT"] === "1") throw new Error(`LAYERCTL_TEST_STRICT: a test ${reason}`);
+  if (process.env.LAYERCTL_TEST_STRICT === "1") throw new Error(`LAYERCTL_TEST_STRICT: a test ${reason}`);
   return reason;
 }
 
@@ -28,7 +28,7 @@ function isMet(need: Need): boolean {
 }
 
 function findProgram(name: string): boolean {
-  const directories = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"];
+  const directories = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/sbin"];
   return directories.some((directory) => isAccessible(join(directory, name), constants.X_OK));
 }
 
