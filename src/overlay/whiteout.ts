@@ -1,0 +1,25 @@
+/**
+ * Whiteouts: what hides one lower entry. The form that is written is a character device 0:0. The other, read only, is an
+ * empty regular file with the attribute `overlay.whiteout` (Linux 6.7), for layers that lie on an overlay themselves,
+ * where mknod of 0:0 is refused. overlayfs.rst, "whiteouts and opaque directories".
+ */
+
+import { mknodAt, S_IFCHR, S_IFMT, S_IFREG, type Stat } from "../sys/file.ts";
+import { getXattr, type XattrTarget } from "../sys/xattr.ts";
+import { type OverlayNamespace, overlayXattr } from "./xattr-names.ts";
+
+/** True for a character device 0:0. */
+export function isWhiteout(stat: Stat): boolean {
+  return (stat.mode & S_IFMT) === S_IFCHR && stat.rdevMajor === 0 && stat.rdevMinor === 0;
+}
+
+/** Makes the whiteout `name` in an open directory. @throws PosixError `EEXIST`, or `EPERM` on an overlay mount */
+export function makeWhiteout(dirfd: number, name: string): void {
+  mknodAt(dirfd, name, S_IFCHR, 0, 0);
+}
+
+/** True for an empty regular file with the whiteout attribute. Costs a system call for empty files only. @throws PosixError */
+export function isXattrWhiteout(target: XattrTarget, stat: Stat, namespace: OverlayNamespace): boolean {
+  if ((stat.mode & S_IFMT) !== S_IFREG || stat.sizeBytes !== 0) return false;
+  return getXattr(target, overlayXattr(namespace, "whiteout")) !== null;
+}
