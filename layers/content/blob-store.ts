@@ -1,0 +1,197 @@
+/**
+ * Blobs by digest: `blobs/sha256/HEX` and a row each. A blob is added in the order temp → fsync → rename → fsync of the
+ * directory → row, so that a row always has its file; a file without a row is garbage for `gc`. Adding what is there is
+ * no error and writes nothing.
+ */
+
+import { createHash } from "node:crypto";
+import { readFileSync, statSync } from "node:fs";
+import { type FileHandle, open, rename } from "node:fs/promises";
+import { type Digest, digestOf, digestOfHex } from "../../src/digest.ts";
+import { IntegrityError, isErrno, NotFoundError } from "../../src/errors.ts";
+import { getBlob, insertBlob } from "../../src/meta/blobs.ts";
+import type { Database } from "../../src/meta/database.ts";
+import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
+import { blobPath, type StoreLayout } from "../layout.ts";
+import { createTemporary, type Temporary } from "./temporary.ts";
+
+/** A blob that is stored. */
+export interface StoredBlob {
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+}
+
+/** A finished file to take in as a blob. Its bytes have been verified against `digest` already. */
+export interface AdoptedFile extends StoredBlob {
+  readonly temporary: HostPath;
+}
+
+export class BlobStore {
+  readonly #layout: StoreLayout;
+  readonly #db: Database;
+
+  constructor(layout: StoreLayout, db: Database) {
+    this.#layout = layout;
+    this.#db = db;
+  }
+
+  /** True if the blob is stored, by its row. */
+  has(digest: Digest): boolean {
+    return getBlob(this.#db, digest) !== null;
+  }
+
+  /** Size in bytes, or null if it is not stored. */
+  sizeOf(digest: Digest): number | null {
+    return getBlob(this.#db, digest)?.sizeBytes ?? null;
+  }
+
+  /** Where the blob's file is, or would be. */
+  path(digest: Digest): HostPath {
+    return blobPath(this.#layout, digest);
+  }
+
+  /** Stores small bytes; they are there after a power cut as soon as a later durable commit is. Safe to race. */
+  async put(bytes: Uint8Array): Promise<Digest> {
+    const digest = digestOf(bytes);
+    if (this.#isStored({ digest, sizeBytes: bytes.length })) return digest;
+    await using writer = await this.create();
+    await writer.write(bytes);
+    return (await writer.commit()).digest;
+  }
+
+  /** Starts a blob whose bytes come in pieces. Disposing it before `commit` leaves nothing. */
+  async create(): Promise<BlobWriter> {
+    const temporary = createTemporary(this.#layout, "blob");
+    try {
+      const path = joinHost(temporary.path, "data");
+      return new BlobWriter(this, temporary, path, await open(bytesOf(path), "wx", 0o600));
+    } catch (error) {
+      await temporary[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Takes in a file of the store's file system (made below a `Temporary`), which is renamed. `synced`: its bytes are on
+   * disk already. If the blob is there, the file stays where it is.
+   */
+  async adopt(
+    temporary: HostPath,
+    digest: Digest,
+    sizeBytes: number,
+    options: { readonly synced: boolean },
+  ): Promise<void> {
+    await this.adoptAll([{ temporary, digest, sizeBytes }], options);
+  }
+
+  /** As `adopt` for several files, with one sync of the directory and one transaction for all. */
+  async adoptAll(files: readonly AdoptedFile[], options: { readonly synced: boolean }): Promise<void> {
+    const missing = files.filter((file) => !this.#isStored(file));
+    if (missing.length === 0) return;
+    for (const file of missing) {
+      if (!options.synced) await syncPath(file.temporary);
+      await rename(bytesOf(file.temporary), bytesOf(this.path(file.digest)));
+    }
+    await syncPath(this.#layout.blobs);
+    this.#db.transaction("relaxed", () => {
+      for (const file of missing) insertBlob(this.#db, file);
+    });
+  }
+
+  /**
+   * The bytes of a blob of at most `limitBytes`, verified.
+   * @throws {NotFoundError} `ERR_BLOB_NOT_FOUND`
+   * @throws {IntegrityError} `ERR_BLOB_TOO_LARGE`, or `ERR_BLOB_CORRUPT` if the file is missing, short or changed
+   */
+  readJson(digest: Digest, limitBytes: number): Buffer {
+    const row = getBlob(this.#db, digest);
+    const data = { digest };
+    if (row === null) {
+      throw new NotFoundError("ERR_BLOB_NOT_FOUND", `Cannot read blob "${digest}": it is not in the store`, { data });
+    }
+    if (row.sizeBytes > limitBytes) {
+      const state = `it is ${row.sizeBytes} bytes long, the most is ${limitBytes}`;
+      throw new IntegrityError("ERR_BLOB_TOO_LARGE", `Cannot read blob "${digest}": ${state}`, { data });
+    }
+    const bytes = this.#sizeOnDisk(digest) === row.sizeBytes ? readFileSync(bytesOf(this.path(digest))) : null;
+    if (bytes !== null && digestOf(bytes) === digest) return bytes;
+    const state = 'its file is missing or changed; run "layerctl fsck"';
+    throw new IntegrityError("ERR_BLOB_CORRUPT", `Cannot read blob "${digest}": ${state}`, { data });
+  }
+
+  /** By its row, and by the size of its file: a blob that lost its file is stored again. */
+  #isStored(blob: StoredBlob): boolean {
+    const row = getBlob(this.#db, blob.digest);
+    return row !== null && row.sizeBytes === blob.sizeBytes && this.#sizeOnDisk(blob.digest) === blob.sizeBytes;
+  }
+
+  #sizeOnDisk(digest: Digest): number | null {
+    try {
+      return statSync(bytesOf(this.path(digest))).size;
+    } catch (error) {
+      if (isErrno(error, "ENOENT")) return null;
+      throw error;
+    }
+  }
+}
+
+/** A blob that is being written. */
+export class BlobWriter implements AsyncDisposable {
+  readonly #store: BlobStore;
+  readonly #temporary: Temporary;
+  readonly #path: HostPath;
+  readonly #file: FileHandle;
+  readonly #hash = createHash("sha256");
+  #sizeBytes = 0;
+  #isOpen = true;
+
+  /** Made by `BlobStore.create`. */
+  constructor(store: BlobStore, temporary: Temporary, path: HostPath, file: FileHandle) {
+    this.#store = store;
+    this.#temporary = temporary;
+    this.#path = path;
+    this.#file = file;
+  }
+
+  /** Appends `bytes`, which may be reused once the promise is fulfilled. */
+  async write(bytes: Uint8Array): Promise<void> {
+    this.#hash.update(bytes);
+    this.#sizeBytes += bytes.length;
+    let rest = bytes;
+    while (rest.length > 0) rest = rest.subarray((await this.#file.write(rest)).bytesWritten);
+  }
+
+  /**
+   * Ends the blob and stores it under its digest.
+   * @throws {IntegrityError} `ERR_DIGEST_MISMATCH` if it is not the `expected` one; nothing is stored then
+   */
+  async commit(expected?: Digest): Promise<StoredBlob> {
+    const blob = { digest: digestOfHex(this.#hash.digest("hex")), sizeBytes: this.#sizeBytes };
+    if (expected !== undefined && expected !== blob.digest) {
+      throw new IntegrityError("ERR_DIGEST_MISMATCH", `Cannot store blob "${expected}": its bytes are ${blob.digest}`, {
+        data: { expected, actual: blob.digest, sizeBytes: blob.sizeBytes },
+      });
+    }
+    await this.#file.sync();
+    await this.#close();
+    await this.#store.adopt(this.#path, blob.digest, blob.sizeBytes, { synced: true });
+    return blob;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#close();
+    await this.#temporary[Symbol.asyncDispose]();
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    await this.#file.close();
+  }
+}
+
+/** fsync of a file or directory by name. */
+async function syncPath(path: HostPath): Promise<void> {
+  await using file = await open(bytesOf(path), "r");
+  await file.sync();
+}

@@ -1,0 +1,45 @@
+/**
+ * What is not finished lies in `tmp`, each piece held by a flock on itself for as long as its owner lives: `gc` removes
+ * what it can lock, so the leavings of a process that died go and the work of one that lives stays.
+ */
+
+import { randomBytes } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
+import { removeTree } from "../../src/sys/remove-tree.ts";
+import type { StoreLayout } from "../layout.ts";
+import { type Lock, lockExisting } from "../locks.ts";
+
+/** What a temporary is for; the first part of its name. */
+export type TemporaryKind = "layer" | "import" | "blob" | "snapshot" | "save" | "commit" | "trash";
+
+/** A directory of its own in the store's file system. What is renamed out of it stays; the rest goes with it. */
+export class Temporary implements AsyncDisposable {
+  readonly path: HostPath;
+  readonly #lock: Lock;
+
+  constructor(path: HostPath, lock: Lock) {
+    this.path = path;
+    this.#lock = lock;
+  }
+
+  /** Removes the directory with all that is left in it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    removeTree(this.path);
+    this.#lock[Symbol.dispose]();
+  }
+}
+
+/** Makes an empty directory, mode 0700, that `gc` leaves alone until it is disposed or this process ends. */
+export function createTemporary(layout: StoreLayout, kind: TemporaryKind): Temporary {
+  for (;;) {
+    const path = temporaryPath(layout, kind);
+    mkdirSync(bytesOf(path), { mode: 0o700 });
+    const lock = lockExisting(path);
+    if (lock !== null) return new Temporary(path, lock); // null: gc saw it before it was locked, and removed it
+  }
+}
+
+function temporaryPath(layout: StoreLayout, kind: TemporaryKind): HostPath {
+  return joinHost(layout.temporary, `${kind}-${randomBytes(8).toString("hex")}`);
+}

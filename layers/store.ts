@@ -1,0 +1,74 @@
+/** A store: the directory that holds images, layers and snapshots, and the database that says what is in it. */
+
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync } from "node:fs";
+import { resolve } from "node:path";
+import { NotFoundError } from "../src/errors.ts";
+import { type Logger, silentLogger } from "../src/log.ts";
+import { type Database, openDatabase } from "../src/meta/database.ts";
+import { bytesOf, display, type HostPath, hostPath } from "../src/paths.ts";
+import { BlobStore } from "./content/blob-store.ts";
+import { type StoreLayout, storeLayout } from "./layout.ts";
+
+export interface StoreOptions {
+  readonly logger?: Logger;
+  /** Make the store if there is none; true unless said otherwise. */
+  readonly create?: boolean;
+}
+
+/** An open store. Disposing it twice is safe; what others hold of it (locks, temporaries) is theirs to dispose. */
+export class Store implements Disposable {
+  readonly layout: StoreLayout;
+  readonly db: Database;
+  readonly blobs: BlobStore;
+  readonly logger: Logger;
+
+  private constructor(layout: StoreLayout, db: Database, logger: Logger) {
+    this.layout = layout;
+    this.db = db;
+    this.blobs = new BlobStore(layout, db);
+    this.logger = logger;
+  }
+
+  /**
+   * Opens the store at `root`, made first (mode 0700) if `create` is not false. Opening one that is up to date costs one
+   * look at the file system and one read of the database.
+   * @throws {NotFoundError} `ERR_STORE_NOT_FOUND` if there is none and `create` is false
+   * @throws what `openDatabase` throws
+   */
+  static open(root: HostPath, options: StoreOptions = {}): Store {
+    const layout = storeLayout(hostPath(resolve(bytesOf(root).toString())));
+    if (!existsSync(bytesOf(layout.database))) {
+      if (options.create === false) throw noStore(layout.root);
+      makeDirectories(layout);
+    }
+    return new Store(layout, openDatabase(layout.database), options.logger ?? silentLogger);
+  }
+
+  [Symbol.dispose](): void {
+    this.db[Symbol.dispose]();
+  }
+}
+
+/** All before the database is there, so that who sees the database sees the directories. */
+function makeDirectories(layout: StoreLayout): void {
+  for (const path of [layout.root, layout.blobs, layout.layers, layout.snapshots, layout.temporary, layout.locks]) {
+    mkdirSync(bytesOf(path), { recursive: true, mode: 0o700 });
+  }
+  for (const path of [layout.root, layout.blobs]) syncDirectory(path);
+}
+
+function syncDirectory(path: HostPath): void {
+  const fd = openSync(bytesOf(path), "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function noStore(root: HostPath): NotFoundError {
+  const path = display(root);
+  return new NotFoundError("ERR_STORE_NOT_FOUND", `Cannot open store "${path}": there is none; import an image first`, {
+    data: { path },
+  });
+}

@@ -1,0 +1,171 @@
+/**
+ * The store's database: one SQLite file in WAL mode, used by several processes at once.
+ *
+ * Durability (design.md §8): a connection runs with synchronous=NORMAL, where a power cut may take the latest commits
+ * but never breaks the database. That is enough while an addition is under way: files without a row are garbage. Two
+ * kinds of commit must be on disk when they return and say so ("durable", synchronous=FULL, one fsync of the WAL, which
+ * also covers every commit before it): the last one of an addition that is then reported as done, and every removal,
+ * because its files are deleted next and a row without files is corruption.
+ */
+
+import type Sqlite from "better-sqlite3";
+import { UnsupportedError } from "../errors.ts";
+import { bytesOf, type HostPath } from "../paths.ts";
+import { migrations } from "./migrations/index.ts";
+import { isBusy, loadSqlite, translate } from "./sqlite.ts";
+
+/** What a column holds. Integers are below 2^53. */
+export type Value = string | number | null;
+
+/** "durable": on disk once the transaction returns. "relaxed": on disk with the next durable one, or soon. */
+export type Durability = "durable" | "relaxed";
+
+const BUSY_TIMEOUT_MS = 20_000;
+
+/** An open store database. The modules beside this one are the only callers of `get`, `all` and `run`. */
+export class Database implements Disposable {
+  readonly #connection: Sqlite.Database;
+  readonly #statements = new Map<string, Sqlite.Statement<unknown[]>>();
+  readonly #path: string;
+  #isDurable = false;
+
+  constructor(connection: Sqlite.Database, path: string) {
+    this.#connection = connection;
+    this.#path = path;
+  }
+
+  /** The first row, or null. */
+  get(sql: string, ...values: readonly Value[]): unknown {
+    return this.#try(() => this.#prepare(sql).get(...values)) ?? null;
+  }
+
+  /** Every row. */
+  all(sql: string, ...values: readonly Value[]): readonly unknown[] {
+    return this.#try(() => this.#prepare(sql).all(...values));
+  }
+
+  /** Runs a change; tells how many rows it changed and the id of the last one inserted. */
+  run(sql: string, ...values: readonly Value[]): { changes: number; id: number } {
+    const result = this.#try(() => this.#prepare(sql).run(...values));
+    return { changes: result.changes, id: Number(result.lastInsertRowid) };
+  }
+
+  /**
+   * Runs `work` in a transaction of its own, which takes the write lock first; a throw undoes everything. Inside
+   * another transaction it is a part of that one, whose durability holds. `work` must not await.
+   * @throws {ConflictError} `ERR_STORE_BUSY` if another process keeps the lock for 20 seconds
+   */
+  transaction<Result>(durability: Durability, work: () => Result): Result {
+    if (this.#connection.inTransaction) return work();
+    this.#setDurable(durability === "durable");
+    this.#try(() => this.#prepare("BEGIN IMMEDIATE").run());
+    try {
+      const result = work();
+      this.#try(() => this.#prepare("COMMIT").run());
+      return result;
+    } catch (error) {
+      if (this.#connection.inTransaction) this.#prepare("ROLLBACK").run();
+      throw error;
+    }
+  }
+
+  /** What SQLite's own check finds wrong with the file, one line each; empty if it is sound. */
+  check(): readonly string[] {
+    const rows = this.#try(() => this.#connection.pragma("quick_check")) as readonly { quick_check: string }[];
+    return rows.map((row) => row.quick_check).filter((line) => line !== "ok");
+  }
+
+  [Symbol.dispose](): void {
+    this.#connection.close();
+  }
+
+  #prepare(sql: string): Sqlite.Statement<unknown[]> {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#connection.prepare<unknown[]>(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  #setDurable(isDurable: boolean): void {
+    if (this.#isDurable === isDurable) return;
+    this.#try(() => this.#connection.exec(`PRAGMA synchronous = ${isDurable ? "FULL" : "NORMAL"}`));
+    this.#isDurable = isDurable;
+  }
+
+  #try<Result>(work: () => Result): Result {
+    try {
+      return work();
+    } catch (error) {
+      throw translate(error, this.#path);
+    }
+  }
+}
+
+/**
+ * Opens the database at `path`, making it (mode 0600) or bringing it up to this build's schema first. Several processes
+ * may do that at once. One that is up to date costs a single read.
+ * @throws {UnsupportedError} `ERR_STORE_NEWER` if a newer layerctl has changed the schema
+ * @throws {IntegrityError} `ERR_STORE_CORRUPT` if the file is no SQLite database
+ * @throws {ConflictError} `ERR_STORE_BUSY` if another process keeps the lock for 20 seconds
+ */
+export function openDatabase(path: HostPath): Database {
+  const file = bytesOf(path).toString("utf8"); // a store's root comes from text
+  const Connection = loadSqlite();
+  let connection: Sqlite.Database | undefined;
+  try {
+    connection = new Connection(file, { timeout: BUSY_TIMEOUT_MS });
+    if (schemaVersion(connection) !== migrations.length) upgrade(connection, file);
+    connection.exec("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
+    return new Database(connection, file);
+  } catch (error) {
+    connection?.close();
+    throw translate(error, file);
+  }
+}
+
+function schemaVersion(connection: Sqlite.Database): number {
+  return connection.pragma("user_version", { simple: true }) as number;
+}
+
+function upgrade(connection: Sqlite.Database, file: string): void {
+  const version = schemaVersion(connection);
+  if (version > migrations.length) {
+    const state = `its schema is number ${version}, this layerctl knows ${migrations.length}; use the newer layerctl`;
+    throw new UnsupportedError("ERR_STORE_NEWER", `Cannot open the store's database "${file}": ${state}`, {
+      data: { path: file, version, known: migrations.length },
+    });
+  }
+  enterWalMode(connection);
+  connection.exec("PRAGMA synchronous = FULL");
+  for (;;) {
+    connection.exec("BEGIN EXCLUSIVE");
+    try {
+      const next = migrations[schemaVersion(connection)]; // read again: another process may have been first
+      if (next !== undefined) {
+        connection.exec(next);
+        connection.exec(`PRAGMA user_version = ${schemaVersion(connection) + 1}`);
+      }
+      connection.exec("COMMIT");
+      if (next === undefined) return;
+    } catch (error) {
+      if (connection.inTransaction) connection.exec("ROLLBACK");
+      throw error;
+    }
+  }
+}
+
+/** Entering WAL mode does not wait for other connections as other statements do: SQLite says "busy" at once. */
+function enterWalMode(connection: Sqlite.Database): void {
+  const deadline = Date.now() + BUSY_TIMEOUT_MS;
+  for (;;) {
+    try {
+      connection.exec("PRAGMA journal_mode = WAL");
+      return;
+    } catch (error) {
+      if (!isBusy(error) || Date.now() > deadline) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+}

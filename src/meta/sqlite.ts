@@ -1,0 +1,63 @@
+/**
+ * The only door to better-sqlite3, loaded when the first database is opened and never at import. Its failures leave
+ * here as the errors of `src/errors.ts`.
+ */
+
+import { createRequire } from "node:module";
+import { constants } from "node:os";
+import type Sqlite from "better-sqlite3";
+import { ConflictError, IntegrityError, PosixError } from "../errors.ts";
+
+let sqlite: typeof Sqlite | undefined;
+
+/** The constructor of connections. */
+export function loadSqlite(): typeof Sqlite {
+  sqlite ??= load();
+  return sqlite;
+}
+
+function load(): typeof Sqlite {
+  const require = createRequire(import.meta.url);
+  try {
+    // The package's main entry asks for a diagnostic report to tell glibc from musl, which costs milliseconds.
+    return require(`better-sqlite3/linux-${process.arch}`) as typeof Sqlite;
+  } catch {
+    return require("better-sqlite3") as typeof Sqlite; // musl, or another machine: the entry that looks around
+  }
+}
+
+/** SQLITE_BUSY in any form: another connection holds the lock. */
+export function isBusy(error: unknown): boolean {
+  return codeOf(error)?.startsWith("SQLITE_BUSY") === true;
+}
+
+/** The error to throw for one that SQLite threw about the database at `path`; others come back as they are. */
+export function translate(error: unknown, path: string): unknown {
+  const code = codeOf(error);
+  if (code === null) return error;
+  const options = { data: { path, sqlite: code }, cause: error };
+  if (code.startsWith("SQLITE_BUSY")) {
+    const state = "another process has held its lock for too long; try again";
+    return new ConflictError("ERR_STORE_BUSY", `Cannot use the store's database "${path}": ${state}`, options);
+  }
+  if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") return corrupt(path, "it is corrupt", options);
+  if (code === "SQLITE_FULL") return new PosixError(constants.errno.ENOSPC, "sqlite", path);
+  if (code.startsWith("SQLITE_READONLY")) return new PosixError(constants.errno.EROFS, "sqlite", path);
+  if (code.startsWith("SQLITE_CANTOPEN")) return new PosixError(constants.errno.EACCES, "sqlite", path);
+  if (code.startsWith("SQLITE_IOERR")) return new PosixError(constants.errno.EIO, "sqlite", path);
+  return error;
+}
+
+/** What a damaged database is answered with, wherever it shows. */
+export function corrupt(path: string, state: string, options: { cause?: unknown } = {}): IntegrityError {
+  return new IntegrityError(
+    "ERR_STORE_CORRUPT",
+    `Cannot use the store's database "${path}": ${state}; run "layerctl fsck"`,
+    { data: { path }, ...options },
+  );
+}
+
+function codeOf(error: unknown): string | null {
+  const isSqlite = error instanceof Error && error.name === "SqliteError" && "code" in error;
+  return isSqlite ? String(error.code) : null;
+}
