@@ -1,0 +1,66 @@
+/** What every command is given: the global options, the store's place, how to log, and when to stop. */
+
+import { type Logger, type LogFields, silentLogger } from "../src/log.ts";
+import type { HostPath } from "../src/paths.ts";
+import { jsonLine, logWord, STDERR, write } from "./output.ts";
+import { openProgress, type Progress } from "./progress.ts";
+import { storeRoot } from "./root.ts";
+
+/** The options that every command takes, before or after its name. */
+export interface GlobalOptions {
+  readonly root?: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly debug?: boolean;
+}
+
+export class Context {
+  readonly json: boolean;
+  readonly quiet: boolean;
+  /** Aborts when the user or the system wants the command to stop. */
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  readonly #root: string | undefined;
+  #progress: Progress | undefined;
+
+  constructor(options: GlobalOptions, signal: AbortSignal) {
+    this.json = options.json ?? false;
+    this.quiet = options.quiet ?? false;
+    this.signal = signal;
+    this.#root = options.root;
+    this.logger = this.#makeLogger(options.debug ?? false);
+  }
+
+  /** The store's directory. @throws {UsageError} `ERR_ROOT_UNKNOWN`, `ERR_ROOT_EMPTY` */
+  get root(): HostPath {
+    return storeRoot(this.#root);
+  }
+
+  /** A bar for long work; the caller disposes it. Nothing is drawn with --quiet or --json, or without a terminal. */
+  openProgress(): Progress {
+    this.#progress = openProgress(!this.quiet && !this.json);
+    return this.#progress;
+  }
+
+  /** A line for people on stderr; nothing with --quiet. */
+  say(text: string): void {
+    if (this.quiet) return;
+    this.#progress?.clear();
+    write(STDERR, `${text}\n`);
+  }
+
+  /** Warnings and errors unless --quiet; everything with --debug. With --json each event is a line of JSON. */
+  #makeLogger(debug: boolean): Logger {
+    const logAs = (level: keyof Logger) => (event: string, fields?: LogFields) => {
+      this.#progress?.clear();
+      write(STDERR, this.json ? jsonLine({ level, event, ...fields }) : eventLine(level, event, fields));
+    };
+    if (debug) return { debug: logAs("debug"), info: logAs("info"), warn: logAs("warn"), error: logAs("error") };
+    return this.quiet ? silentLogger : { ...silentLogger, warn: logAs("warn"), error: logAs("error") };
+  }
+}
+
+function eventLine(level: string, event: string, fields: LogFields = {}): string {
+  const words = Object.entries(fields).map(([name, value]) => ` ${name}=${logWord(value)}`);
+  return `layerctl: ${level}: ${event}${words.join("")}\n`;
+}

@@ -1,0 +1,107 @@
+/**
+ * What a failure becomes: an exit code, and on stderr what was found, its code, and what to do next. The classes and
+ * their exit codes are in src/errors.ts; docs/formats.md lists both.
+ */
+
+import { assertNever, isErrno, isSystemError, LayerctlError } from "../src/errors.ts";
+import { jsonLine, STDERR, write } from "./output.ts";
+
+/** A bug in layerctl: nobody expected this error. */
+const EXIT_BUG = 1;
+const EXIT_USAGE = 2;
+/** The host refused. */
+const EXIT_SYSTEM = 7;
+/** 128 + SIGPIPE, as a program that the signal kills. */
+const EXIT_PIPE = 141;
+
+/** The signals that cancel a command; each is the reason of the abort it causes. */
+export type CancelSignal = "SIGINT" | "SIGTERM";
+
+export interface Report {
+  readonly json: boolean;
+  readonly debug: boolean;
+  /** The signal that cancelled the command, if one did. */
+  readonly cancelledBy: CancelSignal | undefined;
+  /** Set if commander threw it: it has printed its message already. */
+  readonly commanderExit?: number | undefined;
+}
+
+/** Prints `error` and returns the exit code it stands for. */
+export function reportError(error: unknown, report: Report): number {
+  if (report.cancelledBy !== undefined) return exitOfSignal(report.cancelledBy);
+  if (isErrno(error, "EPIPE") && error.syscall === "write") return EXIT_PIPE; // the reader has what it wanted
+  const described = describe(error);
+  write(STDERR, report.json ? jsonLine({ error: described }) : asText(described));
+  if (report.debug && error instanceof Error) write(STDERR, stackOf(error));
+  return described.exitCode;
+}
+
+function exitOfSignal(signal: CancelSignal): number {
+  switch (signal) {
+    case "SIGINT":
+      return 130;
+    case "SIGTERM":
+      return 143;
+    default:
+      return assertNever(signal);
+  }
+}
+
+/** The error document of `--json`. */
+export interface DescribedError {
+  readonly class: string;
+  readonly code: string;
+  readonly exitCode: number;
+  readonly message: string;
+  readonly next?: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+/** What is said of an error. */
+export function describe(error: unknown): DescribedError {
+  const described = classify(error);
+  const next = nextStep(described);
+  return next === undefined ? described : { ...described, next };
+}
+
+function classify(error: unknown): DescribedError {
+  if (error instanceof LayerctlError) {
+    const { name, code, exitCode, message, data } = error;
+    return { class: name, code, exitCode, message, ...(Object.keys(data).length > 0 && { data }) };
+  }
+  if (isSystemError(error)) {
+    return { class: "SystemError", code: error.code, exitCode: EXIT_SYSTEM, message: error.message };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return { class: "Bug", code: "ERR_INTERNAL", exitCode: EXIT_BUG, message };
+}
+
+/** What a person can do about it; undefined where the message says it, or nobody knows. */
+function nextStep(error: DescribedError): string | undefined {
+  const isRoot = process.geteuid?.() === 0;
+  switch (error.code) {
+    case "EACCES":
+    case "EPERM":
+      return isRoot ? undefined : "run it as root, or choose a store that is yours with --root";
+    case "ENOSPC":
+    case "EDQUOT":
+      return 'free space on that file system ("layerctl gc" frees what no image needs)';
+    case "EROFS":
+      return "choose a store on a file system that can be written, with --root";
+    case "EMFILE":
+      return "raise the limit on open files (ulimit -n)";
+    case "ERR_INTERNAL":
+      return "this is a bug in layerctl: run it again with --debug and report what it prints";
+  }
+  return error.exitCode === EXIT_USAGE ? 'see "layerctl --help", or --help after the command' : undefined;
+}
+
+function asText(error: DescribedError): string {
+  const next = error.next === undefined ? "" : `  Next: ${error.next}\n`;
+  return `layerctl: ${error.message} (${error.code})\n${next}`;
+}
+
+function stackOf(error: Error): string {
+  const cause = error.cause instanceof Error ? `Caused by: ${stackOf(error.cause)}` : "";
+  return `${error.stack ?? error.message}\n${cause}`;
+}

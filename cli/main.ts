@@ -1,0 +1,38 @@
+/** The program: arguments in, exit code out. Nothing else in the process exits. */
+
+import { argumentTexts } from "./arguments.ts";
+import { Context } from "./context.ts";
+import { type CancelSignal, reportError } from "./errors.ts";
+import { parseCommandLine } from "./program.ts";
+
+/** Runs the command that `argv` names; returns the exit code of src/errors.ts. */
+async function main(argv: readonly string[]): Promise<number> {
+  const cancel = cancelOnSignals();
+  let debug = argv.includes("--debug");
+  let json = argv.includes("--json");
+  try {
+    const invocation = await parseCommandLine(argv);
+    if (invocation === null) return 0;
+    ({ debug = false, json = false } = invocation.globals);
+    const context = new Context(invocation.globals, cancel.signal);
+    await invocation.verb.run(context, ...(invocation.args as never[])); // as its `define` told commander to parse them
+    return 0;
+  } catch (error) {
+    return reportError(error, { json, debug, cancelledBy: cancel.signal.aborted ? cancel.signal.reason : undefined });
+  }
+}
+
+/** The first SIGINT or SIGTERM aborts, so that the command cleans up; the second ends the process. */
+function cancelOnSignals(): AbortController {
+  const controller = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] satisfies readonly CancelSignal[]) {
+    process.once(signal, () => controller.abort(signal)); // after once, the signal's own effect is back
+  }
+  return controller;
+}
+
+// A write that fails must not be followed by waiting for what is left open, so the process does not wait for anything.
+main(argumentTexts()).then(
+  (code) => process.exit(code),
+  (error) => process.exit(reportError(error, { json: false, debug: true, cancelledBy: undefined })),
+);

@@ -1,0 +1,122 @@
+/**
+ * What leaves the process: stdout is the result, stderr is talk. Written with plain system calls, because the streams of
+ * `process.stdout` cost milliseconds to set up and lose what is pending when the process exits.
+ */
+
+import { writeSync } from "node:fs";
+import { isErrno } from "../src/errors.ts";
+import { bytesOf, display } from "../src/paths.ts";
+
+export const STDOUT = 1;
+export const STDERR = 2;
+
+const PIECE_CHARACTERS = 64 * 1024;
+
+/** Writes all of `text`. @throws Node's system error, `EPIPE` when the reader is gone */
+export function write(fd: number, text: string): void {
+  let rest = Buffer.from(text, "utf8");
+  while (rest.length > 0) rest = rest.subarray(writeSome(fd, rest));
+}
+
+function writeSome(fd: number, bytes: Buffer): number {
+  try {
+    return writeSync(fd, bytes);
+  } catch (error) {
+    if (!isErrno(error, "EAGAIN")) throw error;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5); // a full pipe that somebody made non-blocking
+    return 0;
+  }
+}
+
+/** Writes each line to stdout, in large pieces. */
+export function printLines(lines: Iterable<string>): void {
+  let piece = "";
+  for (const line of lines) {
+    piece += `${line}\n`;
+    if (piece.length < PIECE_CHARACTERS) continue;
+    write(STDOUT, piece);
+    piece = "";
+  }
+  write(STDOUT, piece);
+}
+
+/** Writes the one JSON document of a command. */
+export function printDocument(document: object): void {
+  write(STDOUT, `${JSON.stringify(document, jsonValue, 2)}\n`);
+}
+
+/** One line of JSON. */
+export function jsonLine(document: object): string {
+  return `${JSON.stringify(document, jsonValue)}\n`;
+}
+
+/** For JSON.stringify: what JSON has no form for, as text. */
+function jsonValue(_key: string, value: unknown): unknown {
+  return typeof value === "bigint" ? value.toString() : value;
+}
+
+/** How a column is aligned. */
+export type Align = "left" | "right";
+
+/** The lines of a table: two spaces between columns, none at the end of a line. */
+export function tableLines(
+  headings: readonly string[],
+  rows: readonly (readonly string[])[],
+  align: readonly Align[] = [],
+): readonly string[] {
+  const all = [headings, ...rows];
+  const widths = headings.map((_, column) => all.reduce((most, row) => Math.max(most, widthOf(row[column] ?? "")), 0));
+  return all.map((row) =>
+    row
+      .map((cell, column) => {
+        const fill = " ".repeat(Math.max(0, (widths[column] ?? 0) - widthOf(cell)));
+        return align[column] === "right" ? fill + cell : cell + fill;
+      })
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+/** Code points, which is near enough for what is in a table here. */
+function widthOf(text: string): number {
+  let width = 0;
+  for (const _ of text) width += 1;
+  return width;
+}
+
+const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"] as const;
+
+/** Bytes for people, in powers of 1000 as docker and df -H do: "0 B", "999 B", "1.2 kB", "12.3 MB". */
+export function formatSize(sizeBytes: number): string {
+  let size = sizeBytes;
+  let unit = 0;
+  while (size >= 999.95 && unit < UNITS.length - 1) {
+    size /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? size : size.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** A point in time for people, in UTC: "2026-11-20 10:30:59". */
+export function formatTime(timeMs: number): string {
+  return new Date(timeMs).toISOString().slice(0, 19).replace("T", " ");
+}
+
+/** The fields of a path in a JSON document: text, and the bytes in base64 too if they are not UTF-8. */
+export function pathFields(path: string): { readonly path: string; readonly pathBytes?: string } {
+  const bytes = bytesOf(path);
+  const text = bytes.toString("utf8");
+  if (Buffer.from(text, "utf8").equals(bytes)) return { path: text };
+  return { path: text, pathBytes: bytes.toString("base64") };
+}
+
+/** A byte string as text in a JSON document, where its exact bytes do not matter. */
+export function jsonText(bytes: string): string {
+  return bytesOf(bytes).toString("utf8");
+}
+
+/** A name or value as one word for a log line: in quotes if it has spaces. */
+export function logWord(value: unknown): string {
+  const text = typeof value === "string" ? display(Buffer.from(value, "utf8").toString("latin1")) : JSON.stringify(value, jsonValue);
+  return /^[^\s"]+$/.test(text ?? "") ? text : JSON.stringify(text);
+}

@@ -1,0 +1,34 @@
+/** Which store a command works on. */
+
+import { readlinkSync } from "node:fs";
+import { UsageError } from "../src/errors.ts";
+import { type HostPath, hostPath, joinHost } from "../src/paths.ts";
+import { environmentText, pathArgument } from "./arguments.ts";
+
+const SYSTEM_ROOT = "/var/lib/layerctl";
+
+/**
+ * The store's directory, absolute: `--root`, else LAYERCTL_ROOT, else /var/lib/layerctl for root, else layerctl in the
+ * user's data directory (XDG base directory specification).
+ * @throws {UsageError} `ERR_ROOT_UNKNOWN` for a user without a home directory
+ */
+export function storeRoot(option: string | undefined, isRoot: boolean = process.geteuid?.() === 0): HostPath {
+  if (option === "") throw new UsageError("ERR_ROOT_EMPTY", 'Cannot use "" as the root: it is empty');
+  const chosen = option ?? environmentText("LAYERCTL_ROOT") ?? (isRoot ? SYSTEM_ROOT : userRoot());
+  return absolute(pathArgument(chosen));
+}
+
+function userRoot(): string {
+  const data = environmentText("XDG_DATA_HOME");
+  if (data?.startsWith("/")) return `${data}/layerctl`; // the specification: a relative one is to be ignored
+  const home = environmentText("HOME");
+  if (home?.startsWith("/")) return `${home}/.local/share/layerctl`;
+  throw new UsageError("ERR_ROOT_UNKNOWN", "Cannot choose a store: HOME is not set. Name a directory with --root");
+}
+
+/** `path` from the working directory, without "." and doubled slashes; ".." stays, a symlink may be before it. */
+export function absolute(path: HostPath): HostPath {
+  const full = path.startsWith("/") ? path : `${readlinkSync("/proc/self/cwd", "latin1")}/${path}`; // cwd() is lossy
+  const parts = full.split("/").filter((part) => part !== "" && part !== ".");
+  return joinHost(hostPath("/"), ...parts);
+}

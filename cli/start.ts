@@ -1,0 +1,27 @@
+/**
+ * The first file that runs (dist/cli.cjs): refuses a node that is too old while nothing newer has been parsed, turns the
+ * compile cache on, and only then loads the program. Keep it small: it is compiled anew at every start.
+ */
+
+import module from "node:module";
+
+declare const require: (id: string) => unknown;
+
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+if (major < 22 || (major === 22 && minor < 15)) {
+  process.stderr.write(
+    `layerctl: Cannot start with Node ${process.versions.node}: it needs 22.15 or newer. Install one, or run "npm ci" in its directory, which brings one along\n`,
+  );
+  process.exit(6);
+}
+const cache = cacheDirectory();
+if (cache !== undefined) module.enableCompileCache(cache);
+require("./main.cjs");
+
+/** A directory that only we can write: whoever writes a compile cache decides what runs. So never below /tmp. */
+function cacheDirectory(): string | undefined {
+  if (process.geteuid?.() === 0) return "/var/cache/layerctl";
+  const { XDG_CACHE_HOME: cacheHome, HOME: home } = process.env;
+  if (cacheHome?.startsWith("/")) return `${cacheHome}/layerctl`;
+  return home?.startsWith("/") ? `${home}/.cache/layerctl` : undefined;
+}

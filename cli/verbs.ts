@@ -1,0 +1,44 @@
+/**
+ * The commands, in the order of the help. A command's file is loaded when it is chosen, and only then what it works
+ * with: what `mount` does not use must not cost its start.
+ */
+
+import type { Command } from "commander";
+import type { Context } from "./context.ts";
+
+/** A file of cli/verbs. */
+export interface VerbModule {
+  /** Gives the command its arguments, options and examples. */
+  define(command: Command): void;
+  /** Does the work: `args` are the arguments as defined, then the options. */
+  run(context: Context, ...args: never[]): Promise<void> | void;
+}
+
+export interface VerbEntry {
+  readonly name: string;
+  readonly summary: string;
+  load(): Promise<VerbModule>;
+}
+
+export const VERBS: readonly VerbEntry[] = [
+  { name: "import", summary: "Bring images into the store", load: () => import("./verbs/import.ts") },
+  { name: "images", summary: "List images", load: () => import("./verbs/images.ts") },
+  { name: "layers", summary: "List the layers of an image", load: () => import("./verbs/layers.ts") },
+  { name: "inspect", summary: "Show everything about an image or snapshot", load: () => import("./verbs/inspect.ts") },
+  { name: "history", summary: "Show how an image came to be", load: () => import("./verbs/history.ts") },
+  { name: "tag", summary: "Give an image another name", load: () => import("./verbs/tag.ts") },
+  { name: "rmi", summary: "Remove images", load: () => import("./verbs/rmi.ts") },
+  { name: "mount", summary: "Mount an image as a tree to work in", load: () => import("./verbs/mount.ts") },
+  { name: "mounts", summary: "List snapshots and where they are mounted", load: () => import("./verbs/mounts.ts") },
+  { name: "umount", summary: "Unmount a snapshot and keep its changes", load: () => import("./verbs/umount.ts") },
+  { name: "rm", summary: "Remove snapshots and their changes", load: () => import("./verbs/rm.ts") },
+  { name: "diff", summary: "Show what changed", load: () => import("./verbs/diff.ts") },
+  { name: "commit", summary: "Make an image of a snapshot's changes", load: () => import("./verbs/commit.ts") },
+  { name: "save", summary: "Write images to a file or directory", load: () => import("./verbs/save.ts") },
+  { name: "export", summary: "Write a merged tree as one tar", load: () => import("./verbs/export.ts") },
+  { name: "fsck", summary: "Check the store", load: () => import("./verbs/fsck.ts") },
+  { name: "gc", summary: "Remove what no image or snapshot needs", load: () => import("./verbs/gc.ts") },
+  { name: "du", summary: "Show what takes how much space", load: () => import("./verbs/du.ts") },
+  { name: "info", summary: "Show what this host and store can do", load: () => import("./verbs/info.ts") },
+  { name: "completion", summary: "Print a shell's completion script", load: () => import("./verbs/completion.ts") },
+];

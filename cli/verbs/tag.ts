@@ -1,0 +1,29 @@
+/** `layerctl tag REF NEWREF`. */
+
+import type { Command } from "commander";
+import { resolveImage, tagImage } from "../../layers/images.ts";
+import { Store } from "../../layers/store.ts";
+import type { Context } from "../context.ts";
+import { printDocument } from "../output.ts";
+
+export function define(command: Command): void {
+  command
+    .argument("<ref>", "an image: a name, a digest, or the first digits of one")
+    .argument("<newref>", "another name for it; taken from the image that has it")
+    .addHelpText(
+      "after",
+      `
+Prints nothing.
+
+Examples:
+  $ layerctl tag debian:12 registry.example.com/base:2026-11
+  $ layerctl tag 3f2a9c debian:known-good`,
+    );
+}
+
+export function run(context: Context, reference: string, newReference: string): void {
+  using store = Store.open(context.root, { logger: context.logger });
+  const image = resolveImage(store, reference);
+  const tagged = tagImage(store, image, newReference);
+  if (context.json) printDocument({ reference: tagged, digest: image.digest });
+}

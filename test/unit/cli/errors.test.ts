@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { describe } from "../../../cli/errors.ts";
+import {
+  ConflictError,
+  IntegrityError,
+  NotFoundError,
+  PosixError,
+  UnsupportedError,
+  UsageError,
+} from "../../../src/errors.ts";
+
+test("every class of error has the exit code that scripts rely on", () => {
+  const codes = [
+    new Error("a bug"),
+    new UsageError("ERR_X", "x"),
+    new NotFoundError("ERR_X", "x"),
+    new ConflictError("ERR_X", "x"),
+    new IntegrityError("ERR_X", "x"),
+    new UnsupportedError("ERR_X", "x"),
+    new PosixError(28, "write"),
+  ].map((error) => describe(error).exitCode);
+  assert.deepEqual(codes, [1, 2, 3, 4, 5, 6, 7]);
+});
+
+test("an error keeps its code and values, and says what to do next where that helps", () => {
+  const described = describe(new NotFoundError("ERR_IMAGE_NOT_FOUND", "Cannot find", { data: { reference: "a" } }));
+  assert.deepEqual(described, {
+    class: "NotFoundError",
+    code: "ERR_IMAGE_NOT_FOUND",
+    exitCode: 3,
+    message: "Cannot find",
+    data: { reference: "a" },
+  });
+  assert.match(describe(new PosixError(28, "write", "/x")).next ?? "", /layerctl gc/);
+  assert.match(describe(new TypeError("x is not a function")).next ?? "", /--debug/);
+});
