@@ -23,6 +23,8 @@ export const ROOT = "" as LayerPath;
 
 /** The longest name a Linux file system takes, in bytes. */
 export const NAME_MAX = 255;
+/** The longest path a system call takes, in bytes, without its NUL. */
+export const PATH_MAX = 4095;
 
 /** Text (UTF-16, as people and `process.argv` give it) to a host path. */
 export function hostPath(text: string): HostPath {
@@ -80,13 +82,14 @@ export function bytesFromText(text: string): string {
 
 /**
  * Parses a path found in an archive: "./" prefixes, doubled and trailing slashes are folded away.
- * @throws {IntegrityError} `ERR_PATH_UNSAFE` if it is absolute, has a ".." or a NUL, or a component over 255 bytes.
+ * @throws {IntegrityError} `ERR_PATH_UNSAFE` if it is absolute, has a ".." or a NUL, a component over 255 bytes, or over 4,095 in all.
  */
 export function parseLayerPath(raw: string): LayerPath {
   if (!raw.includes("//") && !raw.includes(".") && raw.length <= NAME_MAX && !raw.includes("\0") && raw[0] !== "/") {
     return (raw.endsWith("/") ? raw.slice(0, -1) : raw) as LayerPath; // the common case, without splitting
   }
   if (raw.startsWith("/")) throw unsafe(raw, "it is absolute");
+  if (raw.length > PATH_MAX) throw unsafe(raw, `it is ${raw.length} bytes long, the most is ${PATH_MAX}`);
   if (raw.includes("\0")) throw unsafe(raw, "it contains a NUL byte");
   const parts: string[] = [];
   for (const part of raw.split("/")) {

@@ -22,7 +22,7 @@ export class FileDigestWriter {
     this.#fd = fd;
   }
 
-  /** `digest` is a byte string of 32 bytes (`digest("latin1")`). */
+  /** `digest` is a byte string of 32 bytes (`digest("binary")`). */
   add(digest: string, path: LayerPath): void {
     if (this.#used + DIGEST_BYTES + path.length + 1 > BUFFER_BYTES) this.flush();
     this.#used += this.#buffer.write(digest, this.#used, "latin1");

@@ -4,11 +4,16 @@
  */
 
 import { PosixError } from "../errors.ts";
-import type { HostPath } from "../paths.ts";
+import { type HostPath, hostPath, joinHost } from "../paths.ts";
 import { cString, declare, failure, lastErrno } from "./libc.ts";
 
 /** An open file, or a path. */
 export type XattrTarget = number | HostPath;
+
+/** The entry `name` of the open directory `dirfd`, for what cannot be opened: symbolic links, devices, fifos. */
+export function xattrTargetAt(dirfd: number, name: string): HostPath {
+  return joinHost(hostPath(`/proc/self/fd/${dirfd}`), name);
+}
 
 const lget = declare<number>("int64_t lgetxattr(const void *path, const void *name, void *value, size_t size)");
 const fget = declare<number>("int64_t fgetxattr(int fd, const void *name, void *value, size_t size)");

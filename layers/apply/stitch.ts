@@ -1,0 +1,284 @@
+/**
+ * Finishes an unpacked layer with what it takes from the layers below it, as if it had been unpacked on top of their
+ * merged tree: directories that its tar does not list get the lower directory's metadata; entries below what is a
+ * symbolic link in a lower layer move to where it leads, inside the root; hard links to files of a lower layer copy
+ * that file up; a root that hides everything whites out each entry below.
+ */
+
+import { IntegrityError, isErrno } from "../../src/errors.ts";
+import { isMergedDirectory, type MergedEntry, MergedTree } from "../../src/overlay/merged-tree.ts";
+import { setOpaque } from "../../src/overlay/opaque.ts";
+import { makeWhiteout } from "../../src/overlay/whiteout.ts";
+import {
+  baseName,
+  childPath,
+  display,
+  type HostPath,
+  joinHost,
+  type LayerPath,
+  parentPath,
+  ROOT,
+} from "../../src/paths.ts";
+import { copyFileRange } from "../../src/sys/copy.ts";
+import { listDirectory } from "../../src/sys/directory.ts";
+import {
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  chmod,
+  chown,
+  close,
+  linkAt,
+  mkdirAt,
+  mknodAt,
+  O_CREAT,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_RDONLY,
+  O_WRONLY,
+  openAt,
+  RENAME_NOREPLACE,
+  readlinkAt,
+  renameAt,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  type Stat,
+  setTimes,
+  statAtOrNull,
+  symlinkAt,
+  unlinkAt,
+} from "../../src/sys/file.ts";
+import { getXattr, listXattrs, setXattr } from "../../src/sys/xattr.ts";
+import { badPath, duplicate } from "./directories.ts";
+import type { PendingLink, Unpacked } from "./unpacker.ts";
+
+const MAX_SYMLINKS = 40;
+
+/** True if the layer is the same whatever lies below it. */
+export function isSelfContained(unpacked: Unpacked): boolean {
+  return unpacked.implicitDirectories.length === 0 && unpacked.pendingLinks.length === 0 && !unpacked.opaqueRoot;
+}
+
+/**
+ * Finishes the layer unpacked at `tree`. `lowerdirs` are finished layers, top first.
+ * @throws {IntegrityError} `ERR_LAYER_PATH` for an entry below a lower file, `ERR_LAYER_LINK` for a hard link to nothing
+ */
+export function stitch(tree: HostPath, unpacked: Unpacked, lowerdirs: readonly HostPath[]): void {
+  if (lowerdirs.length === 0) {
+    const [link] = unpacked.pendingLinks;
+    if (link !== undefined) throw brokenLink(link.path, link.target, "not there");
+    return;
+  }
+  const stitching = new Stitching(tree, new MergedTree(lowerdirs));
+  for (const path of unpacked.implicitDirectories) stitching.finishImplicit(path);
+  for (const link of unpacked.pendingLinks) stitching.link(link);
+  if (unpacked.opaqueRoot) stitching.hideRoot();
+  stitching.restoreTimes();
+}
+
+class Stitching {
+  readonly #tree: HostPath;
+  readonly #lower: MergedTree;
+  /** Directories whose times a change here disturbs, with the times to restore. */
+  readonly #times = new Map<LayerPath, bigint>();
+  /** Where directories of the layer have moved to. */
+  readonly #moved = new Map<LayerPath, LayerPath>();
+
+  constructor(tree: HostPath, lower: MergedTree) {
+    this.#tree = tree;
+    this.#lower = lower;
+  }
+
+  /** Parents come before children, so a child of a moved directory is found through its parent. */
+  finishImplicit(original: LayerPath): void {
+    const path = this.#current(original);
+    const lower = this.#lower.lookup(path);
+    if (lower === null) return;
+    if ((lower.stat.mode & S_IFMT) === S_IFLNK) {
+      const destination = this.#resolve(path);
+      this.#moveInto(path, destination);
+      this.#moved.set(original, destination);
+      return;
+    }
+    if (!isMergedDirectory(lower)) {
+      throw badPath(path, "it is a directory in this layer's tar and a file in a lower layer");
+    }
+    this.#copyMetadata(lower, path);
+  }
+
+  link({ path, target }: PendingLink): void {
+    const place = this.#currentEntry(path);
+    const source = this.#sourceOf(target, path);
+    this.#disturb(parentPath(place));
+    try {
+      linkAt(AT_FDCWD, this.#host(source), AT_FDCWD, this.#host(place));
+    } catch (error) {
+      if (isErrno(error, "EEXIST")) throw duplicate(place);
+      throw error;
+    }
+  }
+
+  hideRoot(): void {
+    const root = this.#lower.lookup(ROOT);
+    if (root === null) return;
+    for (const { name } of this.#lower.list(root)) {
+      const own = this.#stat(childPath(ROOT, name));
+      this.#disturb(ROOT);
+      if (own === null) makeWhiteout(AT_FDCWD, joinHost(this.#tree, name));
+      else if ((own.mode & S_IFMT) === S_IFDIR) setOpaque(joinHost(this.#tree, name));
+    }
+  }
+
+  restoreTimes(): void {
+    for (const [path, mtimeNs] of this.#times) setTimes(AT_FDCWD, this.#host(path), mtimeNs, mtimeNs);
+  }
+
+  #host(path: LayerPath): HostPath {
+    return joinHost(this.#tree, path);
+  }
+
+  #stat(path: LayerPath): Stat | null {
+    return statAtOrNull(AT_FDCWD, this.#host(path));
+  }
+
+  /** Where a directory of the layer is now. */
+  #current(path: LayerPath): LayerPath {
+    const moved = this.#moved.get(path);
+    if (moved !== undefined || path === ROOT) return moved ?? path;
+    return childPath(this.#current(parentPath(path)), baseName(path));
+  }
+
+  #currentEntry(path: LayerPath): LayerPath {
+    return childPath(this.#current(parentPath(path)), baseName(path));
+  }
+
+  /** The place in the merged tree below that `path`, a symbolic link, leads to. It need not be there. */
+  #resolve(path: LayerPath): LayerPath {
+    let at: LayerPath = ROOT;
+    let symlinks = 0;
+    const names = path.split("/").reverse();
+    for (let name = names.pop(); name !== undefined; name = names.pop()) {
+      if (name === "" || name === ".") continue;
+      if (name === "..") {
+        at = parentPath(at); // ".." of the root is the root, as inside a container
+        continue;
+      }
+      const next = childPath(at, name);
+      const entry = this.#lower.lookup(next);
+      if (entry === null || (entry.stat.mode & S_IFMT) !== S_IFLNK) {
+        at = next;
+        continue;
+      }
+      symlinks += 1;
+      if (symlinks > MAX_SYMLINKS) throw badPath(path, "it is a symbolic link in a lower layer that leads in circles");
+      const target = readlinkAt(AT_FDCWD, entry.hostPath);
+      if (target.startsWith("/")) at = ROOT;
+      names.push(...target.split("/").reverse());
+    }
+    return at;
+  }
+
+  /** Moves what is in directory `from` of the layer into `to`, merging directories, and removes `from`. */
+  #moveInto(from: LayerPath, to: LayerPath): void {
+    this.#ensureDirectory(to);
+    this.#disturb(parentPath(from));
+    this.#disturb(to);
+    for (const { name, kind } of listDirectory(this.#host(from))) {
+      const [source, destination] = [childPath(from, name), childPath(to, name)];
+      const existing = this.#stat(destination);
+      if (existing !== null && kind === "directory" && (existing.mode & S_IFMT) === S_IFDIR) {
+        this.#moveInto(source, destination);
+        continue;
+      }
+      if (existing !== null) throw duplicate(destination);
+      renameAt(AT_FDCWD, this.#host(source), AT_FDCWD, this.#host(destination), RENAME_NOREPLACE);
+    }
+    unlinkAt(AT_FDCWD, this.#host(from), AT_REMOVEDIR);
+    this.#times.delete(from);
+  }
+
+  /** Makes a directory of the layer, and its parents, with the metadata they have below. */
+  #ensureDirectory(path: LayerPath): void {
+    const existing = this.#stat(path);
+    if (existing !== null) {
+      if ((existing.mode & S_IFMT) !== S_IFDIR) throw badPath(path, "it is a directory in a lower layer, a file here");
+      return;
+    }
+    this.#ensureDirectory(parentPath(path));
+    this.#disturb(parentPath(path));
+    mkdirAt(AT_FDCWD, this.#host(path), 0o755);
+    const lower = this.#lower.lookup(path);
+    if (lower !== null && !isMergedDirectory(lower)) throw badPath(path, "it is a file in a lower layer");
+    if (lower === null) this.#times.set(path, 0n);
+    else this.#copyMetadata(lower, path);
+  }
+
+  #copyMetadata(from: MergedEntry, to: LayerPath): void {
+    const host = this.#host(to);
+    chown(AT_FDCWD, host, from.stat.uid, from.stat.gid);
+    if ((from.stat.mode & S_IFMT) !== S_IFLNK) chmod(AT_FDCWD, host, from.stat.mode);
+    for (const name of listXattrs(from.hostPath)) {
+      const value = OVERLAY_OWN.test(name) ? null : getXattr(from.hostPath, name);
+      if (value !== null) setXattr(host, name, value);
+    }
+    setTimes(AT_FDCWD, host, from.stat.mtimeNs, from.stat.mtimeNs);
+    if ((from.stat.mode & S_IFMT) === S_IFDIR) this.#times.set(to, from.stat.mtimeNs);
+  }
+
+  /** The path in this layer of the file that a hard link names, copied up from below if it is not here. */
+  #sourceOf(target: LayerPath, link: LayerPath): LayerPath {
+    const own = this.#currentEntry(target);
+    if (this.#stat(own) !== null) return own;
+    const parent = this.#lower.lookup(parentPath(own));
+    const resolved = parent === null ? own : childPath(this.#resolve(parentPath(own)), baseName(own));
+    const lower = this.#lower.lookup(resolved);
+    if (lower === null) throw brokenLink(link, target, "not there");
+    if (isMergedDirectory(lower)) throw brokenLink(link, target, "a directory");
+    this.#ensureDirectory(parentPath(resolved));
+    this.#disturb(parentPath(resolved));
+    this.#copyUp(lower, resolved);
+    return resolved;
+  }
+
+  #copyUp(from: MergedEntry, to: LayerPath): void {
+    const type = from.stat.mode & S_IFMT;
+    if (type === S_IFREG) this.#copyContent(from, to);
+    else if (type === S_IFLNK) symlinkAt(readlinkAt(AT_FDCWD, from.hostPath), AT_FDCWD, this.#host(to));
+    else mknodAt(AT_FDCWD, this.#host(to), from.stat.mode, from.stat.rdevMajor, from.stat.rdevMinor);
+    this.#copyMetadata(from, to);
+  }
+
+  #copyContent(from: MergedEntry, to: LayerPath): void {
+    const source = openAt(AT_FDCWD, from.dataPath, O_RDONLY | O_NOFOLLOW);
+    try {
+      const destination = openAt(AT_FDCWD, this.#host(to), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+      try {
+        copyFileRange(source, destination, from.stat.sizeBytes);
+      } finally {
+        close(destination);
+      }
+    } finally {
+      close(source);
+    }
+  }
+
+  /** Remembers the times of a directory before something in it changes. */
+  #disturb(path: LayerPath): void {
+    if (this.#times.has(path)) return;
+    const stat = this.#stat(path);
+    if (stat !== null) this.#times.set(path, stat.mtimeNs);
+  }
+}
+
+function brokenLink(link: LayerPath, target: LayerPath, found: string): IntegrityError {
+  const [path, wanted] = [display(link), display(target)];
+  return new IntegrityError(
+    "ERR_LAYER_LINK",
+    `Cannot unpack "${path}": it is a hard link to "${wanted}", which is ${found}`,
+    { data: { path, target: wanted } },
+  );
+}
+
+/** Attributes that overlayfs keeps about the lower entry itself: not the payload's escaped ones. */
+const OVERLAY_OWN = /^trusted\.overlay\.(?!overlay\.)/;
