@@ -1,0 +1,18 @@
+/** A mount as data: what a snapshot gives and a backend makes live. */
+
+import type { HostPath } from "../paths.ts";
+import type { OverlayOptions } from "./overlay-options.ts";
+
+/** A stack of layers to be shown at a directory. All paths are absolute. */
+export interface MountSpec {
+  /** Top first. At least one; at least two without an upperdir, because overlayfs wants it so. */
+  readonly lowerdirs: readonly HostPath[];
+  /** Where changes go; null for a read-only view. */
+  readonly upperdir: HostPath | null;
+  /** An empty directory on the file system of `upperdir`, for overlayfs' own use; null without an upperdir. */
+  readonly workdir: HostPath | null;
+  /** An existing directory. */
+  readonly target: HostPath;
+  readonly readOnly: boolean;
+  readonly options: OverlayOptions;
+}
