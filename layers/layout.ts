@@ -16,6 +16,8 @@ export interface StoreLayout {
   /** What is not finished. Same file system as the rest, so that a rename makes it permanent. */
   readonly temporary: HostPath;
   readonly locks: HostPath;
+  /** Stays empty: the lowerdir of an image without layers. */
+  readonly empty: HostPath;
 }
 
 export function storeLayout(root: HostPath): StoreLayout {
@@ -27,6 +29,7 @@ export function storeLayout(root: HostPath): StoreLayout {
     snapshots: joinHost(root, "snapshots"),
     temporary: joinHost(root, "tmp"),
     locks: joinHost(root, "locks"),
+    empty: joinHost(root, "empty"),
   };
 }
 

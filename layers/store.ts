@@ -51,10 +51,11 @@ export class Store implements Disposable {
 
 /** All before the database is there, so that who sees the database sees the directories. */
 function makeDirectories(layout: StoreLayout): void {
-  for (const path of [layout.root, layout.blobs, layout.layers, layout.snapshots, layout.temporary, layout.locks]) {
+  const { root, blobs, layers, snapshots, temporary, locks, empty } = layout;
+  for (const path of [root, blobs, layers, snapshots, temporary, locks, empty]) {
     mkdirSync(bytesOf(path), { recursive: true, mode: 0o700 });
   }
-  for (const path of [layout.root, layout.blobs]) syncDirectory(path);
+  for (const path of [root, blobs]) syncDirectory(path);
 }
 
 function syncDirectory(path: HostPath): void {

@@ -52,6 +52,7 @@ export async function* decompress(
     return;
   }
   const input = compression === "zstd" ? zstdFrames(source) : source;
+  let isEmpty = true; // nothing but skippable frames: zlib would call it cut short
   const inflater =
     compression === "gzip"
       ? createGunzip({ chunkSize: CHUNK_BYTES })
@@ -60,7 +61,10 @@ export async function* decompress(
   const readable = Readable.from(
     (async function* () {
       try {
-        yield* input;
+        for await (const piece of input) {
+          isEmpty = false;
+          yield piece;
+        }
       } catch (error) {
         sourceError = error; // told apart from what zlib says of the bytes
         throw error;
@@ -75,6 +79,7 @@ export async function* decompress(
     for await (const chunk of output as AsyncIterable<Buffer>) yield chunk;
   } catch (error) {
     if (sourceError !== undefined) throw sourceError;
+    if (isEmpty && compression === "zstd") return;
     throw new IntegrityError(
       "ERR_LAYER_COMPRESSION",
       `Cannot decompress the layer: ${error instanceof Error ? error.message : String(error)} (${compression})`,

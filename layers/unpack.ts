@@ -1,0 +1,45 @@
+/**
+ * Unpacks layers that the store has only as blobs: those of a commit, which writes no second copy, and those that
+ * `fsck --repair` took away.
+ */
+
+import type { ChainId, DiffId } from "../src/digest.ts";
+import { getLayer } from "../src/meta/layers.ts";
+import { LayerAdder } from "./add-layers.ts";
+import { DEFAULT_LIMITS } from "./apply/limits.ts";
+import { acquireLock } from "./locks.ts";
+import type { Descriptor } from "./oci/descriptor.ts";
+import type { Store } from "./store.ts";
+
+/** A layer of an image that is in the store. */
+export interface StoredLayer {
+  readonly descriptor: Descriptor;
+  readonly diffId: DiffId;
+  readonly chainId: ChainId;
+}
+
+/**
+ * Makes every layer of an image a lowerdir. Costs one look at the database when they all are.
+ * `layers` are base first.
+ * @throws {IntegrityError} if a blob is damaged
+ */
+export async function ensureUnpacked(
+  store: Store,
+  layers: readonly StoredLayer[],
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<void> {
+  const top = layers.at(-1);
+  if (top === undefined || getLayer(store.db, top.chainId) !== null) return;
+  const { signal } = options;
+  await using _gc = await acquireLock(store.layout, "gc", "shared", signal === undefined ? {} : { signal });
+  await using adder = new LayerAdder(store, DEFAULT_LIMITS, layers.length, signal);
+  let parent: ChainId | null = null;
+  let parentAdded: Promise<unknown> = Promise.resolve();
+  for (const { descriptor, diffId, chainId } of layers) {
+    const { digest, size } = descriptor;
+    const location = { file: store.blobs.path(digest), offset: 0, sizeBytes: size };
+    parentAdded = adder.add({ location, digest, sizeBytes: size, diffId, parent, parentAdded });
+    parent = chainId;
+  }
+  await parentAdded;
+}
