@@ -3,7 +3,8 @@
  * their exit codes are in src/errors.ts; docs/formats.md lists both.
  */
 
-import { assertNever, isErrno, isSystemError, LayerctlError } from "../src/errors.ts";
+import { constants } from "node:os";
+import { isErrno, isSystemError, LayerctlError } from "../src/errors.ts";
 import { jsonLine, STDERR, write } from "./output.ts";
 
 /** A bug in layerctl: nobody expected this error. */
@@ -14,37 +15,31 @@ const EXIT_SYSTEM = 7;
 /** 128 + SIGPIPE, as a program that the signal kills. */
 const EXIT_PIPE = 141;
 
-/** The signals that cancel a command; each is the reason of the abort it causes. */
-export type CancelSignal = "SIGINT" | "SIGTERM";
+/** Why a command that a signal cancelled ended: the reason of its abort. */
+export class Cancelled extends Error {
+  readonly exitCode: number;
 
+  constructor(signal: "SIGINT" | "SIGTERM") {
+    super(`cancelled by ${signal}`);
+    this.name = "AbortError";
+    this.exitCode = 128 + constants.signals[signal];
+  }
+}
+
+/** How errors are shown. */
 export interface Report {
   readonly json: boolean;
   readonly debug: boolean;
-  /** The signal that cancelled the command, if one did. */
-  readonly cancelledBy: CancelSignal | undefined;
-  /** Set if commander threw it: it has printed its message already. */
-  readonly commanderExit?: number | undefined;
 }
 
 /** Prints `error` and returns the exit code it stands for. */
 export function reportError(error: unknown, report: Report): number {
-  if (report.cancelledBy !== undefined) return exitOfSignal(report.cancelledBy);
+  if (error instanceof Cancelled) return error.exitCode; // who sent the signal knows
   if (isErrno(error, "EPIPE") && error.syscall === "write") return EXIT_PIPE; // the reader has what it wanted
   const described = describe(error);
   write(STDERR, report.json ? jsonLine({ error: described }) : asText(described));
   if (report.debug && error instanceof Error) write(STDERR, stackOf(error));
   return described.exitCode;
-}
-
-function exitOfSignal(signal: CancelSignal): number {
-  switch (signal) {
-    case "SIGINT":
-      return 130;
-    case "SIGTERM":
-      return 143;
-    default:
-      return assertNever(signal);
-  }
 }
 
 /** The error document of `--json`. */

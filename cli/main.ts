@@ -2,7 +2,7 @@
 
 import { argumentTexts } from "./arguments.ts";
 import { Context } from "./context.ts";
-import { type CancelSignal, reportError } from "./errors.ts";
+import { Cancelled, reportError } from "./errors.ts";
 import { parseCommandLine } from "./program.ts";
 
 /** Runs the command that `argv` names; returns the exit code of src/errors.ts. */
@@ -18,15 +18,16 @@ async function main(argv: readonly string[]): Promise<number> {
     await invocation.verb.run(context, ...(invocation.args as never[])); // as its `define` told commander to parse them
     return 0;
   } catch (error) {
-    return reportError(error, { json, debug, cancelledBy: cancel.signal.aborted ? cancel.signal.reason : undefined });
+    const reason: unknown = cancel.signal.reason; // whatever failed after the signal, the signal is why
+    return reportError(reason instanceof Cancelled ? reason : error, { json, debug });
   }
 }
 
 /** The first SIGINT or SIGTERM aborts, so that the command cleans up; the second ends the process. */
 function cancelOnSignals(): AbortController {
   const controller = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] satisfies readonly CancelSignal[]) {
-    process.once(signal, () => controller.abort(signal)); // after once, the signal's own effect is back
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => controller.abort(new Cancelled(signal))); // after once, the signal's own effect is back
   }
   return controller;
 }
@@ -34,5 +35,5 @@ function cancelOnSignals(): AbortController {
 // A write that fails must not be followed by waiting for what is left open, so the process does not wait for anything.
 main(argumentTexts()).then(
   (code) => process.exit(code),
-  (error) => process.exit(reportError(error, { json: false, debug: true, cancelledBy: undefined })),
+  (error) => process.exit(reportError(error, { json: false, debug: true })),
 );

@@ -5,7 +5,7 @@
 
 import { writeSync } from "node:fs";
 import { isErrno } from "../src/errors.ts";
-import { bytesOf, display } from "../src/paths.ts";
+import { bytesFromText, bytesOf, display } from "../src/paths.ts";
 
 export const STDOUT = 1;
 export const STDERR = 2;
@@ -115,8 +115,13 @@ export function jsonText(bytes: string): string {
   return bytesOf(bytes).toString("utf8");
 }
 
+/** Text that came from outside, harmless to a terminal. */
+export function safeText(text: string): string {
+  return display(bytesFromText(text));
+}
+
 /** A name or value as one word for a log line: in quotes if it has spaces. */
 export function logWord(value: unknown): string {
-  const text = typeof value === "string" ? display(Buffer.from(value, "utf8").toString("latin1")) : JSON.stringify(value, jsonValue);
+  const text = typeof value === "string" ? safeText(value) : JSON.stringify(value, jsonValue);
   return /^[^\s"]+$/.test(text ?? "") ? text : JSON.stringify(text);
 }

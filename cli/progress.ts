@@ -3,8 +3,7 @@
  * is written must call `clear` first, or start on the line the bar is on.
  */
 
-import { display } from "../src/paths.ts";
-import { formatSize, STDERR, write } from "./output.ts";
+import { formatSize, safeText, STDERR, write } from "./output.ts";
 
 const INTERVAL_MS = 100;
 const BAR_CELLS = 24;
@@ -65,7 +64,7 @@ export class Bar implements Progress {
 /** The line for `state`, shorter than `columns`: a line that wraps could not be redrawn. */
 export function barLine(state: ProgressState, columns: number): string {
   const show = state.unit === "bytes" ? formatSize : String;
-  const label = display(Buffer.from(state.label, "utf8").toString("latin1"));
+  const label = safeText(state.label);
   if (state.total <= 0) return `${label}  ${show(state.done)}`.slice(0, columns - 1);
   const share = Math.min(1, state.done / state.total);
   const filled = Math.round(share * BAR_CELLS);

@@ -3,9 +3,9 @@
  * compile cache on, and only then loads the program. Keep it small: it is compiled anew at every start.
  */
 
-import module from "node:module";
-
-declare const require: (id: string) => unknown;
+/** What the bundle's own require gives; imports would bring helper functions along. */
+declare function require(id: "node:module"): typeof import("node:module");
+declare function require(id: "./main.cjs"): unknown;
 
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 if (major < 22 || (major === 22 && minor < 15)) {
@@ -15,7 +15,7 @@ if (major < 22 || (major === 22 && minor < 15)) {
   process.exit(6);
 }
 const cache = cacheDirectory();
-if (cache !== undefined) module.enableCompileCache(cache);
+if (cache !== undefined) require("node:module").enableCompileCache(cache);
 require("./main.cjs");
 
 /** A directory that only we can write: whoever writes a compile cache decides what runs. So never below /tmp. */

@@ -2,19 +2,20 @@
 
 import type { Command } from "commander";
 import { listImages } from "../../layers/images.ts";
-import { familiarName } from "../../layers/oci/reference.ts";
 import { formatPlatform } from "../../layers/oci/platform.ts";
+import { familiar } from "../../layers/resolve-image.ts";
 import { Store } from "../../layers/store.ts";
 import { shortDigest } from "../../src/digest.ts";
 import type { Context } from "../context.ts";
-import { imageDocument, sizeOf } from "../documents.ts";
-import { formatSize, formatTime, printDocument, printLines, tableLines } from "../output.ts";
+import { imageDocument, layerBytes } from "../documents.ts";
+import { formatSize, formatTime, printDocument, printLines, safeText, tableLines } from "../output.ts";
 
 export function define(command: Command): void {
   command.addHelpText(
     "after",
     `
-SIZE is what the image's blobs take, compressed; "layerctl du" tells what is shared and unpacked.
+SIZE is what the layers take as blobs, compressed; "layerctl du" tells what is shared and what is unpacked. ADDED is when
+the image came into the store, in UTC.
 
 Examples:
   $ layerctl images
@@ -30,19 +31,13 @@ export function run(context: Context): void {
     return;
   }
   const rows = images.flatMap((image) => {
-    const rest = [
-      shortDigest(image.digest),
-      formatPlatform(image.platform),
-      String(image.layers.length),
-      formatSize(sizeOf(image)),
-      formatTime(image.createdAtMs),
-    ];
-    return names(image.references).map((name) => [name, ...rest]);
+    const names = image.references.length === 0 ? ["<none>"] : image.references.map(familiar);
+    const { digest, platform, layers, createdAtMs } = image;
+    const size = formatSize(layerBytes(image));
+    const shownPlatform = safeText(formatPlatform(platform));
+    const rest = [shortDigest(digest), shownPlatform, String(layers.length), size, formatTime(createdAtMs)];
+    return names.map((name) => [name, ...rest]);
   });
   const align = ["left", "left", "left", "right", "right"] as const;
   printLines(tableLines(["REFERENCE", "DIGEST", "PLATFORM", "LAYERS", "SIZE", "ADDED"], rows, align));
-}
-
-function names(references: readonly string[]): readonly string[] {
-  return references.length === 0 ? ["<none>"] : references.map(familiarName);
 }

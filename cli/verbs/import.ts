@@ -1,15 +1,16 @@
 /** `layerctl import SOURCE`: images into the store. */
 
 import { type Command, Option } from "commander";
-import { type ApplyLimits, DEFAULT_LIMITS } from "../../layers/apply/limits.ts";
+import { DEFAULT_LIMITS } from "../../layers/apply/limits.ts";
 import { importSource } from "../../layers/import.ts";
 import { parsePlatform } from "../../layers/oci/platform.ts";
+import { familiar } from "../../layers/resolve-image.ts";
 import { Store } from "../../layers/store.ts";
-import { absolute } from "../root.ts";
 import { pathArgument } from "../arguments.ts";
 import type { Context } from "../context.ts";
-import { formatSize, printDocument, printLines } from "../output.ts";
+import { printDocument, printLines } from "../output.ts";
 import { parseCount, parseSize } from "../quantities.ts";
+import { absolute } from "../root.ts";
 
 interface Options {
   readonly name?: string;
@@ -20,25 +21,26 @@ interface Options {
 }
 
 export function define(command: Command): void {
+  const { maxLayerBytes, maxEntries } = DEFAULT_LIMITS;
   command
-    .argument("<source>", 'an image: a file or directory, or "-" for standard input; what it is is found out')
-    .option("-n, --name <ref>", "name for the image (a source with several images keeps their names)")
+    .argument("<source>", 'a file or directory, or "-" for standard input; what it is is found out from its bytes')
+    .option("-n, --name <ref>", "name for the image, instead of those in the source")
     .option("--platform <os/arch>", "which image of a multi-platform index (default: this machine's)")
     .option("--rootfs", "the source is the tar of one root file system, not an image")
     .addOption(
-      new Option("--max-layer-size <bytes>", "refuse a layer that unpacks to a larger tar")
-        .default(String(DEFAULT_LIMITS.maxLayerBytes), "64GiB"),
+      new Option("--max-layer-size <size>", "refuse a layer whose tar is larger").default(
+        String(maxLayerBytes),
+        `${maxLayerBytes / 2 ** 30}GiB`,
+      ),
     )
-    .addOption(
-      new Option("--max-entries <count>", "refuse a layer with more entries").default(String(DEFAULT_LIMITS.maxEntries)),
-    )
+    .addOption(new Option("--max-entries <n>", "refuse a layer with more entries").default(String(maxEntries)))
     .addHelpText(
       "after",
       `
 Prints one line "REF DIGEST" an image; REF is <none> for an image without a name.
 
-Sources: OCI layout directory, OCI archive, docker-archive (docker save, podman save), plain or compressed with gzip or
-zstd; with --rootfs the tar of a root file system.
+Sources: an OCI layout directory, an OCI archive, a docker-archive (docker save, podman save), and with --rootfs the tar
+of a root file system. Archives and layers may be compressed with gzip or zstd.
 
 Examples:
   $ layerctl import debian.tar
@@ -49,21 +51,21 @@ Examples:
 }
 
 export async function run(context: Context, source: string, options: Options): Promise<void> {
-  const limits: ApplyLimits = {
-    maxLayerBytes: parseSize(options.maxLayerSize),
-    maxEntries: parseCount(options.maxEntries),
-  };
-  using store = Store.open(context.root, { logger: context.logger, create: true });
+  const { name, platform, rootfs = false } = options;
+  const limits = { maxLayerBytes: parseSize(options.maxLayerSize), maxEntries: parseCount(options.maxEntries) };
+  const chosen = platform === undefined ? {} : { platform: parsePlatform(platform) };
+  using store = Store.open(context.root, { logger: context.logger });
   using progress = context.openProgress();
   const images = await importSource(store, source === "-" ? "-" : absolute(pathArgument(source)), {
+    ...(name !== undefined && { name }),
+    ...chosen,
+    rootfs,
     limits,
     signal: context.signal,
-    onProgress: (state) => progress.show(state),
-    ...(options.name !== undefined && { name: options.name }),
-    ...(options.platform !== undefined && { platform: parsePlatform(options.platform) }),
-    ...(options.rootfs !== undefined && { rootfs: options.rootfs }),
+    onProgress: ({ doneBytes, totalBytes }) =>
+      progress.show({ label: "importing", done: doneBytes, total: totalBytes, unit: "bytes" }),
   });
   progress.clear();
   if (context.json) printDocument({ images: images.map(({ reference, digest }) => ({ reference, digest })) });
-  else printLines(images.map(({ reference, digest }) => `${reference ?? "<none>"} ${digest}`));
+  else printLines(images.map(({ reference, digest }) => `${reference === null ? "<none>" : familiar(reference)} ${digest}`));
 }

@@ -1,4 +1,4 @@
-/** `layerctl tag REF NEWREF`. */
+/** `layerctl tag REF NEWREF`: another name for an image. */
 
 import type { Command } from "commander";
 import { resolveImage, tagImage } from "../../layers/images.ts";
@@ -8,8 +8,8 @@ import { printDocument } from "../output.ts";
 
 export function define(command: Command): void {
   command
-    .argument("<ref>", "an image: a name, a digest, or the first digits of one")
-    .argument("<newref>", "another name for it; taken from the image that has it")
+    .argument("<ref>", "an image: its name, its digest, or the first digits of that")
+    .argument("<newref>", "another name for it, taken from the image that has it now")
     .addHelpText(
       "after",
       `
@@ -24,6 +24,6 @@ Examples:
 export function run(context: Context, reference: string, newReference: string): void {
   using store = Store.open(context.root, { logger: context.logger });
   const image = resolveImage(store, reference);
-  const tagged = tagImage(store, image, newReference);
-  if (context.json) printDocument({ reference: tagged, digest: image.digest });
+  const name = tagImage(store, image, newReference);
+  if (context.json) printDocument({ reference: name, digest: image.digest });
 }
