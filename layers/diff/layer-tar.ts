@@ -1,0 +1,144 @@
+/**
+ * A diff as an OCI layer tar (image-spec, layer.md). Members are sorted by the bytes of their paths: a directory comes
+ * before what is in it, and the first of several hard links is the file. The same diff gives the same bytes.
+ *
+ * A whiteout is an empty file of mode 0, owner 0:0 and mtime 0 at the place of the path that it deletes, as containerd
+ * writes them but with a time that does not change.
+ */
+
+import { baseName, childPath, type LayerPath, parentPath } from "../../src/paths.ts";
+import {
+  AT_FDCWD,
+  readlinkAt,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+} from "../../src/sys/file.ts";
+import { type EntryType, NO_XATTRS, type TarEntry } from "../tar/entry.ts";
+import { byPath, inodeKey, type LayerDiff, type LayerNode, WHITEOUT_PREFIX } from "./change.ts";
+import { type TarSink, TarStreamWriter } from "./tar-stream-writer.ts";
+
+export interface LayerTarOptions {
+  /** No mtime in the tar is later than this (`SOURCE_DATE_EPOCH`). */
+  readonly epochNs?: bigint;
+  readonly signal?: AbortSignal;
+  /** Called now and then with the bytes written so far. */
+  readonly onProgress?: (sizeBytes: number) => void;
+}
+
+/**
+ * Writes a diff as a layer tar, waiting for the sink once a chunk.
+ * @returns the size of the tar
+ * @throws {ConflictError} `ERR_FILE_CHANGED` if a file shrinks while it is read
+ */
+export async function writeLayerTar(diff: LayerDiff, sink: TarSink, options: LayerTarOptions = {}): Promise<number> {
+  const members = [...diff.changes, ...diff.parents.map((node) => ({ path: node.path, node }))].sort(byPath);
+  const writer = new LayerTarWriter(sink, options);
+  for (const { path, node } of members) {
+    if (node === null) writer.whiteout(path);
+    else await writer.node(node);
+    if (writer.isFull) await writer.drain();
+  }
+  return writer.finish();
+}
+
+/** Writes nodes as members of a tar, in the order they come: parents first. */
+export class LayerTarWriter extends TarStreamWriter {
+  readonly #options: LayerTarOptions;
+  readonly #firstNames = new Map<string, LayerPath>();
+
+  constructor(sink: TarSink, options: LayerTarOptions) {
+    super(sink);
+    this.#options = options;
+  }
+
+  override async drain(): Promise<void> {
+    this.#options.signal?.throwIfAborted();
+    await super.drain();
+    this.#options.onProgress?.(this.sizeBytes);
+  }
+
+  whiteout(path: LayerPath): void {
+    this.add({ ...EMPTY, path: childPath(parentPath(path), WHITEOUT_PREFIX + baseName(path)), type: "file" });
+  }
+
+  /** Adds a file, directory … or, for a file that is in already, a hard link to it. Resolves without waiting if it can. */
+  node(node: LayerNode): Promise<void> | undefined {
+    const { stat } = node;
+    const type = typeOf(stat.mode);
+    const { epochNs } = this.#options;
+    const entry: TarEntry = {
+      ...EMPTY,
+      path: memberName(node.path, type),
+      type,
+      mode: stat.mode & 0o7777,
+      uid: stat.uid,
+      gid: stat.gid,
+      mtimeNs: epochNs !== undefined && stat.mtimeNs > epochNs ? epochNs : stat.mtimeNs,
+    };
+    if (type !== "directory" && stat.nlink > 1) {
+      const first = this.#firstNames.get(inodeKey(stat));
+      if (first !== undefined) {
+        this.add({ ...entry, type: "hardlink", linkTarget: first });
+        return undefined;
+      }
+      this.#firstNames.set(inodeKey(stat), node.path);
+    }
+    return this.#content({ ...entry, xattrs: node.xattrs }, node);
+  }
+
+  #content(entry: TarEntry, node: LayerNode): Promise<void> | undefined {
+    const { stat, hostPath, dataPath } = node;
+    if (entry.type === "file" && stat.sizeBytes > 0) {
+      const isMetacopy = dataPath !== hostPath; // the blocks of its stat are not those of the content
+      return this.addFile({ ...entry, sizeBytes: stat.sizeBytes }, dataPath, isMetacopy ? null : stat);
+    }
+    if (entry.type === "symlink") this.add({ ...entry, linkTarget: readlinkAt(AT_FDCWD, hostPath) });
+    else if (entry.type === "character" || entry.type === "block") {
+      this.add({ ...entry, deviceMajor: stat.rdevMajor, deviceMinor: stat.rdevMinor });
+    } else this.add(entry);
+    return undefined;
+  }
+}
+
+const EMPTY: Omit<TarEntry, "path" | "type"> = {
+  linkTarget: "",
+  mode: 0,
+  uid: 0,
+  gid: 0,
+  mtimeNs: 0n,
+  sizeBytes: 0,
+  extents: null,
+  deviceMajor: 0,
+  deviceMinor: 0,
+  xattrs: NO_XATTRS,
+};
+
+/** As tar writes it: directories end with "/", the root is "./". */
+function memberName(path: LayerPath, type: EntryType): string {
+  if (type !== "directory") return path;
+  return path === "" ? "./" : `${path}/`;
+}
+
+function typeOf(mode: number): EntryType {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      return "file";
+    case S_IFDIR:
+      return "directory";
+    case S_IFLNK:
+      return "symlink";
+    case S_IFCHR:
+      return "character";
+    case S_IFBLK:
+      return "block";
+    case S_IFIFO:
+      return "fifo";
+    default:
+      throw new TypeError(`no tar member for mode ${mode.toString(8)}`);
+  }
+}

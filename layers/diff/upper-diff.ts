@@ -1,0 +1,139 @@
+/**
+ * What an upperdir does to the tree below it, at the cost of the upperdir: nothing of the lower layers is listed, except
+ * where the upperdir says that a directory is not what it was (opaque, or renamed with a redirect).
+ *
+ * Opaque directories become one deletion for every lower name that is gone, never an opaque mark: image-spec's layer.md
+ * prefers explicit whiteouts, files that were put back unchanged need not be stored again, and the outcome is the same
+ * as that of comparing the two trees. OCI knows no renames either: a redirected directory is listed in full at its new
+ * path, and a metacopy file has its content from below.
+ */
+
+import { shownXattrs } from "../../src/overlay/escape.ts";
+import type { MergedEntry, MergedTree } from "../../src/overlay/merged-tree.ts";
+import { isMetacopy } from "../../src/overlay/metacopy.ts";
+import { opaquenessOf } from "../../src/overlay/opaque.ts";
+import { redirectOf } from "../../src/overlay/redirect.ts";
+import { isWhiteout, isXattrWhiteout } from "../../src/overlay/whiteout.ts";
+import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
+import { childPath, type HostPath, joinHost, type LayerPath, ROOT } from "../../src/paths.ts";
+import { listDirectory } from "../../src/sys/directory.ts";
+import { AT_FDCWD, type Stat, statAt, statAtOrNull } from "../../src/sys/file.ts";
+import { listXattrs } from "../../src/sys/xattr.ts";
+import { isDirectory, isRegularFile, type LayerDiff, type LayerNode } from "./change.ts";
+import { DiffCollector } from "./collector.ts";
+import type { CompareOptions } from "./compare.ts";
+import { nodeOf, TreeWalk } from "./tree-diff.ts";
+
+export interface UpperDiffOptions extends CompareOptions {
+  readonly upperdir: HostPath;
+  /** The tree that the change is against; null for an image without layers. */
+  readonly lower: MergedTree | null;
+  /**
+   * The tree that the mount shows: the upperdir on all its lowerdirs, those that are not part of `lower` too. Made for
+   * this call: it remembers what it has seen.
+   */
+  readonly merged: MergedTree;
+  /** Where the upperdir has its overlay attributes. Default "trusted". */
+  readonly namespace?: OverlayNamespace;
+}
+
+/** A file of the upperdir and how it was before it was looked at. */
+export interface SeenFile {
+  readonly hostPath: HostPath;
+  readonly stat: Stat;
+}
+
+export interface UpperDiff extends LayerDiff {
+  /** Everything of the upperdir that the result depends on. If all of it still is as it was, so is the result. */
+  readonly seen: readonly SeenFile[];
+}
+
+/** What the upperdir changes. @throws a system error, also if files vanish under the walk */
+export function diffUpper(options: UpperDiffOptions): UpperDiff {
+  return new UpperWalk(options).run();
+}
+
+const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
+
+class UpperWalk {
+  readonly #upperdir: HostPath;
+  readonly #lower: MergedTree | null;
+  readonly #merged: MergedTree;
+  readonly #namespace: OverlayNamespace;
+  readonly #collector: DiffCollector;
+  readonly #seen: SeenFile[] = [];
+
+  constructor(options: UpperDiffOptions) {
+    this.#upperdir = options.upperdir;
+    this.#lower = options.lower;
+    this.#merged = options.merged;
+    this.#namespace = options.namespace ?? "trusted";
+    this.#collector = new DiffCollector(options);
+  }
+
+  run(): UpperDiff {
+    const hostPath = this.#upperdir;
+    const stat = statAt(AT_FDCWD, joinHost(hostPath, "."));
+    this.#seen.push({ hostPath: joinHost(hostPath, "."), stat });
+    const xattrs = shownXattrs(hostPath, this.#namespace);
+    const root: LayerNode = { path: ROOT, stat, hostPath, dataPath: hostPath, xattrs };
+    const below = this.#lower?.root ?? null;
+    if (below !== null) this.#collector.compare(nodeOf(this.#lower, below), root);
+    this.#children(root, below, false); // as in the kernel, an opaque mark on the root does nothing
+    return { ...this.#collector.finish(), seen: this.#seen };
+  }
+
+  /** `below`: what the lower tree has at this path. `hides`: nothing of it shows unless the upperdir has it too. */
+  #children(directory: LayerNode, below: MergedEntry | null, hides: boolean): void {
+    const present = new Set<string>();
+    for (const { name } of listDirectory(directory.hostPath)) {
+      const path = childPath(directory.path, name);
+      const old = below === null ? null : (this.#lower?.lookup(path) ?? null);
+      if (this.#child(name, path, joinHost(directory.hostPath, name), old, hides)) present.add(name);
+    }
+    if (!hides || below === null) return;
+    for (const gone of this.#lower?.list(below) ?? []) if (!present.has(gone.name)) this.#collector.delete(gone.path);
+  }
+
+  /** One name of the upperdir; false if what the lower tree has there is gone and that is not said yet. */
+  #child(name: string, path: LayerPath, hostPath: HostPath, old: MergedEntry | null, hides: boolean): boolean {
+    const stat = statAtOrNull(AT_FDCWD, hostPath);
+    if (stat === null) return false; // it has gone since: its directory has changed, which `seen` will tell
+    this.#seen.push({ hostPath, stat });
+    const isMarked = !isWhiteout(stat) && listXattrs(hostPath).length > 0;
+    if (isWhiteout(stat) || (isMarked && isXattrWhiteout(hostPath, stat, this.#namespace))) {
+      if (old !== null) this.#collector.delete(path);
+      return true;
+    }
+    const unfit = this.#collector.unfit(name, stat.mode);
+    if (unfit !== null) {
+      this.#collector.skip(path, unfit, old !== null);
+      return true;
+    }
+    const xattrs = isMarked ? shownXattrs(hostPath, this.#namespace) : NO_XATTRS;
+    const node: LayerNode = { path, stat, hostPath, dataPath: hostPath, xattrs };
+    if (isDirectory(stat)) this.#directory(node, old, hides, isMarked);
+    else this.#collector.compare(nodeOf(this.#lower, old), isMarked ? this.#withContent(node) : node);
+    return true;
+  }
+
+  #directory(node: LayerNode, old: MergedEntry | null, hides: boolean, isMarked: boolean): void {
+    if (isMarked && redirectOf(node.hostPath, this.#namespace) !== null) {
+      const visit = (entry: MergedEntry): void => {
+        if (entry.layers[0] === 0) this.#seen.push({ hostPath: entry.hostPath, stat: entry.stat });
+      };
+      new TreeWalk(this.#lower, this.#merged, this.#collector, visit).pair(old, this.#merged.lookup(node.path));
+      return;
+    }
+    this.#collector.compare(nodeOf(this.#lower, old), node);
+    const opaque = hides || (isMarked && opaquenessOf(node.hostPath, this.#namespace) === "opaque");
+    this.#children(node, old, opaque);
+  }
+
+  /** A metacopy file with the file below that has its content. */
+  #withContent(node: LayerNode): LayerNode {
+    if (!isRegularFile(node.stat) || !isMetacopy(node.hostPath, this.#namespace)) return node;
+    const entry = this.#merged.lookup(node.path);
+    return entry === null ? node : { ...node, dataPath: entry.dataPath };
+  }
+}
