@@ -2,7 +2,7 @@
 
 import { UnsupportedError } from "../../src/errors.ts";
 import { type Descriptor, readDescriptor } from "./descriptor.ts";
-import { parseJson } from "./json.ts";
+import { type JsonNode, parseJson } from "./json.ts";
 import { checkSameMediaType, checkSchemaVersion, MANIFEST_LIMIT_BYTES, refuseFields } from "./manifest.ts";
 import { indexEntryKind } from "./media-types.ts";
 
@@ -17,7 +17,15 @@ export interface ImageIndex {
  * @throws {UnsupportedError} `ERR_SCHEMA_VERSION` or `ERR_MEDIA_TYPE`
  */
 export function parseIndex(bytes: Uint8Array, mediaType?: string): ImageIndex {
-  const root = parseJson(bytes, "index", MANIFEST_LIMIT_BYTES);
+  return readIndex(parseJson(bytes, "index", MANIFEST_LIMIT_BYTES), mediaType);
+}
+
+/** As `parseIndex`, for the file `index.json` of a layout. */
+export function parseLayoutIndex(bytes: Uint8Array): ImageIndex {
+  return readIndex(parseJson(bytes, "index.json", MANIFEST_LIMIT_BYTES), undefined);
+}
+
+function readIndex(root: JsonNode, mediaType: string | undefined): ImageIndex {
   checkSchemaVersion(root);
   const type = checkSameMediaType(root, mediaType);
   if (type !== undefined && indexEntryKind(type) !== "index") {
@@ -34,15 +42,16 @@ export function isAttestation(descriptor: Descriptor): boolean {
   return platform?.os === "unknown" && platform.architecture === "unknown";
 }
 
+/** The most bytes of the file `oci-layout`. */
+export const LAYOUT_HEADER_LIMIT_BYTES = 64 * 1024;
+
 /**
  * Checks the file `oci-layout` (image-layout.md).
  * @throws {IntegrityError} if it is malformed
  * @throws {UnsupportedError} `ERR_LAYOUT_VERSION` for a version other than 1
  */
 export function checkLayoutHeader(bytes: Uint8Array): void {
-  const version = parseJson(bytes, "oci-layout", 64 * 1024)
-    .field("imageLayoutVersion")
-    .string();
+  const version = parseJson(bytes, "oci-layout", LAYOUT_HEADER_LIMIT_BYTES).field("imageLayoutVersion").string();
   if (/^1\.\d+\.\d+/.test(version)) return;
   const shown = JSON.stringify(version.slice(0, 100));
   throw new UnsupportedError("ERR_LAYOUT_VERSION", `Cannot use an OCI layout of version ${shown}: only 1.x is known`);

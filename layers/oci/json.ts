@@ -26,7 +26,7 @@ export function parseJson(bytes: Uint8Array, name: string, limitBytes: number): 
   }
   try {
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    return new JsonNode(JSON.parse(text), name);
+    return new JsonNode(JSON.parse(text), name, name);
   } catch (error) {
     throw invalid("ERR_JSON_SYNTAX", name, "it is not JSON in UTF-8", error);
   }
@@ -64,11 +64,14 @@ function invalid(code: string, name: string, why: string, cause?: unknown): Inte
 /** A value inside a document, with its path there. Absent and null are the same: Go writes null for what is empty. */
 export class JsonNode {
   readonly value: unknown;
+  /** Begins with the document's name. */
   readonly path: string;
+  readonly #document: string;
 
-  constructor(value: unknown, path: string) {
+  constructor(value: unknown, path: string, document: string) {
     this.value = value;
     this.path = path;
+    this.#document = document;
   }
 
   get isAbsent(): boolean {
@@ -84,14 +87,14 @@ export class JsonNode {
   /** The value at `name`, absent if this object has no such field of its own. */
   field(name: string): JsonNode {
     const object = this.object();
-    return new JsonNode(Object.hasOwn(object, name) ? object[name] : undefined, `${this.path}.${name}`);
+    return new JsonNode(Object.hasOwn(object, name) ? object[name] : undefined, `${this.path}.${name}`, this.#document);
   }
 
   /** The elements of an array; none if it is absent. */
   items(): readonly JsonNode[] {
     if (this.isAbsent) return [];
     if (!Array.isArray(this.value)) this.refuse("an array");
-    return this.value.map((item, index) => new JsonNode(item, `${this.path}[${index}]`));
+    return this.value.map((item, index) => new JsonNode(item, `${this.path}[${index}]`, this.#document));
   }
 
   string(): string {
@@ -131,9 +134,10 @@ export class JsonNode {
 
   /** @throws {IntegrityError} `ERR_JSON_TYPE`, always */
   refuse(expected: string): never {
-    const document = this.path.split(/[.[]/, 1)[0] ?? this.path;
     const why = `${this.path}: expected ${expected}, found ${describe(this.value)}`;
-    throw new IntegrityError("ERR_JSON_TYPE", `Cannot use the ${document}: ${why}`, { data: { path: this.path } });
+    throw new IntegrityError("ERR_JSON_TYPE", `Cannot use the ${this.#document}: ${why}`, {
+      data: { path: this.path },
+    });
   }
 }
 

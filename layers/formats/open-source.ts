@@ -1,0 +1,141 @@
+/** Opens whatever an image comes in. What it is, is told from its bytes. */
+
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { IntegrityError, isErrno, NotFoundError } from "../../src/errors.ts";
+import { bytesOf, display, type HostPath, hostPath } from "../../src/paths.ts";
+import { sniffCompression } from "../apply/decompress.ts";
+import type { Platform } from "../oci/descriptor.ts";
+import { ArchiveFiles } from "./archive.ts";
+import { readDockerArchive, readDockerTags } from "./docker-archive.ts";
+import { readLayout } from "./oci-layout.ts";
+import { rootfsImage } from "./rootfs.ts";
+import type { ImageSource, SourceFormat, SourceImage } from "./source.ts";
+import { directoryFiles, readStart } from "./source-files.ts";
+import { sourceRepository } from "./source-names.ts";
+import { type SpooledFile, spool } from "./spool.ts";
+import { looksLikeTar } from "./tar-magic.ts";
+
+export interface OpenOptions {
+  /** Where to put what has to be spooled. */
+  readonly temporary: HostPath;
+  /** Only images for this platform. Default: this machine's, or the only one there is. */
+  readonly platform?: Platform | undefined;
+  /** The source is the tar of a root file system, not an archive of images. */
+  readonly rootfs?: boolean | undefined;
+  /** Do not look at the names in the source: the caller gives its own. Then a bad one does not matter. */
+  readonly ignoreNames?: boolean | undefined;
+  /** The most bytes to spool. */
+  readonly limitBytes?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** What "-" reads. Default: standard input. */
+  readonly input?: AsyncIterable<Buffer> | undefined;
+}
+
+interface Contents {
+  readonly format: SourceFormat;
+  readonly images: readonly SourceImage[];
+}
+
+/**
+ * Opens the OCI layout, OCI archive or docker-archive at `source`, or the root file system's tar with `rootfs`; "-" is
+ * standard input. Manifests and configs are verified, layers are only found. What cannot be read in place is spooled
+ * into `temporary`.
+ * @throws {NotFoundError} `ERR_SOURCE_NOT_FOUND`, `ERR_IMAGE_NOT_FOUND` or `ERR_PLATFORM_NOT_FOUND`
+ * @throws {IntegrityError} `ERR_SOURCE_FORMAT` if it is none of these, or what is malformed in it
+ * @throws {UnsupportedError} for compressions, media types and versions that are not known
+ */
+export async function openSource(source: string, options: OpenOptions): Promise<ImageSource> {
+  if (source === "-") {
+    return await openSpooled(options.input ?? (process.stdin as AsyncIterable<Buffer>), hostPath("-"), null, options);
+  }
+  const path = hostPath(source);
+  const found = await statSource(path);
+  if (found.isDirectory()) {
+    const contents = await openDirectory(path, options);
+    return { ...contents, async [Symbol.asyncDispose]() {} };
+  }
+  const repository = sourceRepository(path, "file");
+  if (!found.isFile()) return await openSpooled(stream(path), path, repository, options);
+  const location = { file: path, offset: 0, sizeBytes: found.size };
+  if (options.rootfs !== true && sniffCompression(await readStart(location)) !== "none") {
+    return await openSpooled(stream(path), path, repository, options);
+  }
+  const contents = await openFile(path, path, repository, options);
+  return { ...contents, async [Symbol.asyncDispose]() {} };
+}
+
+async function statSource(path: HostPath) {
+  try {
+    return await stat(bytesOf(path));
+  } catch (error) {
+    if (!isErrno(error, "ENOENT", "ENOTDIR")) throw error;
+    throw new NotFoundError("ERR_SOURCE_NOT_FOUND", `Cannot open "${display(path)}": there is no such file`);
+  }
+}
+
+function stream(path: HostPath): AsyncIterable<Buffer> {
+  return createReadStream(bytesOf(path), { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>;
+}
+
+async function openSpooled(
+  bytes: AsyncIterable<Buffer>,
+  name: HostPath,
+  repository: string | null,
+  options: OpenOptions,
+): Promise<ImageSource> {
+  const { temporary, limitBytes, signal } = options;
+  const spooled: SpooledFile = await spool(bytes, {
+    temporary,
+    limitBytes,
+    signal,
+    decompress: options.rootfs !== true,
+  });
+  try {
+    const contents = await openFile(spooled.file, name, repository, options);
+    return { ...contents, [Symbol.asyncDispose]: () => spooled[Symbol.asyncDispose]() };
+  } catch (error) {
+    await spooled[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function openDirectory(path: HostPath, options: OpenOptions): Promise<Contents> {
+  const files = directoryFiles(path);
+  if (options.rootfs === true) {
+    throw unknownFormat(path, 'it is a directory; --rootfs takes a tar, which "tar -C DIR -c ." makes');
+  }
+  if ((await files.locate("oci-layout")) === null) {
+    throw unknownFormat(path, 'it is a directory without a file "oci-layout", so no OCI layout');
+  }
+  const { platform, ignoreNames } = options;
+  const repository = sourceRepository(path, "directory");
+  return { format: "oci-layout", images: await readLayout(files, { platform, ignoreNames, repository }) };
+}
+
+/** `file` holds the bytes; `name` is what the person called it. */
+async function openFile(
+  file: HostPath,
+  name: HostPath,
+  repository: string | null,
+  options: OpenOptions,
+): Promise<Contents> {
+  const { platform, ignoreNames, signal } = options;
+  const location = { file, offset: 0, sizeBytes: (await stat(bytesOf(file))).size };
+  if (options.rootfs === true) return { format: "rootfs", images: [await rootfsImage(name, location, platform)] };
+  if (!looksLikeTar(await readStart(location))) throw unknownFormat(name, "it is not a tar archive");
+  const files = await ArchiveFiles.open(file, name, signal);
+  const isDocker = files.has("manifest.json");
+  if (files.has("oci-layout") && files.has("index.json")) {
+    const tagsByConfig = isDocker && ignoreNames !== true ? await readDockerTags(files) : new Map<never, never>();
+    const images = await readLayout(files, { platform, ignoreNames, repository, tagsByConfig });
+    return { format: isDocker ? "docker-archive" : "oci-archive", images };
+  }
+  if (isDocker) return { format: "docker-archive", images: await readDockerArchive(files, ignoreNames === true) };
+  const looked = 'it has neither "oci-layout" and "index.json" nor "manifest.json"';
+  throw unknownFormat(name, `${looked}; if it is the tar of a root file system, pass --rootfs`);
+}
+
+function unknownFormat(path: HostPath, why: string): IntegrityError {
+  return new IntegrityError("ERR_SOURCE_FORMAT", `Cannot import "${display(path)}": ${why}`);
+}

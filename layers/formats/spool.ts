@@ -1,0 +1,97 @@
+/** Streams that have to be files: standard input, pipes, and archives that are compressed as a whole. */
+
+import { randomBytes } from "node:crypto";
+import { mkdir, open, rm } from "node:fs/promises";
+import { IntegrityError } from "../../src/errors.ts";
+import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
+import { decompress, sniffCompression } from "../apply/decompress.ts";
+
+/** The most bytes of a spooled file: what stops a compressed bomb. */
+export const SPOOL_LIMIT_BYTES = 128 * 2 ** 30;
+
+/** Pieces smaller than this are gathered before anything is told from the first bytes. */
+const START_BYTES = 512;
+
+export interface SpoolOptions {
+  /** The directory to spool into. */
+  readonly temporary: HostPath;
+  /** Undo a compression of the whole. */
+  readonly decompress: boolean;
+  readonly limitBytes?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A file of its own directory. Disposing removes both. */
+export interface SpooledFile extends AsyncDisposable {
+  readonly file: HostPath;
+}
+
+/**
+ * Writes `source` to a file. Memory is bounded; a failure leaves nothing behind.
+ * @throws {IntegrityError} `ERR_ARCHIVE_SIZE` if there is more than the limit, `ERR_LAYER_COMPRESSION`
+ * @throws {UnsupportedError} `ERR_COMPRESSION_UNSUPPORTED`
+ */
+export async function spool(source: AsyncIterable<Buffer>, options: SpoolOptions): Promise<SpooledFile> {
+  const directory = joinHost(options.temporary, `source-${randomBytes(8).toString("hex")}`);
+  await mkdir(bytesOf(directory), { mode: 0o700 });
+  const file = joinHost(directory, "archive.tar");
+  const dispose = (): Promise<void> => rm(bytesOf(directory), { recursive: true, force: true });
+  try {
+    await write(source, file, options);
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+  return { file, [Symbol.asyncDispose]: dispose };
+}
+
+async function write(source: AsyncIterable<Buffer>, file: HostPath, options: SpoolOptions): Promise<void> {
+  const limitBytes = options.limitBytes ?? SPOOL_LIMIT_BYTES;
+  const { start, whole } = await peek(source);
+  const bytes = options.decompress ? decompress(whole, sniffCompression(start)) : whole;
+  const handle = await open(bytesOf(file), "wx", 0o600);
+  try {
+    let written = 0;
+    for await (const chunk of bytes) {
+      options.signal?.throwIfAborted();
+      written += chunk.length;
+      if (written > limitBytes) {
+        throw new IntegrityError("ERR_ARCHIVE_SIZE", `Cannot read the archive: it is larger than ${limitBytes} bytes`, {
+          data: { limitBytes },
+        });
+      }
+      await handle.writeFile(chunk);
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The first bytes of a stream, and the whole stream still. */
+async function peek(
+  source: AsyncIterable<Buffer>,
+): Promise<{ readonly start: Buffer; readonly whole: AsyncIterable<Buffer> }> {
+  const iterator = source[Symbol.asyncIterator]();
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  while (bytes < START_BYTES) {
+    const next = await iterator.next();
+    if (next.done === true) break;
+    pieces.push(next.value);
+    bytes += next.value.length;
+  }
+  const start = Buffer.concat(pieces);
+  const whole = (async function* () {
+    try {
+      yield start;
+      for (;;) {
+        const next = await iterator.next();
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } finally {
+      await iterator.return?.();
+    }
+  })();
+  return { start, whole };
+}
