@@ -1,11 +1,12 @@
 /** A store: the directory that holds images, layers and snapshots, and the database that says what is in it. */
 
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { NotFoundError } from "../src/errors.ts";
 import { type Logger, silentLogger } from "../src/log.ts";
 import { type Database, openDatabase } from "../src/meta/database.ts";
 import { bytesOf, display, type HostPath, hostPath } from "../src/paths.ts";
+import { syncDirectory } from "../src/sys/sync.ts";
 import { BlobStore } from "./content/blob-store.ts";
 import { type StoreLayout, storeLayout } from "./layout.ts";
 
@@ -56,15 +57,6 @@ function makeDirectories(layout: StoreLayout): void {
     mkdirSync(bytesOf(path), { recursive: true, mode: 0o700 });
   }
   for (const path of [root, blobs]) syncDirectory(path);
-}
-
-function syncDirectory(path: HostPath): void {
-  const fd = openSync(bytesOf(path), "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 function noStore(root: HostPath): NotFoundError {

@@ -24,10 +24,7 @@ CREATE INDEX layers_by_diff_id ON layers (diff_id);
 CREATE TABLE images (
   digest        TEXT PRIMARY KEY,
   media_type    TEXT NOT NULL,
-  size_bytes    INTEGER NOT NULL,
   config_digest TEXT NOT NULL,
-  config_media_type TEXT NOT NULL,
-  config_size_bytes INTEGER NOT NULL,
   os            TEXT NOT NULL,
   architecture  TEXT NOT NULL,
   variant       TEXT,

@@ -1,0 +1,19 @@
+/**
+ * The root of an upperdir hides the roots below it: a mount shows its owner, mode, times and attributes. It gets those of
+ * the topmost layer's root, so that the merged root looks like the image's.
+ */
+
+import { escapeXattr, shownXattrs } from "../../src/overlay/escape.ts";
+import { type HostPath, joinHost } from "../../src/paths.ts";
+import { AT_FDCWD, chmod, chown, setTimes, statAt } from "../../src/sys/file.ts";
+import { setXattr } from "../../src/sys/xattr.ts";
+
+/** Makes directory `to` look like directory `from` in a mount. @throws PosixError */
+export function copyRootAttributes(from: HostPath, to: HostPath): void {
+  const stat = statAt(AT_FDCWD, joinHost(from, "."));
+  const own = statAt(AT_FDCWD, to);
+  if (own.uid !== stat.uid || own.gid !== stat.gid) chown(AT_FDCWD, to, stat.uid, stat.gid);
+  for (const [name, value] of shownXattrs(from)) setXattr(to, escapeXattr(name), value);
+  chmod(AT_FDCWD, to, stat.mode & 0o7777); // after the owner, which clears setgid, and an ACL, which changes the group's bits
+  setTimes(AT_FDCWD, to, stat.atimeNs, stat.mtimeNs);
+}

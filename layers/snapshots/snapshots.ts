@@ -1,0 +1,208 @@
+/**
+ * Snapshots, in containerd's vocabulary: an active one takes the changes to an image (`fs` is the upperdir, `work` the
+ * workdir), a view is read-only. Each has a directory `snapshots/ID` and a row; what is mounted where is data in the row's
+ * mount, and making mounts is for others.
+ */
+
+import { mkdirSync, realpathSync, renameSync } from "node:fs";
+import { resolve } from "node:path";
+import { ConflictError, isErrno, NotFoundError } from "../../src/errors.ts";
+import { getImage } from "../../src/meta/images.ts";
+import { deleteMount, getMount, getMountAt } from "../../src/meta/mounts.ts";
+import {
+  deleteSnapshot,
+  getSnapshotById,
+  getSnapshotRow,
+  insertSnapshot,
+  listSnapshotRows,
+  type SnapshotRow,
+} from "../../src/meta/snapshots.ts";
+import {
+  findMount,
+  type MountInfo,
+  mountsBelow,
+  mountsOfType,
+  overlayDirectories,
+  readMountTable,
+} from "../../src/mount/mount-info.ts";
+import { bytesOf, display, type HostPath, hostPath, joinHost } from "../../src/paths.ts";
+import { removeTree } from "../../src/sys/remove-tree.ts";
+import { syncDirectory } from "../../src/sys/sync.ts";
+import { suggestion } from "../closest-names.ts";
+import { createTemporary } from "../content/temporary.ts";
+import { type Image, lowerdirsOf } from "../image.ts";
+import { snapshotDirectory } from "../layout.ts";
+import type { Store } from "../store.ts";
+import { discardTree } from "../sweep.ts";
+import { checkSnapshotName, generateSnapshotName } from "./names.ts";
+import { copyRootAttributes } from "./root-attributes.ts";
+
+/** A snapshot and where its parts are. */
+export interface Snapshot extends SnapshotRow {
+  /** What the changes go to; null for a view. */
+  readonly upperdir: HostPath | null;
+  readonly workdir: HostPath | null;
+  /** Where it is mounted unless the user wants it elsewhere. */
+  readonly merged: HostPath;
+}
+
+export interface PrepareOptions {
+  /** Every layer of it is unpacked. */
+  readonly image: Image;
+  /** Made up from the image's name if it is not given. */
+  readonly name?: string;
+  /** What the user called the image. */
+  readonly reference?: string;
+  /** true: read-only. */
+  readonly view: boolean;
+  /** The overlay options to mount it with. */
+  readonly options?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Makes a snapshot of an image: row and directory are durable when it returns.
+ * @throws {UsageError} `ERR_SNAPSHOT_NAME`
+ * @throws {ConflictError} `ERR_SNAPSHOT_EXISTS`; `ERR_LAYER_NOT_UNPACKED`
+ * @throws {NotFoundError} `ERR_IMAGE_NOT_FOUND` if the image was removed meanwhile
+ */
+export async function prepare(store: Store, options: PrepareOptions): Promise<Snapshot> {
+  const { image, view, reference = null } = options;
+  if (options.name !== undefined) checkSnapshotName(options.name);
+  await using temporary = createTemporary(store.layout, "snapshot");
+  mkdirSync(bytesOf(joinHost(temporary.path, "merged")), { mode: 0o755 });
+  if (!view) {
+    for (const name of ["fs", "work"]) mkdirSync(bytesOf(joinHost(temporary.path, name)), { mode: 0o755 });
+    const [top] = lowerdirsOf(store, image);
+    if (top !== undefined) copyRootAttributes(top, joinHost(temporary.path, "fs"));
+  }
+  const now = Date.now();
+  return store.db.transaction("durable", () => {
+    const name = options.name ?? unusedName(store, image, reference);
+    if (getSnapshotRow(store.db, name) !== null) throw exists(name);
+    if (getImage(store.db, image.digest) === null) throw imageGone(image);
+    const row = insertSnapshot(store.db, {
+      name,
+      kind: view ? "view" : "active",
+      parent: image.topChain,
+      image: image.digest,
+      reference,
+      createdAtMs: now,
+      updatedAtMs: now,
+      labels: options.labels ?? {},
+      options: options.options ?? "",
+    });
+    placeDirectory(store, temporary.path, row.id);
+    return snapshotOf(store, row);
+  });
+}
+
+/** Every snapshot, oldest first. */
+export function listSnapshots(store: Store): readonly Snapshot[] {
+  return listSnapshotRows(store.db).map((row) => snapshotOf(store, row));
+}
+
+/**
+ * The snapshot with this name, or mounted at this path.
+ * @throws {NotFoundError} `ERR_SNAPSHOT_NOT_FOUND`, naming what is like it
+ */
+export function getSnapshot(store: Store, nameOrTarget: string): Snapshot {
+  const row = getSnapshotRow(store.db, nameOrTarget) ?? rowMountedAt(store, nameOrTarget);
+  if (row !== null) return snapshotOf(store, row);
+  const names = listSnapshotRows(store.db).map((snapshot) => snapshot.name);
+  const state = `there is no snapshot of this name, nor one mounted there${suggestion(nameOrTarget, names)}`;
+  throw new NotFoundError("ERR_SNAPSHOT_NOT_FOUND", `Cannot find "${nameOrTarget}": ${state}`, {
+    data: { name: nameOrTarget },
+  });
+}
+
+/**
+ * Removes a snapshot with its changes.
+ * @throws {ConflictError} `ERR_SNAPSHOT_MOUNTED` if it is mounted now, whoever mounted it
+ * @throws {NotFoundError} as `getSnapshot`
+ */
+export async function removeSnapshot(store: Store, nameOrTarget: string): Promise<void> {
+  const snapshot = store.db.transaction("durable", () => {
+    const found = getSnapshot(store, nameOrTarget);
+    const target = liveTarget(store, found);
+    if (target !== null) {
+      const path = display(target);
+      const state = `it is mounted at "${path}"; unmount it first`;
+      throw new ConflictError("ERR_SNAPSHOT_MOUNTED", `Cannot remove snapshot "${found.name}": ${state}`, {
+        data: { name: found.name, target: path },
+      });
+    }
+    deleteMount(store.db, found.id);
+    deleteSnapshot(store.db, found.id);
+    return found;
+  });
+  await discardTree(store, snapshotDirectory(store.layout, snapshot.id));
+}
+
+/** The snapshot of a row. */
+function snapshotOf(store: Store, row: SnapshotRow): Snapshot {
+  const directory = snapshotDirectory(store.layout, row.id);
+  const isActive = row.kind === "active";
+  return {
+    ...row,
+    upperdir: isActive ? joinHost(directory, "fs") : null,
+    workdir: isActive ? joinHost(directory, "work") : null,
+    merged: joinHost(directory, "merged"),
+  };
+}
+
+/** Where the kernel has it mounted, or null: by its row, by its upperdir, or anywhere in its directory. */
+function liveTarget(store: Store, snapshot: Snapshot): HostPath | null {
+  const table = readMountTable();
+  const target = getMount(store.db, snapshot.id)?.target;
+  const own = target === undefined ? null : findMount(target, table);
+  if (own !== null && snapshot.upperdir === null && own.type === "overlay") return own.target;
+  const isOurs = (mount: MountInfo): boolean => overlayDirectories(mount)?.upperdir === snapshot.upperdir;
+  const upper = snapshot.upperdir === null ? undefined : mountsOfType("overlay", table).find(isOurs);
+  return (upper ?? mountsBelow(snapshotDirectory(store.layout, snapshot.id), table)[0])?.target ?? null;
+}
+
+function rowMountedAt(store: Store, text: string): SnapshotRow | null {
+  const path = resolve(text);
+  const mount = getMountAt(store.db, hostPath(path)) ?? getMountAt(store.db, hostPath(realPathOr(path)));
+  return mount === null ? null : getSnapshotById(store.db, mount.snapshot);
+}
+
+function realPathOr(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES", "ENAMETOOLONG")) return path;
+    throw error;
+  }
+}
+
+/** Renames the finished directory into place and makes that durable, as the row that is about to be must have it. */
+function placeDirectory(store: Store, finished: HostPath, id: number): void {
+  const path = snapshotDirectory(store.layout, id);
+  try {
+    renameSync(bytesOf(finished), bytesOf(path));
+  } catch (error) {
+    if (!isErrno(error, "ENOTEMPTY", "EEXIST")) throw error;
+    removeTree(path); // of a prepare that died before its row: no row has this id
+    renameSync(bytesOf(finished), bytesOf(path));
+  }
+  syncDirectory(store.layout.snapshots);
+}
+
+function unusedName(store: Store, image: Image, reference: string | null): string {
+  for (;;) {
+    const name = generateSnapshotName(image, reference);
+    if (getSnapshotRow(store.db, name) === null) return name;
+  }
+}
+
+function exists(name: string): ConflictError {
+  const message = `Cannot make snapshot "${name}": there is one of this name already`;
+  return new ConflictError("ERR_SNAPSHOT_EXISTS", message, { data: { name } });
+}
+
+function imageGone(image: Image): NotFoundError {
+  const message = `Cannot make a snapshot of image "${image.digest}": it was removed meanwhile`;
+  return new NotFoundError("ERR_IMAGE_NOT_FOUND", message, { data: { digest: image.digest } });
+}

@@ -1,0 +1,73 @@
+/**
+ * Deletes layers and blobs that nothing reaches: rows first, in one durable transaction, then files. A layer's directory
+ * is moved into a temporary before it is emptied, so that it is never half there under its own name.
+ */
+
+import { rename, unlink } from "node:fs/promises";
+import type { ChainId, Digest } from "../src/digest.ts";
+import { isErrno } from "../src/errors.ts";
+import { type BlobRow, deleteBlob } from "../src/meta/blobs.ts";
+import { deleteLayer, isDirectoryUsed, type LayerRow } from "../src/meta/layers.ts";
+import { listUnreachableBlobs, listUnreachableLayers } from "../src/meta/reachability.ts";
+import { bytesOf, type HostPath, joinHost } from "../src/paths.ts";
+import { removeTree } from "../src/sys/remove-tree.ts";
+import { createTemporary } from "./content/temporary.ts";
+import { blobPath } from "./layout.ts";
+import type { Store } from "./store.ts";
+
+/** What goes, or went. */
+export interface Unreachable {
+  readonly layers: readonly LayerRow[];
+  readonly blobs: readonly BlobRow[];
+}
+
+/** Limits a sweep to these. */
+export interface SweepScope {
+  readonly chains: ReadonlySet<ChainId>;
+  readonly blobs: ReadonlySet<Digest>;
+}
+
+/** The layers and blobs that nothing reaches now, within `scope` if there is one. */
+export function findUnreachable(store: Store, scope?: SweepScope): Unreachable {
+  return {
+    layers: listUnreachableLayers(store.db).filter((layer) => scope?.chains.has(layer.chainId) ?? true),
+    blobs: listUnreachableBlobs(store.db).filter((blob) => scope?.blobs.has(blob.digest) ?? true),
+  };
+}
+
+/** Deletes them. The caller holds the lock "gc" exclusively: nobody else adds or removes. */
+export async function sweep(store: Store, scope?: SweepScope): Promise<Unreachable> {
+  const found = store.db.transaction("durable", () => {
+    const unreachable = findUnreachable(store, scope);
+    for (const layer of unreachable.layers) deleteLayer(store.db, layer.chainId);
+    for (const blob of unreachable.blobs) deleteBlob(store.db, blob.digest);
+    return unreachable;
+  });
+  const directories = new Set(found.layers.map((layer) => layer.directory));
+  for (const name of directories) {
+    if (!isDirectoryUsed(store.db, name)) await discardTree(store, joinHost(store.layout.layers, name));
+  }
+  for (const blob of found.blobs) await removeFile(blobPath(store.layout, blob.digest));
+  return found;
+}
+
+/** Removes a directory of the store at once under its name, and then what is in it. Nothing there is fine. */
+export async function discardTree(store: Store, path: HostPath): Promise<void> {
+  await using trash = createTemporary(store.layout, "trash");
+  const moved = joinHost(trash.path, "tree");
+  try {
+    await rename(bytesOf(path), bytesOf(moved));
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+  removeTree(moved);
+}
+
+/** Removes a file; nothing there is fine. */
+export async function removeFile(path: HostPath): Promise<void> {
+  try {
+    await unlink(bytesOf(path));
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+}

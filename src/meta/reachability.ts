@@ -1,0 +1,30 @@
+/**
+ * What nothing reaches. The roots are all images and all snapshots; an image reaches its blobs and its layers, a
+ * snapshot the layers below it, a layer its parents.
+ */
+
+import { parseChainId, parseDigest } from "../digest.ts";
+import type { BlobRow } from "./blobs.ts";
+import type { Database } from "./database.ts";
+import { getLayer, type LayerRow } from "./layers.ts";
+
+/** Layers that no image and no snapshot reaches, by chainID. */
+export function listUnreachableLayers(db: Database): readonly LayerRow[] {
+  const sql = `WITH RECURSIVE reached (chain_id) AS (
+      SELECT chain_id FROM image_layers
+      UNION SELECT parent FROM snapshots WHERE parent IS NOT NULL
+      UNION SELECT layers.parent FROM reached JOIN layers USING (chain_id) WHERE layers.parent IS NOT NULL
+    )
+    SELECT chain_id FROM layers WHERE chain_id NOT IN (SELECT chain_id FROM reached) ORDER BY chain_id`;
+  const rows = db.all(sql) as { chain_id: string }[];
+  return rows.map((row) => getLayer(db, parseChainId(row.chain_id))).filter((layer) => layer !== null);
+}
+
+/** Blobs that no image reaches, by digest. */
+export function listUnreachableBlobs(db: Database): readonly BlobRow[] {
+  const sql = `SELECT digest, size_bytes FROM blobs WHERE digest NOT IN (
+      SELECT digest FROM images UNION SELECT config_digest FROM images UNION SELECT digest FROM image_layers
+    ) ORDER BY digest`;
+  const rows = db.all(sql) as { digest: string; size_bytes: number }[];
+  return rows.map((row) => ({ digest: parseDigest(row.digest), sizeBytes: row.size_bytes }));
+}
