@@ -161,6 +161,26 @@ export function describeRecord(record: TreeRecord): string {
   return `${record.type} ${mode} ${owner} ${record.sizeBytes} ${record.mtimeNs} ${what}${links}${xattrs}`;
 }
 
+/**
+ * A listing as containers/storage shows it, made comparable: it gives the root, and each directory that a layer implies but
+ * does not list, a mode and a time of its own. `since` is when it began.
+ */
+export function withoutStamps(
+  theirs: ReadonlyMap<string, TreeRecord>,
+  ours: ReadonlyMap<string, TreeRecord>,
+  sinceMs: number,
+): ReadonlyMap<string, TreeRecord> {
+  return new Map(
+    [...theirs].map(([path, record]) => {
+      const own = ours.get(path);
+      if (own === undefined || record.type !== "directory") return [path, record];
+      if (path === ".") return [path, own];
+      const stamped = record.mtimeNs > BigInt(sinceMs) * 1_000_000n;
+      return [path, stamped ? { ...record, mtimeNs: own.mtimeNs } : record];
+    }),
+  );
+}
+
 /** What differs between two listings, one line a path: empty if they are equal. */
 export function differences(
   actual: ReadonlyMap<string, TreeRecord>,

@@ -1,0 +1,45 @@
+/**
+ * Runs the packaged skopeo, umoci, podman and buildah on storage of their own below a test's directory. Two facts of some
+ * machines are worked round: root without CAP_SYS_RESOURCE may not raise the limits that podman asks for, and crun refuses
+ * a hybrid cgroup hierarchy.
+ */
+
+import { spawnSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { mountsBelow } from "../helpers/leftovers.ts";
+
+export interface Peers extends Disposable {
+  /** Runs a program, which must succeed, and returns its standard output without the last newline. */
+  run(program: "skopeo" | "umoci" | "podman" | "buildah", ...args: readonly string[]): string;
+  /** `podman run` of an image that podman has: no network, no cgroup. */
+  podmanRun(image: string, ...command: readonly string[]): string;
+}
+
+/** Peers whose storage is `directory`. Disposing unmounts what they left. */
+export function peersIn(directory: string): Peers {
+  mkdirSync(directory, { recursive: true });
+  const storage = join(directory, "storage.conf");
+  const containers = join(directory, "containers.conf");
+  const paths = `graphroot = "${join(directory, "root")}"\nrunroot = "${join(directory, "run")}"`;
+  writeFileSync(storage, `[storage]\ndriver = "overlay"\n${paths}\n`);
+  writeFileSync(containers, '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n');
+  const env = { ...process.env, CONTAINERS_STORAGE_CONF: storage, CONTAINERS_CONF: containers, TMPDIR: directory };
+  const exec = (program: string, args: readonly string[]): string => {
+    const { status, stdout, stderr, error } = spawnSync(program, args, { env, encoding: "utf8", maxBuffer: 1 << 28 });
+    if (error !== undefined) throw error;
+    if (status !== 0) throw new Error(`${program} ${args.join(" ")}: exit ${status}: ${stderr}`);
+    return stdout.replace(/\n$/, "");
+  };
+  return {
+    run: (program, ...args) => exec(program, program === "skopeo" ? ["--insecure-policy", ...args] : args),
+    podmanRun: (image, ...command) => {
+      const podman =
+        'umount /sys/fs/cgroup/unified 2>/dev/null; exec podman run --rm --network none --cgroups=disabled "$@"';
+      return exec("unshare", ["-m", "sh", "-c", podman, "sh", image, ...command]);
+    },
+    [Symbol.dispose]() {
+      for (const target of mountsBelow(directory).toReversed()) spawnSync("umount", ["-i", "-l", target]);
+    },
+  };
+}
