@@ -13,6 +13,8 @@ export interface MountRow {
   readonly backend: string;
   /** The options that the mount was made with. */
   readonly options: string;
+  /** The target was made for this mount, and goes with it. */
+  readonly targetMade: boolean;
   readonly createdAtMs: number;
 }
 
@@ -21,13 +23,16 @@ interface Columns {
   readonly target: string;
   readonly backend: string;
   readonly options: string;
+  readonly target_made: number;
   readonly created_at_ms: number;
 }
 
 /** Records a mount. @throws if the snapshot or the target has one already */
 export function insertMount(db: Database, mount: MountRow): void {
-  const sql = "INSERT INTO mounts (snapshot, target, backend, options, created_at_ms) VALUES (?, ?, ?, ?, ?)";
-  db.run(sql, mount.snapshot, mount.target, mount.backend, mount.options, mount.createdAtMs);
+  const { snapshot, target, backend, options, targetMade, createdAtMs } = mount;
+  const sql = `INSERT INTO mounts (snapshot, target, backend, options, target_made, created_at_ms)
+    VALUES (?, ?, ?, ?, ?, ?)`;
+  db.run(sql, snapshot, target, backend, options, targetMade ? 1 : 0, createdAtMs);
 }
 
 /** The mount of a snapshot, or null. */
@@ -60,6 +65,7 @@ function mountOf(row: Columns): MountRow {
     target: row.target as HostPath,
     backend: row.backend,
     options: row.options,
+    targetMade: row.target_made !== 0,
     createdAtMs: row.created_at_ms,
   };
 }

@@ -72,6 +72,7 @@ CREATE TABLE mounts (
   target        TEXT NOT NULL UNIQUE,
   backend       TEXT NOT NULL,
   options       TEXT NOT NULL,
+  target_made   INTEGER NOT NULL,
   created_at_ms INTEGER NOT NULL
 ) STRICT;
 `;

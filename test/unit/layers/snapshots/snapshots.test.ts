@@ -81,7 +81,14 @@ test("removing a snapshot removes its row, its directory and the row of a mount 
   const image = await addStoredImage(store, IMAGE);
   const snapshot = await prepare(store, { image, name: "one", view: false });
   const target = directory.host("target");
-  insertMount(store.db, { snapshot: snapshot.id, target, backend: "kernel", options: "", createdAtMs: 1 });
+  insertMount(store.db, {
+    snapshot: snapshot.id,
+    target,
+    backend: "kernel",
+    options: "",
+    targetMade: false,
+    createdAtMs: 1,
+  });
   assert.equal(getSnapshot(store, target).name, "one");
   await removeSnapshot(store, "one");
   assert.equal(getMount(store.db, snapshot.id), null);
