@@ -77,6 +77,7 @@ for (const format of FORMATS) {
       await using store = temporaryStore();
       using peers = peersIn(join(store.path, "peers"));
       const want = listTree(committed(store));
+      const began = Date.now();
       peers.run("podman", "pull", "-q", save(store, "localhost/changed:1", format));
       const [image = ""] = peers.run("podman", "images", "-q", "--no-trunc").split("\n");
       assert.equal(peers.podmanRun(image, "/bin/sh", "-c", "cat /srv/changed; echo $GREETING"), "changed\nhello");
