@@ -1,0 +1,145 @@
+/**
+ * Writes an OCI archive or a docker-archive: one tar with the files of an OCI layout, and for docker `manifest.json`
+ * beside them. The same images give the same bytes: fixed order, modes and owners, and the times are 0.
+ */
+
+import { once } from "node:events";
+import { createWriteStream } from "node:fs";
+import { open, realpath, rename, rm, stat } from "node:fs/promises";
+import { pipeline } from "node:stream/promises";
+import { type Header, type Pack, pack } from "tar-stream";
+import { ConflictError, isErrno } from "../../src/errors.ts";
+import { bytesOf, display, type HostPath, hostPathOfBytes } from "../../src/paths.ts";
+import { syncDirectory } from "../../src/sys/sync.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { openBlob, SaveCounter } from "./blob-copy.ts";
+import {
+  blobsOf,
+  encodeDockerManifest,
+  encodeIndex,
+  indexEntries,
+  LAYOUT_HEADER,
+  type SavedImage,
+  type WriteOptions,
+} from "./saved-image.ts";
+import { blobName } from "./source-files.ts";
+
+const PIECE_BYTES = 1 << 20;
+const EPOCH = new Date(0);
+
+export type ArchiveFormat = "oci-archive" | "docker-archive";
+
+/**
+ * Writes the archive to `destination`, which is replaced when all is written: until then it is as it was. A device or
+ * pipe is written to as it is.
+ * @throws {ConflictError} `ERR_DESTINATION_EXISTS` if it is a directory
+ * @throws {IntegrityError} `ERR_BLOB_MISSING` or `ERR_SIZE_MISMATCH`
+ */
+export async function writeArchiveFile(
+  images: readonly SavedImage[],
+  format: ArchiveFormat,
+  destination: HostPath,
+  options: WriteOptions,
+): Promise<void> {
+  const existing = await statOrNull(destination);
+  if (existing?.isDirectory() === true) {
+    const why = "it is a directory; name a file in it, or save as oci-layout";
+    throw new ConflictError("ERR_DESTINATION_EXISTS", `Cannot save to "${display(destination)}": ${why}`);
+  }
+  if (existing !== null && !existing.isFile()) {
+    await writeArchive(images, format, createWriteStream(bytesOf(destination), { flags: "w" }), options);
+    return;
+  }
+  // A symlink stays one: what it points to is replaced.
+  const target = existing === null ? destination : hostPathOfBytes(await realpath(bytesOf(destination), "buffer"));
+  const temporary = `${target}.${process.pid}.partial` as HostPath;
+  try {
+    const handle = await open(bytesOf(temporary), "wx", existing === null ? 0o666 : existing.mode & 0o777);
+    await writeArchive(images, format, handle.createWriteStream({ flush: true, highWaterMark: PIECE_BYTES }), options);
+    await rename(bytesOf(temporary), bytesOf(target));
+  } catch (error) {
+    await rm(bytesOf(temporary), { force: true });
+    throw error;
+  }
+  syncDirectory((target.includes("/") ? target.slice(0, target.lastIndexOf("/") + 1) : ".") as HostPath);
+}
+
+/** Writes the archive to `output`, and ends it. */
+export async function writeArchive(
+  images: readonly SavedImage[],
+  format: ArchiveFormat,
+  output: NodeJS.WritableStream,
+  options: WriteOptions,
+): Promise<void> {
+  const blobs = blobsOf(images);
+  const archive = pack({ highWaterMark: PIECE_BYTES });
+  const written = pipeline(archive as unknown as NodeJS.ReadableStream, output);
+  const filled = fill(archive, images, format, blobs, options).catch((error: unknown) => {
+    archive.destroy(error instanceof Error ? error : new Error(String(error)));
+    throw error;
+  });
+  // An error on either side ends the other; both are done with the file before it is reported.
+  for (const result of await Promise.allSettled([filled, written])) {
+    if (result.status === "rejected") throw result.reason;
+  }
+}
+
+async function fill(
+  archive: Pack,
+  images: readonly SavedImage[],
+  format: ArchiveFormat,
+  blobs: readonly Descriptor[],
+  options: WriteOptions,
+): Promise<void> {
+  await addFile(archive, "oci-layout", Buffer.from(LAYOUT_HEADER));
+  await addFile(archive, "index.json", encodeIndex(indexEntries([], images)));
+  if (format === "docker-archive") await addFile(archive, "manifest.json", encodeDockerManifest(images));
+  for (const name of ["blobs/", "blobs/sha256/"])
+    await addMember(archive, { name, type: "directory", mode: 0o755 }, []);
+  const counter = new SaveCounter(blobs, options);
+  for (const blob of blobs) await addBlob(archive, blob, counter, options);
+  archive.finalize();
+}
+
+async function addFile(archive: Pack, name: string, bytes: Buffer): Promise<void> {
+  await addMember(archive, { name, mode: 0o644, size: bytes.length }, [bytes]);
+}
+
+async function addBlob(archive: Pack, blob: Descriptor, counter: SaveCounter, options: WriteOptions): Promise<void> {
+  await using handle = await openBlob(blob, options);
+  const stream = handle.createReadStream({ highWaterMark: PIECE_BYTES, autoClose: false });
+  const counted = (async function* () {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      counter.add(chunk.length);
+      yield chunk;
+    }
+  })();
+  await addMember(archive, { name: blobName(blob), mode: 0o644, size: blob.size }, counted);
+}
+
+/** Resolves when the archive has taken all of the member; rejects when it cannot. */
+async function addMember(
+  archive: Pack,
+  header: Partial<Header> & Pick<Header, "name">,
+  body: AsyncIterable<Buffer> | readonly Buffer[],
+): Promise<void> {
+  const { promise: done, resolve, reject } = Promise.withResolvers<void>();
+  const owned = { ...header, uid: 0, gid: 0, mtime: EPOCH };
+  const sink = archive.entry(owned, (error) => (error ? reject(error) : resolve()));
+  sink.on("error", reject);
+  done.catch(() => undefined); // awaited below, unless reading the body fails first
+  for await (const chunk of body) {
+    if (!sink.write(chunk)) await Promise.race([once(sink, "drain"), done]);
+  }
+  sink.end(undefined);
+  await done;
+}
+
+async function statOrNull(path: HostPath) {
+  try {
+    return await stat(bytesOf(path));
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return null;
+    throw error;
+  }
+}
