@@ -61,6 +61,7 @@ export async function importSource(
   await using opened = await openSource(source, {
     temporary: temporary.path,
     rootfs: options.rootfs ?? false,
+    ignoreNames: name !== null,
     ...(platform === undefined ? {} : { platform }),
     ...(signal === undefined ? {} : { signal }),
   });
