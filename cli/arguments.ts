@@ -1,14 +1,12 @@
 /**
  * Names are bytes, but node decodes its arguments and environment as UTF-8 and replaces what is not by U+FFFD. The bytes
- * are still in /proc/self: here they become text in which a byte that is not UTF-8 is a lone surrogate U+DC80–U+DCFF
- * (Python's "surrogateescape"), which passes through an option parser unchanged and turns back into that byte.
+ * are still in /proc/self: here they become text in which a byte that is not UTF-8 is a lone surrogate U+DC80–U+DCFF,
+ * which passes through an option parser unchanged and which `hostPath` turns back into that byte.
  */
 
 import { readFileSync } from "node:fs";
-import { type HostPath, hostPath, hostPathOfBytes } from "../src/paths.ts";
 
 const REPLACEMENT = "\ufffd";
-const LONE_LOW_SURROGATE = /[\udc80-\udcff]/;
 const ESCAPE_BASE = 0xdc00;
 
 /** The arguments after the script's name, lossless. `commandLine` reads what the kernel holds (/proc/self/cmdline). */
@@ -34,18 +32,6 @@ export function environmentText(
   const prefix = `${name}=`;
   const raw = splitNul(block()).find((entry) => entry.toString("latin1").startsWith(prefix));
   return raw === undefined ? value : escapedText(raw.subarray(prefix.length));
-}
-
-/** The host path that an argument names. */
-export function pathArgument(text: string): HostPath {
-  if (!LONE_LOW_SURROGATE.test(text)) return hostPath(text);
-  const pieces: Buffer[] = [];
-  for (const character of text) {
-    const code = character.charCodeAt(0);
-    const isEscape = character.length === 1 && code >= ESCAPE_BASE + 0x80 && code <= ESCAPE_BASE + 0xff;
-    pieces.push(isEscape ? Buffer.of(code - ESCAPE_BASE) : Buffer.from(character, "utf8"));
-  }
-  return hostPathOfBytes(Buffer.concat(pieces));
 }
 
 function splitNul(bytes: Buffer): readonly Buffer[] {

@@ -50,7 +50,9 @@ function sharedBody(program: Command): string {
     const choices = command.registeredArguments.flatMap((argument) => argument.argChoices ?? []);
     const valued = optionsOf(command)
       .filter((option) => option.argChoices !== undefined)
-      .map((option) => `        ${flagsOf([option]).join("|")}) candidates="${(option.argChoices ?? []).join(" ")}" ;;\n`);
+      .map(
+        (option) => `        ${flagsOf([option]).join("|")}) candidates="${(option.argChoices ?? []).join(" ")}" ;;\n`,
+      );
     const operands = [
       choices.length > 0 ? `candidates="${choices.join(" ")}"` : undefined,
       references ? 'candidates="$candidates $(layerctl $root completion references 2>/dev/null)"' : undefined,
@@ -150,7 +152,9 @@ function fishScript(program: Command): string {
     lines.push(
       `complete -c layerctl -n __fish_use_subcommand -a ${command.name()} -d ${quote(command.summary())}`,
       ...(choices.length > 0 ? [`complete -c layerctl -n ${quote(seen)} -a ${quote(choices.join(" "))}`] : []),
-      ...(references ? [`complete -c layerctl -n ${quote(seen)} -a '(layerctl completion references 2>/dev/null)'`] : []),
+      ...(references
+        ? [`complete -c layerctl -n ${quote(seen)} -a '(layerctl completion references 2>/dev/null)'`]
+        : []),
       ...(snapshots ? [`complete -c layerctl -n ${quote(seen)} -a '(layerctl completion snapshots 2>/dev/null)'`] : []),
       ...(command.registeredArguments.some((argument) => /source|target/.test(argument.name()))
         ? [`complete -c layerctl -n ${quote(seen)} -F`]

@@ -1,6 +1,6 @@
 /** What every command is given: the global options, the store's place, how to log, and when to stop. */
 
-import { type Logger, type LogFields, silentLogger } from "../src/log.ts";
+import { type LogFields, type Logger, silentLogger } from "../src/log.ts";
 import type { HostPath } from "../src/paths.ts";
 import { jsonLine, logWord, STDERR, write } from "./output.ts";
 import { openProgress, type Progress } from "./progress.ts";

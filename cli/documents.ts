@@ -1,8 +1,8 @@
 /** The parts that several JSON documents share. docs/commands.md describes their fields. */
 
 import type { Image, ImageLayer } from "../layers/image.ts";
-import { getLayer } from "../src/meta/layers.ts";
 import type { Store } from "../layers/store.ts";
+import { getLayer } from "../src/meta/layers.ts";
 
 /** What its layers take as blobs, each once. */
 export function layerBytes(image: Image): number {

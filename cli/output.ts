@@ -4,7 +4,7 @@
  */
 
 import { writeSync } from "node:fs";
-import { isErrno } from "../src/errors.ts";
+import { isErrno, UsageError } from "../src/errors.ts";
 import { bytesFromText, bytesOf, display } from "../src/paths.ts";
 
 export const STDOUT = 1;
@@ -53,6 +53,11 @@ export function jsonLine(document: object): string {
 /** For JSON.stringify: what JSON has no form for, as text. */
 function jsonValue(_key: string, value: unknown): unknown {
   return typeof value === "bigint" ? value.toString() : value;
+}
+
+/** For --json where standard output takes something else. */
+export function jsonBesideStream(): UsageError {
+  return new UsageError("ERR_JSON_STREAM", "Cannot print JSON: standard output takes the archive; name a file with -o");
 }
 
 /** How a column is aligned. */

@@ -3,7 +3,7 @@
  * is written must call `clear` first, or start on the line the bar is on.
  */
 
-import { formatSize, safeText, STDERR, write } from "./output.ts";
+import { formatSize, STDERR, safeText, write } from "./output.ts";
 
 const INTERVAL_MS = 100;
 const BAR_CELLS = 24;

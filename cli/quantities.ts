@@ -23,7 +23,10 @@ export function parseSize(text: string): number {
   const unit = UNITS[(match?.[2] ?? "?").toLowerCase()];
   const size = unit === undefined ? Number.NaN : Math.round(Number(match?.[1]) * unit);
   if (Number.isSafeInteger(size)) return size;
-  throw new UsageError("ERR_SIZE_FORMAT", `Cannot use size "${text}": write bytes, or a number with k, M, G, Ki, Mi, Gi`);
+  throw new UsageError(
+    "ERR_SIZE_FORMAT",
+    `Cannot use size "${text}": write bytes, or a number with k, M, G, Ki, Mi, Gi`,
+  );
 }
 
 /**

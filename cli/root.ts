@@ -3,7 +3,7 @@
 import { readlinkSync } from "node:fs";
 import { UsageError } from "../src/errors.ts";
 import { type HostPath, hostPath, joinHost } from "../src/paths.ts";
-import { environmentText, pathArgument } from "./arguments.ts";
+import { environmentText } from "./arguments.ts";
 
 const SYSTEM_ROOT = "/var/lib/layerctl";
 
@@ -15,7 +15,7 @@ const SYSTEM_ROOT = "/var/lib/layerctl";
 export function storeRoot(option: string | undefined, isRoot: boolean = process.geteuid?.() === 0): HostPath {
   if (option === "") throw new UsageError("ERR_ROOT_EMPTY", 'Cannot use "" as the root: it is empty');
   const chosen = option ?? environmentText("LAYERCTL_ROOT") ?? (isRoot ? SYSTEM_ROOT : userRoot());
-  return absolute(pathArgument(chosen));
+  return absolute(hostPath(chosen));
 }
 
 function userRoot(): string {

@@ -26,9 +26,21 @@ export const NAME_MAX = 255;
 /** The longest path a system call takes, in bytes, without its NUL. */
 export const PATH_MAX = 4095;
 
-/** Text (UTF-16, as people and `process.argv` give it) to a host path. */
+const LONE_ESCAPE = /[\udc80-\udcff]/u;
+
+/**
+ * Text to a host path: its UTF-8, and for each lone surrogate U+DC80–U+DCFF the byte 0x80–0xFF that it stands for (as in
+ * Python's "surrogateescape"), so that text can name every path. The command line's arguments are such text.
+ */
 export function hostPath(text: string): HostPath {
-  return Buffer.from(text, "utf8").toString("latin1") as HostPath;
+  if (!LONE_ESCAPE.test(text)) return Buffer.from(text, "utf8").toString("latin1") as HostPath;
+  let path = "";
+  for (const character of text) {
+    path += LONE_ESCAPE.test(character)
+      ? String.fromCharCode(character.charCodeAt(0) & 0xff)
+      : Buffer.from(character, "utf8").toString("latin1");
+  }
+  return path as HostPath;
 }
 
 /** Bytes, as a directory listing or a system call gives them, to a host path. */

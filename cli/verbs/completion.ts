@@ -1,7 +1,7 @@
 /** `layerctl completion SHELL`. */
 
 import { Argument, type Command } from "commander";
-import { completionScript, type Shell, SHELLS } from "../completion.ts";
+import { completionScript, SHELLS, type Shell } from "../completion.ts";
 import type { Context } from "../context.ts";
 import { printDocument, STDOUT, write } from "../output.ts";
 import { completeProgram } from "../program.ts";

@@ -35,7 +35,10 @@ export function run(context: Context, reference: string, options: { readonly tru
       createdBy: entry.created_by ?? "",
       author: entry.author ?? "",
       comment: entry.comment ?? "",
-      layer: layer === null ? null : { diffId: layer.diffId, digest: layer.descriptor.digest, blobBytes: layer.descriptor.size },
+      layer:
+        layer === null
+          ? null
+          : { diffId: layer.diffId, digest: layer.descriptor.digest, blobBytes: layer.descriptor.size },
     }));
     printDocument({ digest: image.digest, history });
     return;

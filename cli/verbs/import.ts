@@ -6,11 +6,9 @@ import { importSource } from "../../layers/import.ts";
 import { parsePlatform } from "../../layers/oci/platform.ts";
 import { familiar } from "../../layers/resolve-image.ts";
 import { Store } from "../../layers/store.ts";
-import { pathArgument } from "../arguments.ts";
 import type { Context } from "../context.ts";
 import { printDocument, printLines } from "../output.ts";
 import { parseCount, parseSize } from "../quantities.ts";
-import { absolute } from "../root.ts";
 
 interface Options {
   readonly name?: string;
@@ -56,7 +54,7 @@ export async function run(context: Context, source: string, options: Options): P
   const chosen = platform === undefined ? {} : { platform: parsePlatform(platform) };
   using store = Store.open(context.root, { logger: context.logger });
   using progress = context.openProgress();
-  const images = await importSource(store, source === "-" ? "-" : absolute(pathArgument(source)), {
+  const images = await importSource(store, source, {
     ...(name !== undefined && { name }),
     ...chosen,
     rootfs,
@@ -67,5 +65,8 @@ export async function run(context: Context, source: string, options: Options): P
   });
   progress.clear();
   if (context.json) printDocument({ images: images.map(({ reference, digest }) => ({ reference, digest })) });
-  else printLines(images.map(({ reference, digest }) => `${reference === null ? "<none>" : familiar(reference)} ${digest}`));
+  else
+    printLines(
+      images.map(({ reference, digest }) => `${reference === null ? "<none>" : familiar(reference)} ${digest}`),
+    );
 }

@@ -26,5 +26,9 @@ export async function run(context: Context, references: readonly string[]): Prom
   const untagged = results.flatMap((result) => result.untagged);
   const deleted = [...new Set(results.filter((result) => result.deleted).map((result) => result.digest))];
   if (context.json) printDocument({ untagged, deleted });
-  else printLines([...untagged.map((name) => `untagged ${familiar(name)}`), ...deleted.map((digest) => `deleted ${digest}`)]);
+  else
+    printLines([
+      ...untagged.map((name) => `untagged ${familiar(name)}`),
+      ...deleted.map((digest) => `deleted ${digest}`),
+    ]);
 }

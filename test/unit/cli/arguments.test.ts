@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { argumentTexts, environmentText, pathArgument } from "../../../cli/arguments.ts";
+import { argumentTexts, environmentText } from "../../../cli/arguments.ts";
+import { hostPath } from "../../../src/paths.ts";
 
 const node = ["/usr/bin/node", "/opt/cli.cjs"];
 const never = (): Buffer => assert.fail("the command line was read for arguments that are UTF-8");
@@ -23,7 +24,7 @@ test("an argument that is not UTF-8 turns back into its bytes", () => {
   const texts = argumentTexts(argv, commandLine);
   assert.equal(texts[0], "import");
   assert.equal(texts[2], "");
-  assert.equal(pathArgument(texts[1] ?? ""), "a\xff\xc3\xa9\x80");
+  assert.equal(hostPath(texts[1] ?? ""), "a\xff\xc3\xa9\x80");
 });
 
 test("a real U+FFFD in an argument stays what it is", () => {
@@ -31,7 +32,7 @@ test("a real U+FFFD in an argument stays what it is", () => {
   const { argv, commandLine } = asNodeGivesThem(name);
   const [text = ""] = argumentTexts(argv, commandLine);
   assert.equal(text, "\ufffd\ufffdx");
-  assert.equal(pathArgument(text), name.toString("latin1"));
+  assert.equal(hostPath(text), name.toString("latin1"));
 });
 
 test("any bytes but NUL pass through an argument unchanged", () => {
@@ -40,7 +41,7 @@ test("any bytes but NUL pass through an argument unchanged", () => {
       const args = list.map((bytes) => Buffer.from(bytes).map((byte) => byte || 1)).map((bytes) => Buffer.from(bytes));
       const { argv, commandLine } = asNodeGivesThem(...args);
       assert.deepEqual(
-        argumentTexts(argv, commandLine).map(pathArgument),
+        argumentTexts(argv, commandLine).map(hostPath),
         args.map((bytes) => bytes.toString("latin1")),
       );
     }),
@@ -50,7 +51,7 @@ test("any bytes but NUL pass through an argument unchanged", () => {
 test("an environment variable that is not UTF-8 is read from the kernel's copy, and an empty one counts as unset", () => {
   const block = (): Buffer => Buffer.from("A=1\0LAYERCTL_ROOT=/x\xff\0B=2\0", "latin1");
   const text = environmentText("LAYERCTL_ROOT", { LAYERCTL_ROOT: "/x\ufffd" }, block);
-  assert.equal(pathArgument(text ?? ""), "/x\xff");
+  assert.equal(hostPath(text ?? ""), "/x\xff");
   assert.equal(environmentText("HOME", { HOME: "/root" }, never), "/root");
   assert.equal(environmentText("HOME", { HOME: "" }, never), undefined);
   assert.equal(environmentText("HOME", {}, never), undefined);

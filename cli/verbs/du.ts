@@ -1,0 +1,80 @@
+/** `layerctl du`: what takes how much. */
+
+import type { Command } from "commander";
+import { type DiskUsage, measureDiskUsage, type UsageTotal } from "../../layers/disk-usage.ts";
+import { familiar } from "../../layers/resolve-image.ts";
+import { Store } from "../../layers/store.ts";
+import { shortDigest } from "../../src/digest.ts";
+import type { Context } from "../context.ts";
+import { formatSize, printDocument, printLines, tableLines } from "../output.ts";
+
+export function define(command: Command): void {
+  command.addHelpText(
+    "after",
+    `
+LAYERS is unpacked, BLOBS as stored. SHARED is used by other images too; EXCLUSIVE goes with the image. A layer or blob
+that several images use counts once in the totals. RECLAIMABLE is what "layerctl gc" would free.
+
+Examples:
+  $ layerctl du
+  $ layerctl du --json`,
+  );
+}
+
+export function run(context: Context): void {
+  using store = Store.open(context.root, { logger: context.logger });
+  const usage = measureDiskUsage(store);
+  if (context.json) printDocument(documentOf(usage));
+  else printLines(linesOf(usage));
+}
+
+function documentOf(usage: DiskUsage): object {
+  return {
+    images: usage.images.map(({ image, layers, blobs }) => ({
+      digest: image.digest,
+      references: image.references,
+      layers,
+      blobs,
+    })),
+    snapshots: usage.snapshots.map(({ snapshot, sizeBytes, inodes }) => ({
+      name: snapshot.name,
+      bytes: sizeBytes,
+      inodes,
+    })),
+    layers: usage.layers,
+    blobs: usage.blobs,
+    leftoverBytes: usage.leftoverBytes,
+  };
+}
+
+const RIGHT_AFTER_NAME = ["left", "right", "right", "right", "right"] as const;
+
+function linesOf({ images, snapshots, layers, blobs, leftoverBytes }: DiskUsage): readonly string[] {
+  const imageRows = images.map(({ image, layers: unpacked, blobs: stored }) => [
+    image.references[0] === undefined ? shortDigest(image.digest) : familiar(image.references[0]),
+    formatSize(unpacked.sharedBytes),
+    formatSize(unpacked.exclusiveBytes),
+    formatSize(stored.sharedBytes),
+    formatSize(stored.exclusiveBytes),
+  ]);
+  const imageHeadings = ["IMAGE", "LAYERS SHARED", "LAYERS EXCLUSIVE", "BLOBS SHARED", "BLOBS EXCLUSIVE"];
+  const snapshotRows = snapshots.map(({ snapshot, sizeBytes, inodes }) => [
+    snapshot.name,
+    formatSize(sizeBytes),
+    String(inodes),
+  ]);
+  const totals = [totalRow("layers", layers), totalRow("blobs", blobs)];
+  return [
+    ...tableLines(imageHeadings, imageRows, RIGHT_AFTER_NAME),
+    "",
+    ...tableLines(["SNAPSHOT", "CHANGES", "FILES"], snapshotRows, RIGHT_AFTER_NAME),
+    "",
+    ...tableLines(["TOTAL", "SIZE", "SHARED", "EXCLUSIVE", "RECLAIMABLE"], totals, RIGHT_AFTER_NAME),
+    ...(leftoverBytes > 0 ? ["", `left by dead processes: ${formatSize(leftoverBytes)} (reclaimable)`] : []),
+  ];
+}
+
+function totalRow(name: string, total: UsageTotal): readonly string[] {
+  const { totalBytes, sharedBytes, exclusiveBytes, reclaimableBytes } = total;
+  return [name, ...[totalBytes, sharedBytes, exclusiveBytes, reclaimableBytes].map(formatSize)];
+}

@@ -1,0 +1,49 @@
+/** `layerctl save REF... -o DEST`: images for other tools. */
+
+import { type Command, Option } from "commander";
+import { SAVE_FORMATS, type SaveFormat, saveImages } from "../../layers/save.ts";
+import { Store } from "../../layers/store.ts";
+import type { Context } from "../context.ts";
+import { jsonBesideStream, printDocument } from "../output.ts";
+
+interface Options {
+  readonly output: string;
+  readonly format: SaveFormat;
+}
+
+export function define(command: Command): void {
+  command
+    .argument("<ref...>", "images; what a name is given for is saved under that name")
+    .requiredOption(
+      "-o, --output <file|dir>",
+      'where to: a file, a directory for oci-layout, or "-" for standard output',
+    )
+    .addOption(new Option("--format <format>", "what to write").choices(SAVE_FORMATS).default("oci-archive"))
+    .addHelpText(
+      "after",
+      `
+Every manifest, config and layer goes out as it came in or was committed, so digests stay. Prints nothing. An OCI layout
+that is there already is added to; a file is replaced when all is written.
+
+Examples:
+  $ layerctl save debian:mine -o mine.tar
+  $ layerctl save debian:12 debian:mine -o both.tar --format docker-archive
+  $ layerctl save debian:mine -o layout --format oci-layout
+  $ layerctl save debian:mine -o - --format docker-archive | docker load`,
+    );
+}
+
+export async function run(context: Context, references: readonly string[], options: Options): Promise<void> {
+  const { output: destination, format } = options;
+  if (context.json && destination === "-") throw jsonBesideStream();
+  using store = Store.open(context.root, { logger: context.logger });
+  using progress = context.openProgress();
+  await saveImages(store, references, {
+    destination,
+    format,
+    signal: context.signal,
+    onProgress: ({ doneBytes, totalBytes }) =>
+      progress.show({ label: "saving", done: doneBytes, total: totalBytes, unit: "bytes" }),
+  });
+  if (context.json) printDocument({ images: references, output: destination, format });
+}
