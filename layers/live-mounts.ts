@@ -1,0 +1,118 @@
+/**
+ * What the kernel says about this store's mounts. A row of the table `mounts` is a memory: after a reboot or an
+ * umount(8) it is wrong, and a crash between mounting and recording leaves a mount without a row. Here the two are
+ * brought together again, towards the kernel.
+ *
+ * Invariant: a snapshot is repaired under its lock "mount-ID" only, which whoever mounts or unmounts it holds.
+ */
+
+import { rmdirSync } from "node:fs";
+import { isErrno } from "../src/errors.ts";
+import { deleteMount, getMount, insertMount, listMountRows, type MountRow } from "../src/meta/mounts.ts";
+import { getSnapshotById } from "../src/meta/snapshots.ts";
+import { MOUNT_SOURCE } from "../src/mount/kernel-overlay.ts";
+import { type MountInfo, mountsOfType, overlayDirectories, readMountTable } from "../src/mount/mount-info.ts";
+import { bytesOf, display, type HostPath, joinHost } from "../src/paths.ts";
+import { snapshotDirectory } from "./layout.ts";
+import { tryAcquireLock } from "./locks.ts";
+import type { Store } from "./store.ts";
+
+/** A mount of a snapshot that is there now. */
+export interface LiveMount {
+  /** Id of the snapshot; its row may be gone. */
+  readonly snapshot: number;
+  readonly target: HostPath;
+}
+
+/** The name of the lock that is held while a snapshot is mounted, unmounted or repaired. */
+export function mountLockName(snapshot: number): string {
+  return `mount-${snapshot}`;
+}
+
+/** The lowerdir at the bottom of a view: always empty, and by it a view's mount is known for whose it is. */
+export function viewBase(store: Store, snapshot: number): HostPath {
+  return joinHost(snapshotDirectory(store.layout, snapshot), "empty");
+}
+
+/** The mounts of this store's snapshots in this mount namespace, in the order they were made. */
+export function liveMounts(store: Store, table: string = readMountTable()): readonly LiveMount[] {
+  const recorded = new Map(listMountRows(store.db).map((row) => [row.target, row.snapshot]));
+  return mountsOfType("overlay", table).flatMap((mount) => {
+    const byTarget = mount.source === MOUNT_SOURCE ? recorded.get(mount.target) : undefined;
+    const snapshot = snapshotIdOf(store, mount) ?? byTarget; // mount(2) may show layers by number only
+    return snapshot === undefined ? [] : [{ snapshot, target: mount.target }];
+  });
+}
+
+function snapshotIdOf(store: Store, mount: MountInfo): number | undefined {
+  const directories = overlayDirectories(mount);
+  const own = directories?.upperdir ?? directories?.lowerdirs.at(-1) ?? "";
+  const prefix = `${store.layout.snapshots}/`;
+  if (!own.startsWith(prefix)) return undefined;
+  const id = /^(\d+)\/(?:fs|empty)$/.exec(own.slice(prefix.length))?.[1];
+  return id === undefined ? undefined : Number(id);
+}
+
+/** What was repaired. */
+export interface MountRepairs {
+  /** Recorded, but no longer there: the rows are gone now. */
+  readonly lost: readonly MountRow[];
+  /** There, but not recorded: now they are. */
+  readonly adopted: readonly LiveMount[];
+  /** There, of a snapshot that is not: only reported. `unmount` takes them by their target. */
+  readonly strays: readonly LiveMount[];
+}
+
+/** Brings rows and kernel together and logs what was wrong. A snapshot that somebody is mounting now is left alone. */
+export function repairMounts(store: Store): MountRepairs {
+  const live = liveMounts(store);
+  const lost = listMountRows(store.db).filter((row) => !live.some((mount) => isOf(mount, row)) && forget(store, row));
+  const unrecorded = live.filter((mount) => getMount(store.db, mount.snapshot) === null);
+  const strays = unrecorded.filter((mount) => getSnapshotById(store.db, mount.snapshot) === null);
+  const adopted = unrecorded.filter((mount) => !strays.includes(mount) && adopt(store, mount));
+  for (const { snapshot, target } of strays) store.logger.warn("mount.stray", { snapshot, target: display(target) });
+  return { lost, adopted, strays };
+}
+
+function isOf(mount: LiveMount, row: MountRow): boolean {
+  return mount.snapshot === row.snapshot && mount.target === row.target;
+}
+
+function forget(store: Store, row: MountRow): boolean {
+  using lock = tryAcquireLock(store.layout, mountLockName(row.snapshot), "exclusive");
+  if (lock === null || liveMounts(store).some((mount) => isOf(mount, row))) return false;
+  forgetLostMount(store, row);
+  return true;
+}
+
+/** Removes the row of a mount that is gone. The caller holds the snapshot's mount lock. */
+export function forgetLostMount(store: Store, row: MountRow): void {
+  store.logger.warn("mount.lost", { snapshot: row.snapshot, target: display(row.target) });
+  deleteMount(store.db, row.snapshot);
+  if (row.targetMade) removeTarget(row.target);
+}
+
+function adopt(store: Store, mount: LiveMount): boolean {
+  using lock = tryAcquireLock(store.layout, mountLockName(mount.snapshot), "exclusive");
+  if (lock === null || getMount(store.db, mount.snapshot) !== null) return false;
+  const snapshot = getSnapshotById(store.db, mount.snapshot);
+  if (snapshot === null || !liveMounts(store).some((live) => live.target === mount.target)) return false;
+  store.logger.warn("mount.adopted", { snapshot: snapshot.name, target: display(mount.target) });
+  insertMount(store.db, {
+    ...mount,
+    backend: "kernel",
+    options: snapshot.options,
+    targetMade: false,
+    createdAtMs: Date.now(),
+  });
+  return true;
+}
+
+/** Removes a target that was made for a mount, unless somebody has put something there since. */
+export function removeTarget(target: HostPath): void {
+  try {
+    rmdirSync(bytesOf(target));
+  } catch (error) {
+    if (!isErrno(error, "ENOENT", "ENOTEMPTY", "EBUSY", "ENOTDIR")) throw error;
+  }
+}

@@ -1,0 +1,74 @@
+/** Where a mount may go: to a directory outside the store where nothing is mounted yet. */
+
+import { lstatSync, mkdirSync, realpathSync } from "node:fs";
+import { basename, dirname, resolve } from "node:path";
+import { ConflictError, isErrno, NotFoundError, UsageError } from "../src/errors.ts";
+import { findMount } from "../src/mount/mount-info.ts";
+import { bytesOf, display, type HostPath, hostPath, hostPathOfBytes, joinHost } from "../src/paths.ts";
+import type { StoreLayout } from "./layout.ts";
+
+/** A target that is there now. */
+export interface MountTarget {
+  /** Absolute, without symbolic links, as the mount table has it. */
+  readonly path: HostPath;
+  /** It was made just now. */
+  readonly made: boolean;
+}
+
+/** A path as a person gave it, absolute and without symbolic links; what does not exist stays as it is. */
+export function canonicalPath(text: string): HostPath {
+  const path = hostPath(resolve(text));
+  try {
+    return hostPathOfBytes(realpathSync(bytesOf(path), "buffer"));
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES", "ENAMETOOLONG")) return path;
+    throw error;
+  }
+}
+
+/**
+ * Makes ready the directory that the user wants to mount at; it is made if its parent exists.
+ * @throws {UsageError} `ERR_TARGET_IN_STORE` if it is inside the store or hides it
+ * @throws {NotFoundError} `ERR_TARGET_PARENT` if its parent does not exist
+ * @throws {ConflictError} `ERR_TARGET_TYPE` if it is not a directory, `ERR_TARGET_MOUNTED` if something is mounted there
+ */
+export function openTarget(layout: StoreLayout, text: string, table: string): MountTarget {
+  const parent = canonicalPath(dirname(resolve(text)));
+  const existing = canonicalPath(text);
+  const stat = lstatSync(bytesOf(existing), { throwIfNoEntry: false });
+  const path = stat === undefined ? joinHost(parent, hostPath(basename(resolve(text)))) : existing;
+  const shown = display(path);
+  const store = canonicalPath(bytesOf(layout.root).toString());
+  if (isWithin(path, store) || isWithin(store, path)) {
+    const state = path === store || isWithin(path, store) ? "it is inside the store" : "it would hide the store";
+    throw new UsageError("ERR_TARGET_IN_STORE", `Cannot mount at "${shown}": ${state}`, { data: { target: shown } });
+  }
+  if (stat !== undefined) {
+    if (!stat.isDirectory()) {
+      throw new ConflictError("ERR_TARGET_TYPE", `Cannot mount at "${shown}": it is not a directory`);
+    }
+    refuseMounted(path, table);
+    return { path, made: false };
+  }
+  try {
+    mkdirSync(bytesOf(path), { mode: 0o755 });
+  } catch (error) {
+    if (!isErrno(error, "ENOENT", "ENOTDIR")) throw error;
+    const message = `Cannot mount at "${shown}": there is no directory "${display(parent)}" to make it in`;
+    throw new NotFoundError("ERR_TARGET_PARENT", message, { data: { target: shown } });
+  }
+  return { path, made: true };
+}
+
+/** @throws {ConflictError} `ERR_TARGET_MOUNTED` */
+export function refuseMounted(path: HostPath, table: string): void {
+  const mount = findMount(path, table);
+  if (mount === null) return;
+  const shown = display(path);
+  const message = `Cannot mount at "${shown}": something (${display(mount.type)}) is mounted there; unmount it first`;
+  throw new ConflictError("ERR_TARGET_MOUNTED", message, { data: { target: shown, type: display(mount.type) } });
+}
+
+function isWithin(path: HostPath, directory: HostPath): boolean {
+  return path === directory || path.startsWith(directory === "/" ? "/" : `${directory}/`);
+}
