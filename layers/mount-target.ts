@@ -1,6 +1,6 @@
 /** Where a mount may go: to a directory outside the store where nothing is mounted yet. */
 
-import { lstatSync, mkdirSync, realpathSync } from "node:fs";
+import { lstatSync, mkdirSync, realpathSync, type Stats } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import { ConflictError, isErrno, NotFoundError, UsageError } from "../src/errors.ts";
 import { findMount } from "../src/mount/mount-info.ts";
@@ -35,15 +35,15 @@ export function canonicalPath(text: string): HostPath {
 export function openTarget(layout: StoreLayout, text: string, table: string): MountTarget {
   const parent = canonicalPath(dirname(resolve(text)));
   const existing = canonicalPath(text);
-  const stat = lstatSync(bytesOf(existing), { throwIfNoEntry: false });
-  const path = stat === undefined ? joinHost(parent, hostPath(basename(resolve(text)))) : existing;
+  const stat = statOrNull(existing);
+  const path = stat === null ? joinHost(parent, hostPath(basename(resolve(text)))) : existing;
   const shown = display(path);
   const store = canonicalPath(bytesOf(layout.root).toString());
   if (isWithin(path, store) || isWithin(store, path)) {
     const state = path === store || isWithin(path, store) ? "it is inside the store" : "it would hide the store";
     throw new UsageError("ERR_TARGET_IN_STORE", `Cannot mount at "${shown}": ${state}`, { data: { target: shown } });
   }
-  if (stat !== undefined) {
+  if (stat !== null) {
     if (!stat.isDirectory()) {
       throw new ConflictError("ERR_TARGET_TYPE", `Cannot mount at "${shown}": it is not a directory`);
     }
@@ -58,6 +58,15 @@ export function openTarget(layout: StoreLayout, text: string, table: string): Mo
     throw new NotFoundError("ERR_TARGET_PARENT", message, { data: { target: shown } });
   }
   return { path, made: true };
+}
+
+function statOrNull(path: HostPath): Stats | null {
+  try {
+    return lstatSync(bytesOf(path));
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return null; // ENOTDIR: making it says that there is no directory
+    throw error;
+  }
 }
 
 /** @throws {ConflictError} `ERR_TARGET_MOUNTED` */
