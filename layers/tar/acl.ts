@@ -56,6 +56,13 @@ export function aclFromText(text: string, where: TarPosition): Buffer {
   return bytes;
 }
 
+/** True if a valid ACL in binary form says nothing that the permission bits of `mode` do not: GNU tar writes such texts. */
+export function isModeAlone(acl: Buffer, mode: number): boolean {
+  if (acl.length !== HEADER_BYTES + 3 * ENTRY_BYTES) return false; // owner, group, others: in this order
+  const permissions = [0, 1, 2].map((index) => acl.readUInt16LE(HEADER_BYTES + index * ENTRY_BYTES + 2));
+  return permissions.every((bits, index) => bits === ((mode >> (6 - 3 * index)) & 7));
+}
+
 /** The text of an ACL in binary form, comma-separated and with numeric ids; null if it is not one the kernel takes. */
 export function aclToText(value: Uint8Array): string | null {
   const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
@@ -73,17 +80,23 @@ export function aclToText(value: Uint8Array): string | null {
   return entries.map(formatEntry).join(",");
 }
 
-const WITH_ID: Readonly<Record<string, number>> = { user: USER, u: USER, group: GROUP, g: GROUP };
-const WITHOUT_ID: Readonly<Record<string, number>> = {
-  user: USER_OBJ,
-  u: USER_OBJ,
-  group: GROUP_OBJ,
-  g: GROUP_OBJ,
-  mask: MASK,
-  m: MASK,
-  other: OTHER,
-  o: OTHER,
-};
+/** Maps, for the words come from the archive: an object would also know "toString". */
+const WITH_ID: ReadonlyMap<string, number> = new Map([
+  ["user", USER],
+  ["u", USER],
+  ["group", GROUP],
+  ["g", GROUP],
+]);
+const WITHOUT_ID: ReadonlyMap<string, number> = new Map([
+  ["user", USER_OBJ],
+  ["u", USER_OBJ],
+  ["group", GROUP_OBJ],
+  ["g", GROUP_OBJ],
+  ["mask", MASK],
+  ["m", MASK],
+  ["other", OTHER],
+  ["o", OTHER],
+]);
 
 /** "user::rwx", "user:1000:rwx", "user:name:rwx:1000", and "mask:rwx" as Solaris abbreviates it. */
 function parseEntry(entry: string, where: TarPosition): AclEntry {
@@ -91,7 +104,7 @@ function parseEntry(entry: string, where: TarPosition): AclEntry {
   const kind = fields[0] as string;
   if (fields.length === 2 && /^(m|mask|o|other)$/.test(kind)) fields.splice(1, 0, "");
   const [, name, permissions, recordedId] = fields;
-  const tag = (name === "" ? WITHOUT_ID : WITH_ID)[kind];
+  const tag = (name === "" ? WITHOUT_ID : WITH_ID).get(kind);
   if (tag === undefined || name === undefined || permissions === undefined || !/^[rwx-]{0,3}$/.test(permissions)) {
     throw refuse(where, "ERR_TAR_ACL", `its ACL has the malformed entry "${display(entry)}"`);
   }

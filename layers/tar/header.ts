@@ -97,7 +97,7 @@ function checkSum(block: Buffer, at: number, sum: number, where: TarPosition): v
   if (recorded === signed) return;
   const name = readString(block, at, at + MODE);
   if (/^[\x20-\x7e]+$/.test(name)) where.name = name;
-  throw refuse(where, "ERR_TAR_CHECKSUM", `the checksum of its header at byte ${where.offset} is wrong`);
+  throw refuse(where, "ERR_TAR_CHECKSUM", "its checksum is wrong");
 }
 
 function formatOf(block: Buffer, at: number): HeaderFormat {

@@ -6,7 +6,7 @@
  * contradicts itself it is refused.
  */
 
-import { aclFromText } from "./acl.ts";
+import { aclFromText, isModeAlone } from "./acl.ts";
 import { type EntryType, type Extent, NO_XATTRS, type TarEntry } from "./entry.ts";
 import { type Header, parseDevice } from "./header.ts";
 import { refuse, type TarLimits, type TarPosition } from "./limits.ts";
@@ -73,11 +73,13 @@ export function assembleMember(
     extents: null,
     deviceMajor: device.major,
     deviceMinor: device.minor,
-    xattrs: pax === null ? NO_XATTRS : collectXattrs(pax, where),
+    xattrs: pax === null ? NO_XATTRS : collectXattrs(pax, header.mode, where),
   };
   return { entry, archivedBytes, sparse: resolveSparse(header, block, at, entry, pax, limits, where) };
 }
 
+const ACCESS_ACL = "system.posix_acl_access";
+const DEFAULT_ACL = "system.posix_acl_default";
 const NO_DEVICE = { major: 0, minor: 0 };
 const OLD_FILE = 0;
 const FILE = 0x30;
@@ -160,15 +162,15 @@ function checkDevice(block: Buffer, at: number, where: TarPosition): { major: nu
 }
 
 /** Raw xattrs win over the text forms, which need not even be readable then. */
-function collectXattrs(pax: PaxFields, where: TarPosition): ReadonlyMap<string, Uint8Array> {
+function collectXattrs(pax: PaxFields, mode: number, where: TarPosition): ReadonlyMap<string, Uint8Array> {
   const { xattrs } = pax;
   const derived = new Map<string, Uint8Array>();
-  for (const [name, text] of [
-    ["system.posix_acl_access", pax.accessAcl],
-    ["system.posix_acl_default", pax.defaultAcl],
-  ] as const) {
-    if (text !== null && !xattrs?.has(name)) derived.set(name, aclFromText(text, where));
+  if (pax.accessAcl !== null && !xattrs?.has(ACCESS_ACL)) {
+    const acl = aclFromText(pax.accessAcl, where);
+    if (!isModeAlone(acl, mode)) derived.set(ACCESS_ACL, acl);
   }
+  if (pax.defaultAcl !== null && !xattrs?.has(DEFAULT_ACL))
+    derived.set(DEFAULT_ACL, aclFromText(pax.defaultAcl, where));
   if (pax.selinux !== null && !xattrs?.has("security.selinux")) {
     // On disk a context ends with a NUL, which the record leaves out.
     derived.set("security.selinux", Buffer.from(`${pax.selinux.replace(/\0$/, "")}\0`, "latin1"));

@@ -204,7 +204,7 @@ function parseNumber(value: Buffer, key: string, context: PaxContext): number {
 
 /** A decimal number of a record. @throws {IntegrityError} `ERR_TAR_NUMBER` if it is not one, or beyond 2^53 - 1 */
 export function parseDecimal(text: string, key: string, where: TarPosition): number {
-  const number = /^[0-9]{1,20}$/.test(text) ? Number(text) : Number.NaN;
+  const number = /^[0-9]{1,64}$/.test(text) ? Number(text) : Number.NaN;
   if (!Number.isSafeInteger(number)) {
     throw refuse(where, "ERR_TAR_NUMBER", `its PAX record "${key}" is not a number in range`);
   }

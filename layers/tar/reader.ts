@@ -135,7 +135,8 @@ export class TarReader {
   /** Extension headers that describe nothing: what they were for has been cut off. */
   #refuseOrphans(): void {
     if (!this.#hasExtensions()) return;
-    throw this.#refuse("ERR_TAR_TRUNCATED", "it is an extension header and no entry follows");
+    this.#where.name = this.#pax?.path ?? this.#longName ?? this.#longLink ?? "";
+    throw this.#refuse("ERR_TAR_TRUNCATED", "the archive ends after its extension header");
   }
 
   /** Puts a block together and handles it. */
@@ -271,7 +272,8 @@ export class TarReader {
       case "data":
         this.#state = "sparse-map";
         this.#mapParser = new SparseMapParser(sparse.extents, this.#where);
-        this.#refuseLongMap(member.archivedBytes);
+        this.#remaining = member.archivedBytes;
+        this.#refuseLongMap();
     }
   }
 
@@ -283,17 +285,19 @@ export class TarReader {
   #pushMap(chunk: Buffer, at: number): number {
     const parser = this.#mapParser;
     if (parser === null) return at;
-    const next = parser.push(chunk, at);
+    const end = Math.min(chunk.length, at + this.#remaining);
+    const next = parser.push(chunk, at, end);
+    this.#remaining -= next - at;
     if (parser.done) {
       this.#mapParser = null;
       this.#deliverSparse(parser.sizeBytes);
-    } else this.#refuseLongMap(this.#member?.archivedBytes ?? 0);
+    } else this.#refuseLongMap();
     return next;
   }
 
   /** A map that is longer than its member would run into the next header. */
-  #refuseLongMap(archivedBytes: number): void {
-    if (this.#mapParser === null || this.#mapParser.sizeBytes < archivedBytes) return;
+  #refuseLongMap(): void {
+    if (this.#remaining > 0) return;
     throw this.#refuse("ERR_TAR_SPARSE", "its sparse map is longer than its archived size");
   }
 

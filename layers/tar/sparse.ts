@@ -109,13 +109,13 @@ export class SparseMapParser {
     this.#where = where;
   }
 
-  /** Takes bytes of `chunk` from `at` on and returns where the map ended, or the end of the chunk. */
-  push(chunk: Buffer, at: number): number {
+  /** Takes the bytes of `chunk` from `at` to `end` and returns where the map ended, or `end`. */
+  push(chunk: Buffer, at: number, end: number): number {
     const start = at;
-    for (; at < chunk.length && this.#remaining !== 0; at++) this.#byte(chunk[at] as number);
+    for (; at < end && this.#remaining !== 0; at++) this.#byte(chunk[at] as number);
     this.sizeBytes += at - start;
     if (this.#remaining === 0) {
-      const padding = Math.min(-this.sizeBytes & (BLOCK_BYTES - 1), chunk.length - at);
+      const padding = Math.min(-this.sizeBytes & (BLOCK_BYTES - 1), end - at);
       at += padding;
       this.sizeBytes += padding;
       this.done = this.sizeBytes % BLOCK_BYTES === 0;
