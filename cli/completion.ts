@@ -12,8 +12,8 @@ export type Shell = (typeof SHELLS)[number];
 function operandKinds(command: Command): { readonly references: boolean; readonly snapshots: boolean } {
   const names = command.registeredArguments.map((argument) => argument.name());
   return {
-    references: names.some((name) => /^(ref|other)\b/.test(name)),
-    snapshots: names.some((name) => /\bname\b|^other$/.test(name)),
+    references: names.some((name) => /\bref\b/.test(name)),
+    snapshots: names.some((name) => /\bname\b/.test(name)),
   };
 }
 

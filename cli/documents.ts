@@ -1,8 +1,10 @@
 /** The parts that several JSON documents share. docs/commands.md describes their fields. */
 
 import type { Image, ImageLayer } from "../layers/image.ts";
+import type { SnapshotMount } from "../layers/mounts.ts";
 import type { Store } from "../layers/store.ts";
 import { getLayer } from "../src/meta/layers.ts";
+import { pathFields } from "./output.ts";
 
 /** What its layers take as blobs, each once. */
 export function layerBytes(image: Image): number {
@@ -34,5 +36,20 @@ export function layerDocument(store: Store, layer: ImageLayer): object {
     mediaType: layer.descriptor.mediaType,
     blobBytes: layer.descriptor.size,
     unpacked: row === null ? null : { bytes: row.sizeBytes, inodes: row.inodes },
+  };
+}
+
+/** A snapshot, and where it is mounted if it is. */
+export function snapshotDocument({ snapshot, mount }: SnapshotMount): object {
+  return {
+    name: snapshot.name,
+    kind: snapshot.kind,
+    image: snapshot.image,
+    reference: snapshot.reference,
+    created: new Date(snapshot.createdAtMs).toISOString(),
+    mounted: mount !== null,
+    target: mount === null ? null : pathFields(mount.target),
+    backend: mount?.backend ?? null,
+    options: mount?.options ?? snapshot.options,
   };
 }

@@ -14,7 +14,11 @@ const PIECE_CHARACTERS = 64 * 1024;
 
 /** Writes all of `text`. @throws Node's system error, `EPIPE` when the reader is gone */
 export function write(fd: number, text: string): void {
-  let rest = Buffer.from(text, "utf8");
+  writeBytes(fd, Buffer.from(text, "utf8"));
+}
+
+function writeBytes(fd: number, bytes: Buffer): void {
+  let rest = bytes;
   while (rest.length > 0) rest = rest.subarray(writeSome(fd, rest));
 }
 
@@ -38,6 +42,11 @@ export function printLines(lines: Iterable<string>): void {
     piece = "";
   }
   write(STDOUT, piece);
+}
+
+/** Writes a path as a line of its own, byte for byte: scripts use it. */
+export function printPath(path: string): void {
+  writeBytes(STDOUT, bytesOf(`${path}\n`));
 }
 
 /** Writes the one JSON document of a command. */

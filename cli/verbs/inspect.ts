@@ -4,21 +4,40 @@ import type { Command } from "commander";
 import type { Image } from "../../layers/image.ts";
 import { resolveImage } from "../../layers/images.ts";
 import { listMounts } from "../../layers/mounts.ts";
-import type { Snapshot } from "../../layers/snapshots/snapshots.ts";
 import { Store } from "../../layers/store.ts";
-import { getSnapshotRow } from "../../src/meta/snapshots.ts";
 import type { Context } from "../context.ts";
 import { imageDocument, layerDocument, snapshotDocument } from "../documents.ts";
-import { printDocument } from "../output.ts";
+import { pathFields, printDocument } from "../output.ts";
 
 export function define(command: Command): void {
-  command.argument("<ref|name>", "an image, or a snapshot; a snapshot of this name comes first").addHelpText(
+  command.argument("<ref|name>", "an image, or a snapshot: a snapshot of this name comes first").addHelpText(
     "after",
     `
 Prints JSON, with and without --json.
 
 Examples:
   $ layerctl inspect debian:12
-  $ layerctl inspect work | jq -r .target`,
+  $ layerctl inspect work | jq -r .target.path`,
   );
+}
+
+export function run(context: Context, name: string): void {
+  using store = Store.open(context.root, { logger: context.logger });
+  const mounted = listMounts(store).find(({ snapshot }) => snapshot.name === name);
+  if (mounted === undefined) {
+    printDocument(wholeImage(store, resolveImage(store, name)));
+    return;
+  }
+  const { snapshot } = mounted;
+  const directories = {
+    upperdir: snapshot.upperdir === null ? null : pathFields(snapshot.upperdir),
+    workdir: snapshot.workdir === null ? null : pathFields(snapshot.workdir),
+  };
+  printDocument({ type: "snapshot", ...snapshotDocument(mounted), ...directories, parent: snapshot.parent });
+}
+
+function wholeImage(store: Store, image: Image): object {
+  const { mediaType, manifest, config } = image;
+  const layers = image.layers.map((layer) => layerDocument(store, layer));
+  return { type: "image", ...imageDocument(image), mediaType, layers, manifest, config };
 }

@@ -1,0 +1,57 @@
+/** `layerctl fsck`: is the store what it says it is? */
+
+import type { Command } from "commander";
+import { checkStore, type Finding } from "../../layers/fsck.ts";
+import { Store } from "../../layers/store.ts";
+import { IntegrityError } from "../../src/errors.ts";
+import type { Context } from "../context.ts";
+import { printDocument, printLines } from "../output.ts";
+
+interface Options {
+  readonly deep?: boolean;
+  readonly repair?: boolean;
+}
+
+export function define(command: Command): void {
+  command
+    .option("--deep", "read every unpacked file too, and compare it with the digest recorded when it was unpacked")
+    .option("--repair", "take away what is damaged: layers are unpacked again, blobs come back with the next import")
+    .addHelpText(
+      "after",
+      `
+Compares the database with the files, and every blob with its digest. Prints a line for each finding and a summary. Exit
+code 5 if something is damaged and not repaired; garbage, which "layerctl gc" removes, is no damage.
+
+Examples:
+  $ layerctl fsck
+  $ layerctl fsck --deep --repair`,
+    );
+}
+
+export async function run(context: Context, { deep = false, repair = false }: Options): Promise<void> {
+  using store = Store.open(context.root, { logger: context.logger });
+  using progress = context.openProgress();
+  const { findings, isSound, checked } = await checkStore(store, {
+    deep,
+    repair,
+    signal: context.signal,
+    onWait: () => context.say("layerctl: waiting for the end of an import or commit"),
+    onProgress: ({ doneBytes, totalBytes }) =>
+      progress.show({ label: "checking", done: doneBytes, total: totalBytes, unit: "bytes" }),
+  });
+  progress.clear();
+  if (context.json) printDocument({ sound: isSound, checked, findings });
+  else {
+    const { blobs, layers, images, snapshots } = checked;
+    const counts = `${blobs} blobs, ${layers} layers, ${images} images, ${snapshots} snapshots`;
+    printLines([...findings.map(lineOf), `checked ${counts}: ${isSound ? "sound" : "damaged"}`]);
+  }
+  if (isSound) return;
+  const damage = findings.filter((finding) => finding.severity === "error" && !finding.repaired).length;
+  const message = `Cannot vouch for the store: ${damage} ${damage === 1 ? "finding is" : "findings are"} not repaired`;
+  throw new IntegrityError("ERR_STORE_DAMAGED", message, { data: { damage } });
+}
+
+function lineOf({ kind, severity, subject, message, advice, repaired }: Finding): string {
+  return `${repaired ? "repaired" : severity} ${kind} ${subject}: ${message}; ${advice}`;
+}

@@ -1,0 +1,79 @@
+/** `layerctl mount REF [TARGET]`: an image as a tree to work in, or a snapshot again. */
+
+import { type Command, Option } from "commander";
+import { mountImage } from "../../layers/mounts.ts";
+import { Store } from "../../layers/store.ts";
+import type { RequestedBackend } from "../../src/mount/backend.ts";
+import { parseOverlayOptions } from "../../src/mount/overlay-options.ts";
+import type { Context } from "../context.ts";
+import { pathFields, printDocument, printPath } from "../output.ts";
+
+interface Options {
+  readonly name?: string;
+  readonly ro?: boolean;
+  readonly backend: RequestedBackend;
+  readonly options?: readonly string[];
+}
+
+export function define(command: Command): void {
+  command
+    .argument("<ref|name>", "an image, or a snapshot to continue: a snapshot of this name comes first")
+    .argument("[target]", "where; made if its parent exists (default: a directory of the store)")
+    .option("-n, --name <name>", "name for the snapshot (default: the image's, with four random digits)")
+    .option("--ro", "read-only: what is mounted cannot be changed")
+    .addOption(
+      new Option("--backend <backend>", "what makes the mount").choices(["auto", "kernel", "fuse"]).default("auto"),
+    )
+    .addOption(
+      new Option("-o, --options <options>", "overlayfs options, separated by commas; may be repeated").argParser(
+        (value: string, before: readonly string[] | undefined) => [...(before ?? []), value],
+      ),
+    )
+    .addHelpText(
+      "after",
+      `
+Makes a snapshot, which takes the changes, mounts it, and prints the target's path alone. The mount stays when the command
+ends; "layerctl umount" takes it away and keeps the changes, and mounting the snapshot's name again brings them back.
+
+Options of overlayfs: index=on|off, redirect_dir=on|off|follow|nofollow, metacopy=on|off, xino=on|off|auto, volatile,
+userxattr, nfs_export=on|off. Layers of 500 and paths with any characters can be mounted.
+
+Examples:
+  $ layerctl mount debian:12
+  $ tree=$(layerctl mount debian:12 --name work)
+  $ layerctl mount debian:12 /mnt --ro
+  $ layerctl mount debian:12 --name fast -o redirect_dir=on,metacopy=on -o volatile
+  $ layerctl mount work`,
+    );
+}
+
+export async function run(
+  context: Context,
+  reference: string,
+  target: string | undefined,
+  options: Options,
+): Promise<void> {
+  const { name, ro = false, backend, options: overlay } = options;
+  using store = Store.open(context.root, { logger: context.logger });
+  const mounted = await mountImage(store, reference, {
+    ...(target !== undefined && { target }),
+    ...(name !== undefined && { name }),
+    ...(overlay !== undefined && { options: parseOverlayOptions(overlay.join(",")) }),
+    readOnly: ro,
+    backend,
+    signal: context.signal,
+  });
+  const { snapshot } = mounted;
+  if (!context.json) {
+    printPath(mounted.target);
+    return;
+  }
+  const readOnly = ro || snapshot.upperdir === null;
+  printDocument({
+    name: snapshot.name,
+    image: snapshot.image,
+    target: pathFields(mounted.target),
+    backend: mounted.backend,
+    readOnly,
+  });
+}

@@ -1,0 +1,25 @@
+/** `layerctl umount NAME|TARGET`: the mount goes, the changes stay. */
+
+import type { Command } from "commander";
+import { unmount } from "../../layers/mounts.ts";
+import { Store } from "../../layers/store.ts";
+import type { Context } from "../context.ts";
+import { pathFields, printDocument } from "../output.ts";
+
+export function define(command: Command): void {
+  command.argument("<name|target>", "a snapshot, or the directory where it is mounted").addHelpText(
+    "after",
+    `
+Prints nothing. A mount that is in use stays, with exit code 4 and the processes that use it.
+
+Examples:
+  $ layerctl umount work
+  $ layerctl umount /mnt`,
+  );
+}
+
+export async function run(context: Context, nameOrTarget: string): Promise<void> {
+  using store = Store.open(context.root, { logger: context.logger });
+  const { name, targets } = await unmount(store, nameOrTarget, { signal: context.signal });
+  if (context.json) printDocument({ name, targets: targets.map(pathFields) });
+}

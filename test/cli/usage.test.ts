@@ -1,0 +1,130 @@
+/** Options, help, exit codes and signals: what every command has in common. */
+
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { VERBS } from "../../cli/verbs.ts";
+import { LAYERCTL, runLayerctl, temporaryStore } from "../helpers/layerctl.ts";
+
+test("every command has help with its usage, the global options and an example", () => {
+  for (const { name, summary } of VERBS) {
+    const { exitCode, stdout, stderr } = runLayerctl([name, "--help"]);
+    const help = stdout.toString();
+    assert.equal(exitCode, 0, `${name}: ${stderr}`);
+    assert.match(help, new RegExp(`^Usage: layerctl ${name} `), name);
+    assert.ok(help.includes(summary), name);
+    for (const option of ["--root <dir>", "--json", "--quiet", "--debug"]) assert.ok(help.includes(option), name);
+    assert.match(help, new RegExp(`\\nExamples:\\n(?:  .*\\n)*?  \\$ .*layerctl ${name}`), name);
+  }
+});
+
+test("the help lists every command, also with a command after it", () => {
+  for (const args of [["--help"], ["-h", "mount"]]) {
+    const help = runLayerctl(args).stdout.toString();
+    for (const { name } of VERBS) assert.match(help, new RegExp(`\\n  ${name} +\\S`), name);
+  }
+});
+
+test("no command, an unknown one and a wrong option are usage errors that help on", () => {
+  assert.equal(runLayerctl([]).exitCode, 2);
+  const misspelt = runLayerctl(["mont", "debian"]);
+  assert.equal(misspelt.exitCode, 2);
+  assert.match(misspelt.stderr, /unknown command 'mont'\s.*[Dd]id you mean mount/);
+  const option = runLayerctl(["images", "--jsn"]);
+  assert.equal(option.exitCode, 2);
+  assert.match(option.stderr, /unknown option '--jsn'\s.*[Dd]id you mean --json/);
+  assert.equal(runLayerctl(["tag", "one"]).exitCode, 2);
+  assert.equal(runLayerctl(["images", "too many"]).exitCode, 2);
+  assert.equal(runLayerctl(["save", "x", "-o", "y", "--format", "zip"]).exitCode, 2);
+});
+
+test("global options work before and after the command", async () => {
+  await using store = temporaryStore();
+  for (const args of [
+    ["--root", store.root, "--json", "images"],
+    ["images", "--json", "--root", store.root],
+    [`--root=${store.root}`, "images", "--json"],
+  ]) {
+    assert.deepEqual(JSON.parse(runLayerctl(args).stdout.toString()), { images: [] }, args.join(" "));
+  }
+});
+
+test("LAYERCTL_ROOT names the store, and --root comes before it", async () => {
+  await using store = temporaryStore();
+  const env = { LAYERCTL_ROOT: store.root };
+  const rootOf = (args: readonly string[]): unknown =>
+    JSON.parse(runLayerctl(["info", "--json", ...args], { env }).stdout.toString()).store.path;
+  assert.equal(rootOf([]), store.root);
+  assert.equal(rootOf(["--root", `${store.root}/../other`]), `${store.root}/../other`);
+});
+
+test("errors have the exit code of their class, a code, and with --json a document on stderr", async () => {
+  await using store = temporaryStore();
+  const missing = store.run(["history", "nothing"]);
+  assert.equal(missing.exitCode, 3);
+  assert.match(missing.stderr, /^layerctl: Cannot find image "nothing".* \(ERR_IMAGE_NOT_FOUND\)\n$/);
+  const document = JSON.parse(store.run(["history", "nothing", "--json"]).stderr) as { error: object };
+  assert.deepEqual(
+    { ...document.error, message: "" },
+    { class: "NotFoundError", code: "ERR_IMAGE_NOT_FOUND", exitCode: 3, message: "", data: { text: "nothing" } },
+  );
+  const usage = JSON.parse(store.run(["--json", "tag", "one"]).stderr) as { error: { code: string; exitCode: number } };
+  assert.deepEqual([usage.error.code, usage.error.exitCode], ["ERR_USAGE", 2]);
+  assert.equal(store.run(["import", "/dev/null/x"]).exitCode, 3);
+  assert.equal(store.run(["import", "/etc/passwd"]).exitCode, 6);
+});
+
+test("a stack is printed with --debug only", async () => {
+  await using store = temporaryStore();
+  assert.doesNotMatch(store.run(["history", "nothing"]).stderr, /\n\s+at /);
+  assert.match(store.run(["history", "nothing", "--debug"]).stderr, /\n\s+at /);
+});
+
+test("a store that cannot be made is the host's refusal, with exit code 7", () => {
+  const { exitCode, stderr } = runLayerctl(["--root", "/proc/layerctl", "images"]);
+  assert.equal(exitCode, 7, stderr);
+});
+
+test("a reader that goes away ends it quietly", () => {
+  const script = `"$0" --help; "$0" --help | head -c 10 >/dev/null; exec 3>&1; { "$0" completion bash; echo $? >&3; } | true`;
+  const { stdout, stderr } = spawnSync("/bin/bash", ["-c", script, LAYERCTL], { encoding: "utf8" });
+  assert.equal(stderr, "");
+  assert.match(stdout, /(^|\n)(0|141)\n$/);
+});
+
+for (const [signal, code] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const) {
+  test(`${signal} during an import ends it with ${code} and leaves nothing unfinished`, async () => {
+    await using store = temporaryStore();
+    const child = spawn(LAYERCTL, ["--root", store.root, "import", "-"], { stdio: ["pipe", "ignore", "pipe"] });
+    const isAtWork = (): boolean => {
+      try {
+        return readdirSync(join(store.root, "tmp")).length > 0;
+      } catch {
+        return false; // the store is not there yet
+      }
+    };
+    for (let tries = 0; !isAtWork() && tries < 500; tries += 1) await sleep(10);
+    child.kill(signal);
+    const [exitCode] = (await once(child, "exit")) as [number | null];
+    assert.equal(exitCode, code);
+    assert.deepEqual(readdirSync(join(store.root, "tmp")), []);
+  });
+}
+
+test("a root whose name is not UTF-8 is used as it is", async () => {
+  await using store = temporaryStore();
+  const script = `"$0" --root "$1/$(printf 'a\\377b')" images && LAYERCTL_ROOT="$1/$(printf 'c\\376')" "$0" images && ls -b "$1"`;
+  const { stdout, stderr } = spawnSync("/bin/sh", ["-c", script, LAYERCTL, store.path], {
+    encoding: "utf8",
+    env: { PATH: process.env.PATH, LC_ALL: "C" },
+  });
+  assert.equal(stderr, "");
+  assert.deepEqual(stdout.trimEnd().split("\n").slice(-2), ["a\\377b", "c\\376"]);
+});
