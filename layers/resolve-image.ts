@@ -84,6 +84,12 @@ function describe(store: Store, row: ImageRow): string {
   return `${shortDigest(row.digest)} (${name === undefined ? "untagged" : familiar(name)})`;
 }
 
+/** What to call an image in a message: its first reference as people write it, or its short digest. */
+export function nameOfImage(store: Store, digest: Digest): string {
+  const name = listRefsOf(store.db, digest)[0];
+  return name === undefined ? shortDigest(digest) : familiar(name);
+}
+
 function notFound(store: Store, text: string): LayerctlError {
   const names = listRefs(store.db).map((ref) => familiar(ref.name));
   const state = `it is not in the store${suggestion(text, names)}`;

@@ -36,7 +36,7 @@ export function createTemporary(layout: StoreLayout, kind: TemporaryKind): Tempo
     const path = temporaryPath(layout, kind);
     mkdirSync(bytesOf(path), { mode: 0o700 });
     const lock = lockExisting(path);
-    if (lock !== null) return new Temporary(path, lock); // null: gc saw it before it was locked, and removed it
+    if (lock !== null) return new Temporary(path, lock); // null: gc locked it first, and removes it
   }
 }
 

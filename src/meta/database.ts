@@ -72,7 +72,11 @@ export class Database implements Disposable {
   /** What SQLite's own check finds wrong with the file, one line each; empty if it is sound. */
   check(): readonly string[] {
     const rows = this.#try(() => this.#connection.pragma("quick_check")) as readonly { quick_check: string }[];
-    return rows.map((row) => row.quick_check).filter((line) => line !== "ok");
+    const broken = this.#try(() => this.#connection.pragma("foreign_key_check")) as readonly { table: string }[];
+    return [
+      ...rows.map((row) => row.quick_check).filter((line) => line !== "ok"),
+      ...broken.map((row) => `a row of table ${row.table} names one that is not there`),
+    ];
   }
 
   [Symbol.dispose](): void {

@@ -3,7 +3,7 @@
  * snapshot the layers below it, a layer its parents.
  */
 
-import { parseChainId, parseDigest } from "../digest.ts";
+import { type ChainId, type Digest, parseChainId, parseDigest } from "../digest.ts";
 import type { BlobRow } from "./blobs.ts";
 import type { Database } from "./database.ts";
 import { getLayer, type LayerRow } from "./layers.ts";
@@ -27,4 +27,17 @@ export function listUnreachableBlobs(db: Database): readonly BlobRow[] {
     ) ORDER BY digest`;
   const rows = db.all(sql) as { digest: string; size_bytes: number }[];
   return rows.map((row) => ({ digest: parseDigest(row.digest), sizeBytes: row.size_bytes }));
+}
+
+/** The images that have this blob as manifest, config or layer, by digest. */
+export function listImagesWithBlob(db: Database, digest: Digest): readonly Digest[] {
+  const sql = `SELECT digest FROM images WHERE digest = ? OR config_digest = ?
+    UNION SELECT image FROM image_layers WHERE digest = ? ORDER BY 1`;
+  return (db.all(sql, digest, digest, digest) as { digest: string }[]).map((row) => parseDigest(row.digest));
+}
+
+/** The blobs that a layer can be unpacked from: several where images have it compressed in different ways. */
+export function listLayerBlobs(db: Database, chainId: ChainId): readonly Digest[] {
+  const rows = db.all("SELECT DISTINCT digest FROM image_layers WHERE chain_id = ? ORDER BY digest", chainId);
+  return (rows as { digest: string }[]).map((row) => parseDigest(row.digest));
 }

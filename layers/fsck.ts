@@ -1,0 +1,152 @@
+/**
+ * Checks a store: rows against files and blobs against their digests; with `deep` also every file of every unpacked layer
+ * against the digest recorded when it was unpacked. What is found is a report; only damage of the store's own database
+ * that keeps it from being opened is thrown.
+ */
+
+import { existsSync } from "node:fs";
+import { parseDigest } from "../src/digest.ts";
+import { getBlob, listBlobs } from "../src/meta/blobs.ts";
+import { listLayers } from "../src/meta/layers.ts";
+import { listImagesWithBlob } from "../src/meta/reachability.ts";
+import { getSnapshotById } from "../src/meta/snapshots.ts";
+import { bytesOf, display } from "../src/paths.ts";
+import { type BlobsChecked, checkBlobs } from "./fsck/check-blobs.ts";
+import { checkLayers, type LayersChecked } from "./fsck/check-layers.ts";
+import type { Finding } from "./fsck/finding.ts";
+import { type FsckProgress, ProgressCounter } from "./fsck/progress.ts";
+import { dropBlob, dropLayers, refuseMounted } from "./fsck/repair.ts";
+import { findOrphans } from "./garbage.ts";
+import type { Image } from "./image.ts";
+import { listImages } from "./images.ts";
+import { acquireLock } from "./locks.ts";
+import { nameOfImage } from "./resolve-image.ts";
+import { listSnapshots, type Snapshot } from "./snapshots/snapshots.ts";
+import type { Store } from "./store.ts";
+
+export type { Finding, FindingKind } from "./fsck/finding.ts";
+export type { FsckProgress } from "./fsck/progress.ts";
+
+export interface FsckOptions {
+  /** Read every file of every unpacked layer too. */
+  readonly deep?: boolean;
+  /** Take away what is damaged and can be made again, and blobs that are damaged. */
+  readonly repair?: boolean;
+  readonly signal?: AbortSignal;
+  /** Called once if somebody else is at work in the store, so that it has to wait. */
+  readonly onWait?: () => void;
+  /** Called about ten times a second. */
+  readonly onProgress?: (progress: FsckProgress) => void;
+}
+
+export interface FsckReport {
+  /** Errors first: of the database, blobs, layers, images, snapshots; then garbage. */
+  readonly findings: readonly Finding[];
+  /** False if there is an error that has not been repaired. */
+  readonly isSound: boolean;
+  readonly checked: {
+    readonly blobs: number;
+    readonly layers: number;
+    readonly images: number;
+    readonly snapshots: number;
+  };
+}
+
+/**
+ * Checks the store, and repairs it if told to. Only a repair waits for those who add to the store; without one, what is
+ * being added meanwhile may be reported as garbage.
+ * @throws {ConflictError} `ERR_LAYER_MOUNTED` if a layer to repair is mounted: nothing has been repaired then
+ * @throws what `signal` was aborted with
+ */
+export async function checkStore(store: Store, options: FsckOptions = {}): Promise<FsckReport> {
+  const { signal, onWait, deep = false, repair = false } = options;
+  await using _lock = await acquireLock(store.layout, "gc", repair ? "exclusive" : "shared", {
+    ...(signal === undefined ? {} : { signal }),
+    ...(onWait === undefined ? {} : { onWait }),
+  });
+  const progress = new ProgressCounter(bytesToRead(store, deep), options.onProgress);
+  const database = store.db.check().map(damagedDatabase);
+  const blobs = await checkBlobs(store, progress, signal);
+  const layers = await checkLayers(store, { deep, goodBlobs: blobs.good, progress, signal });
+  const [images, snapshots] = [listImages(store), listSnapshots(store)];
+  const findings = [
+    ...database,
+    ...(repair ? await repaired(store, blobs, layers) : [...blobs.findings, ...layers.findings]),
+    ...images.flatMap((image) => checkImage(store, image, blobs)),
+    ...snapshots.flatMap((snapshot) => checkSnapshot(store, snapshot)),
+    ...findOrphans(store).map(({ kind, name, sizeBytes }) => garbage(`${kind} "${name}"`, sizeBytes)),
+  ];
+  return {
+    findings,
+    isSound: findings.every((finding) => finding.severity === "garbage" || finding.repaired),
+    checked: {
+      blobs: blobs.good.size + blobs.bad.length,
+      layers: listLayers(store.db).length,
+      images: images.length,
+      snapshots: snapshots.length,
+    },
+  };
+}
+
+function bytesToRead(store: Store, deep: boolean): number {
+  const blobs = listBlobs(store.db).map((blob) => blob.sizeBytes);
+  const layers = deep ? listLayers(store.db).map((layer) => layer.sizeBytes) : [];
+  return [...blobs, ...layers].reduce((sum, sizeBytes) => sum + sizeBytes, 0);
+}
+
+/** Repairs what can be; the findings say so. */
+async function repaired(store: Store, blobs: BlobsChecked, layers: LayersChecked): Promise<readonly Finding[]> {
+  refuseMounted(store, layers.repairable);
+  await dropLayers(store, layers.repairable);
+  for (const digest of blobs.bad) await dropBlob(store, digest);
+  const [chains, digests] = [
+    new Set<string>(layers.repairable.map((layer) => layer.chainId)),
+    new Set<string>(blobs.bad),
+  ];
+  return [...blobs.findings, ...layers.findings].map((finding) => {
+    if (chains.has(finding.subject)) {
+      return { ...finding, advice: "removed; the next mount unpacks it again", repaired: true };
+    }
+    if (!digests.has(finding.subject)) return finding;
+    const isNeeded = listImagesWithBlob(store.db, parseDigest(finding.subject)).length > 0;
+    return { ...finding, advice: `removed; ${finding.advice}`, repaired: !isNeeded };
+  });
+}
+
+function damagedDatabase(message: string): Finding {
+  const advice = "keep a copy of the store, then import its images into a new one";
+  return { kind: "database-damaged", severity: "error", subject: "layerctl.db", message, advice, repaired: false };
+}
+
+/** Every blob of the image has a row, or had one until now. */
+function checkImage(store: Store, image: Image, blobs: BlobsChecked): readonly Finding[] {
+  const needed = [image.digest, image.configDigest, ...image.layers.map((layer) => layer.descriptor.digest)];
+  const missing = needed.filter((digest) => getBlob(store.db, digest) === null && !blobs.bad.includes(digest));
+  if (missing.length === 0) return [];
+  const name = nameOfImage(store, image.digest);
+  const message = `${missing.length} of its ${needed.length} blobs are not in the store: ${missing.join(", ")}`;
+  const advice = `import "${name}" again, or remove it with "layerctl rmi"`;
+  return [{ kind: "image-incomplete", severity: "error", subject: image.digest, message, advice, repaired: false }];
+}
+
+function checkSnapshot(store: Store, snapshot: Snapshot): readonly Finding[] {
+  const parts = [snapshot.upperdir, snapshot.workdir, snapshot.merged].filter((path) => path !== null);
+  const missing = parts.filter((path) => !existsSync(bytesOf(path)));
+  if (missing.length === 0 || getSnapshotById(store.db, snapshot.id) === null) return []; // removed meanwhile
+  const message = `${missing.map((path) => `"${display(path)}"`).join(", ")} missing`;
+  const isLost = snapshot.upperdir !== null && missing.includes(snapshot.upperdir);
+  const advice = `${isLost ? "its changes are lost; " : ""}remove it with "layerctl rm ${snapshot.name}"`;
+  return [{ kind: "snapshot-incomplete", severity: "error", subject: snapshot.name, message, advice, repaired: false }];
+}
+
+function garbage(subject: string, sizeBytes: number): Finding {
+  const message = `nothing needs it; it takes ${sizeBytes} bytes`;
+  return {
+    kind: "garbage",
+    severity: "garbage",
+    subject,
+    message,
+    advice: '"layerctl gc" removes it',
+    repaired: false,
+  };
+}

@@ -1,0 +1,84 @@
+/** Every layer with a row is unpacked; with `deep`, its files have the content that was recorded. */
+
+import { existsSync } from "node:fs";
+import { type ChainId, chainIdOf, type Digest } from "../../src/digest.ts";
+import { IntegrityError, isErrno } from "../../src/errors.ts";
+import { getLayer, type LayerRow, listLayers } from "../../src/meta/layers.ts";
+import { listLayerBlobs } from "../../src/meta/reachability.ts";
+import { bytesOf } from "../../src/paths.ts";
+import { readFileDigests } from "../apply/file-digests.ts";
+import { layerFileDigests, layerTree } from "../layout.ts";
+import type { Store } from "../store.ts";
+import type { Finding } from "./finding.ts";
+import { compareLayer, describeDifferences } from "./layer-files.ts";
+import type { ProgressCounter } from "./progress.ts";
+
+export interface LayersChecked {
+  readonly findings: readonly Finding[];
+  /** Those that can be made again from a good blob, or that nothing needs. */
+  readonly repairable: readonly LayerRow[];
+}
+
+export interface LayerCheck {
+  readonly deep: boolean;
+  readonly goodBlobs: ReadonlySet<Digest>;
+  readonly progress: ProgressCounter;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Looks at every layer. */
+export async function checkLayers(store: Store, check: LayerCheck): Promise<LayersChecked> {
+  const findings: Finding[] = [];
+  const repairable: LayerRow[] = [];
+  const problems = new Map<string, Problem | null>(); // by directory: layers may share one
+  for (const layer of listLayers(store.db)) {
+    check.signal?.throwIfAborted();
+    if (!problems.has(layer.directory)) problems.set(layer.directory, await directoryProblem(store, layer, check));
+    const problem = rowProblem(store, layer) ?? problems.get(layer.directory) ?? null;
+    if (problem === null || getLayer(store.db, layer.chainId) === null) continue;
+    const isRepairable = canDrop(store, layer.chainId, check.goodBlobs);
+    if (isRepairable) repairable.push(layer);
+    const advice = isRepairable
+      ? "fsck --repair removes it, and the next mount unpacks it again from its blob"
+      : "its blob is damaged too: import its image again, then run fsck --repair";
+    findings.push({ ...problem, severity: "error", subject: layer.chainId, advice, repaired: false });
+  }
+  return { findings, repairable };
+}
+
+type Problem = Pick<Finding, "kind" | "message">;
+
+/** A row that contradicts itself, or stands on a layer that cannot be there again. */
+function rowProblem(store: Store, { chainId, parent, diffId }: LayerRow): Problem | null {
+  if (chainIdOf(parent, diffId) !== chainId) {
+    return { kind: "layer-changed", message: "its chainID is not that of its parent and diffID" };
+  }
+  const isParentThere =
+    parent === null || getLayer(store.db, parent) !== null || listLayerBlobs(store.db, parent).length > 0;
+  return isParentThere ? null : { kind: "layer-missing", message: `the layer below it, ${parent}, is not there` };
+}
+
+async function directoryProblem(store: Store, layer: LayerRow, check: LayerCheck): Promise<Problem | null> {
+  const tree = layerTree(store.layout, layer.directory);
+  const digests = layerFileDigests(store.layout, layer.directory);
+  const missing = [tree, digests].find((path) => !existsSync(bytesOf(path)));
+  if (missing !== undefined) return { kind: "layer-missing", message: `"${missing}" is missing` };
+  if (!check.deep) return null;
+  try {
+    const records = readFileDigests(digests);
+    const differences = await compareLayer(tree, records, layer.selfContained, check.signal);
+    check.progress.add(layer.sizeBytes);
+    const message = describeDifferences(differences);
+    return message === "" ? null : { kind: "layer-changed", message };
+  } catch (error) {
+    if (error instanceof IntegrityError) return { kind: "layer-changed", message: error.message };
+    if (isErrno(error, "EIO", "EUCLEAN")) return { kind: "layer-changed", message: `it cannot be read: ${error.code}` };
+    throw error;
+  }
+}
+
+/** True if an image that needs the layer has a good blob of it, or no image needs it. */
+function canDrop(store: Store, chainId: ChainId, goodBlobs: ReadonlySet<Digest>): boolean {
+  const blobs = listLayerBlobs(store.db, chainId);
+  return blobs.length === 0 || blobs.some((digest) => goodBlobs.has(digest));
+}

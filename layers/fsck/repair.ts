@@ -1,0 +1,70 @@
+/**
+ * Repairs: what is damaged loses its row, durably, before its files go. An unpacked layer is made again from its
+ * blob when an image needs it next; a blob comes back when its image is imported again.
+ */
+
+import type { Digest } from "../../src/digest.ts";
+import { ConflictError } from "../../src/errors.ts";
+import { deleteBlob } from "../../src/meta/blobs.ts";
+import { listImageDirectories } from "../../src/meta/images.ts";
+import { deleteLayer, type LayerRow, listLayers } from "../../src/meta/layers.ts";
+import { listMountRows } from "../../src/meta/mounts.ts";
+import { getSnapshotById } from "../../src/meta/snapshots.ts";
+import { findMount, mountsOfType, overlayDirectories, readMountTable } from "../../src/mount/mount-info.ts";
+import { display, type HostPath, joinHost } from "../../src/paths.ts";
+import { blobPath, layerTree } from "../layout.ts";
+import type { Store } from "../store.ts";
+import { discardTree, removeFile } from "../sweep.ts";
+
+/**
+ * Nothing of these layers is mounted when this returns.
+ * @throws {ConflictError} `ERR_LAYER_MOUNTED`, naming the target
+ */
+export function refuseMounted(store: Store, layers: readonly LayerRow[]): void {
+  const mounted = mountedDirectories(store);
+  for (const layer of layers) {
+    const target = mounted.get(layer.directory);
+    if (target === undefined) continue;
+    const path = display(target);
+    const state = `it is mounted at "${path}"; unmount it first`;
+    throw new ConflictError("ERR_LAYER_MOUNTED", `Cannot repair layer "${layer.chainId}": ${state}`, {
+      data: { chainId: layer.chainId, target: path },
+    });
+  }
+}
+
+/** The layer directories that live mounts use, each with a target: as the kernel names them, and by our own rows. */
+function mountedDirectories(store: Store): ReadonlyMap<string, HostPath> {
+  const table = readMountTable();
+  const names = new Map(listLayers(store.db).map(({ directory }) => [layerTree(store.layout, directory), directory]));
+  const mounted = new Map<string, HostPath>();
+  for (const mount of mountsOfType("overlay", table)) {
+    for (const lowerdir of overlayDirectories(mount)?.lowerdirs ?? []) {
+      const name = names.get(lowerdir as HostPath);
+      if (name !== undefined) mounted.set(name, mount.target);
+    }
+  }
+  for (const { snapshot, target } of listMountRows(store.db)) {
+    const image = getSnapshotById(store.db, snapshot)?.image ?? null;
+    if (image === null || findMount(target, table) === null) continue;
+    for (const name of listImageDirectories(store.db, image)) if (name !== null) mounted.set(name, target);
+  }
+  return mounted;
+}
+
+/** Takes unpacked layers away, rows first, with the rows of layers that share their directories. */
+export async function dropLayers(store: Store, layers: readonly LayerRow[]): Promise<void> {
+  const directories = new Set(layers.map((layer) => layer.directory));
+  store.db.transaction("durable", () => {
+    for (const { chainId, directory } of listLayers(store.db)) {
+      if (directories.has(directory)) deleteLayer(store.db, chainId);
+    }
+  });
+  for (const name of directories) await discardTree(store, joinHost(store.layout.layers, name));
+}
+
+/** Takes a damaged blob away, row first. */
+export async function dropBlob(store: Store, digest: Digest): Promise<void> {
+  store.db.transaction("durable", () => deleteBlob(store.db, digest));
+  await removeFile(blobPath(store.layout, digest));
+}
