@@ -62,7 +62,7 @@ export class DiffCollector {
   compare(before: LayerNode | null, node: LayerNode): void {
     const isDir = isDirectory(node.stat);
     if (isDir) this.#directories.set(node.path, node);
-    const what = before === null ? [] : this.#differences(before, node);
+    const what = before === null ? [] : compareNodes(before, node, this.#options);
     const isChange = before === null || what.length > 0;
     if (isChange) this.#add(before === null ? "A" : "C", node, what);
     if (!isDir && node.stat.nlink > 1) this.#link({ node, before, isChange });
@@ -73,12 +73,6 @@ export class DiffCollector {
     for (const names of this.#links.values()) if (!isKeptGroup(names)) this.#addUnchanged(names);
     this.#changes.sort(byPath);
     return { changes: this.#changes, parents: this.#parents(), skipped: this.#skipped.sort(byPath) };
-  }
-
-  /** The root's mtime is that of the making of the upperdir: it says nothing. */
-  #differences(before: LayerNode, node: LayerNode): readonly Aspect[] {
-    if (node.path !== "") return compareNodes(before, node, this.#options);
-    return compareNodes(before, node).filter((aspect) => aspect !== "mtime");
   }
 
   #add(kind: "A" | "C", node: LayerNode, what: readonly Aspect[]): void {

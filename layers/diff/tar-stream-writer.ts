@@ -13,9 +13,9 @@ import { dataBytesOf, END_OF_ARCHIVE, encodeEntry, paddingFor } from "../tar/wri
 
 /** Where a tar goes. */
 export interface TarSink {
-  /** Every chunk but the last has this many bytes. */
-  readonly chunkBytes: number;
-  /** Takes over `chunk`, which nobody else uses any more. The next call waits for the promise. */
+  /** A chunk to fill: all chunks have one size. May be one that was written before and is done with. */
+  take(): Buffer;
+  /** Takes over `chunk`, which is full unless it is the last. The next call waits for the promise. */
   write(chunk: Buffer): Promise<void>;
 }
 
@@ -31,7 +31,7 @@ export class TarStreamWriter {
 
   constructor(sink: TarSink) {
     this.#sink = sink;
-    this.#chunk = Buffer.allocUnsafeSlow(sink.chunkBytes);
+    this.#chunk = sink.take();
   }
 
   /** How much there is so far. */
@@ -114,7 +114,7 @@ export class TarStreamWriter {
     this.#sizeBytes += size;
     if (this.#used < this.#chunk.length) return;
     this.#full.push(this.#chunk);
-    this.#chunk = Buffer.allocUnsafeSlow(this.#sink.chunkBytes);
+    this.#chunk = this.#sink.take();
     this.#used = 0;
   }
 }

@@ -17,11 +17,12 @@ import { isWhiteout, isXattrWhiteout } from "../../src/overlay/whiteout.ts";
 import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { childPath, type HostPath, joinHost, type LayerPath, ROOT } from "../../src/paths.ts";
 import { listDirectory } from "../../src/sys/directory.ts";
-import { AT_FDCWD, type Stat, statAt, statAtOrNull } from "../../src/sys/file.ts";
+import { AT_FDCWD, statAt, statAtOrNull } from "../../src/sys/file.ts";
 import { listXattrs } from "../../src/sys/xattr.ts";
 import { isDirectory, isRegularFile, type LayerDiff, type LayerNode } from "./change.ts";
 import { DiffCollector } from "./collector.ts";
 import type { CompareOptions } from "./compare.ts";
+import type { SeenFile } from "./consistency.ts";
 import { nodeOf, TreeWalk } from "./tree-diff.ts";
 
 export interface UpperDiffOptions extends CompareOptions {
@@ -35,12 +36,6 @@ export interface UpperDiffOptions extends CompareOptions {
   readonly merged: MergedTree;
   /** Where the upperdir has its overlay attributes. Default "trusted". */
   readonly namespace?: OverlayNamespace;
-}
-
-/** A file of the upperdir and how it was before it was looked at. */
-export interface SeenFile {
-  readonly hostPath: HostPath;
-  readonly stat: Stat;
 }
 
 export interface UpperDiff extends LayerDiff {

@@ -1,0 +1,150 @@
+/**
+ * What can be compared: a snapshot, an image, or a layer, which stands for the stack from the base up to it. Each is a
+ * merged tree of the store's directories.
+ */
+
+import { existsSync } from "node:fs";
+import { type Digest, hexOf } from "../../src/digest.ts";
+import { ConflictError, NotFoundError } from "../../src/errors.ts";
+import { parseOverlayOptions } from "../../src/mount/overlay-options.ts";
+import { MergedTree } from "../../src/overlay/merged-tree.ts";
+import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
+import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
+import { type Image, type ImageLayer, lowerdirsOf } from "../image.ts";
+import { listImages, resolveImage } from "../images.ts";
+import { snapshotDirectory } from "../layout.ts";
+import { getSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
+import type { Store } from "../store.ts";
+import { ensureUnpacked } from "../unpack.ts";
+import type { LayerDiff } from "./change.ts";
+import type { CompareOptions } from "./compare.ts";
+import { diffTrees } from "./tree-diff.ts";
+import { diffUpper, type UpperDiff } from "./upper-diff.ts";
+
+/** A tree of the store. All lists are top first. */
+export interface Subject {
+  readonly kind: "snapshot" | "image" | "layer";
+  /** null for an image or a layer, and for a view. */
+  readonly upperdir: HostPath | null;
+  /** The init layer of a snapshot, if it has one. */
+  readonly initdirs: readonly HostPath[];
+  /** The layers, without the upperdir and the init layer of a snapshot. */
+  readonly lowerdirs: readonly HostPath[];
+  /** Where the upperdir has its overlay attributes. */
+  readonly namespace: OverlayNamespace;
+}
+
+export interface FindOptions {
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The snapshot, image or layer that `text` means, looked for in this order, with its layers unpacked. A layer is named by
+ * its diffID, its chainID or the digest of its blob, or by the first 12 or more digits of one.
+ * @throws {NotFoundError} `ERR_IMAGE_NOT_FOUND` if nothing is called so
+ * @throws {ConflictError} `ERR_LAYER_AMBIGUOUS` if it means layers with different stacks below
+ */
+export async function findSubject(store: Store, text: string, options: FindOptions = {}): Promise<Subject> {
+  const snapshot = orNull(() => getSnapshot(store, text));
+  if (snapshot !== null) return snapshotSubject(store, snapshot, options);
+  const image = orNull(() => resolveImage(store, text));
+  const digits = LAYER_DIGITS.exec(text)?.[1];
+  const layer = image === null && digits !== undefined ? findLayer(store, text, digits) : null;
+  if (layer !== null) return stackSubject(store, "layer", layer.image, layer.height, options);
+  const known = image ?? resolveImage(store, text); // throws, naming what is like it
+  return stackSubject(store, "image", known, known.layers.length, options);
+}
+
+const LAYER_DIGITS = /^(?:sha256:)?([0-9a-f]{12,64})$/;
+
+/** What `look` finds, or null. */
+function orNull<Result>(look: () => Result): Result | null {
+  try {
+    return look();
+  } catch (error) {
+    if (error instanceof NotFoundError) return null;
+    throw error;
+  }
+}
+
+function findLayer(store: Store, text: string, digits: string): { image: Image; height: number } | null {
+  const matches = (digest: Digest): boolean => hexOf(digest).startsWith(digits);
+  const isMeant = ({ chainId, diffId, descriptor }: ImageLayer): boolean =>
+    matches(chainId) || matches(diffId) || matches(descriptor.digest);
+  const found = listImages(store).flatMap((image) =>
+    image.layers.flatMap((layer, index) => (isMeant(layer) ? [{ image, layer, height: index + 1 }] : [])),
+  );
+  const chains = new Set(found.map(({ layer }) => layer.chainId));
+  if (chains.size < 2) return found[0] ?? null;
+  throw new ConflictError(
+    "ERR_LAYER_AMBIGUOUS",
+    `Cannot find layer "${text}": it is on ${chains.size} different stacks; name it by its chainID`,
+    { data: { text, candidates: [...chains] } },
+  );
+}
+
+/** A snapshot as a subject. Its layers are unpacked, as they were when it was made. */
+export async function snapshotSubject(store: Store, snapshot: Snapshot, options: FindOptions = {}): Promise<Subject> {
+  const lowerdirs = await imageDirectories(store, snapshot, options);
+  const init = joinHost(snapshotDirectory(store.layout, snapshot.id), "init");
+  const { userxattr } = parseOverlayOptions(snapshot.options);
+  return {
+    kind: "snapshot",
+    upperdir: snapshot.upperdir,
+    initdirs: existsSync(bytesOf(init)) ? [init] : [],
+    lowerdirs,
+    namespace: userxattr === true ? "user" : "trusted",
+  };
+}
+
+async function imageDirectories(store: Store, snapshot: Snapshot, options: FindOptions): Promise<readonly HostPath[]> {
+  if (snapshot.image === null) return [store.layout.empty];
+  const image = resolveImage(store, snapshot.image);
+  await ensureUnpacked(store, image.layers, options);
+  return lowerdirsOf(store, image);
+}
+
+async function stackSubject(
+  store: Store,
+  kind: Subject["kind"],
+  image: Image,
+  height: number,
+  options: FindOptions,
+): Promise<Subject> {
+  await ensureUnpacked(store, image.layers, options);
+  const lowerdirs = height === 0 ? lowerdirsOf(store, image) : lowerdirsOf(store, image).slice(-height);
+  return { kind, upperdir: null, initdirs: [], lowerdirs, namespace: "trusted" };
+}
+
+/** Everything that a subject shows. Make it anew for each use: it remembers what it has seen. */
+export function treeOf(subject: Subject): MergedTree {
+  const { upperdir, initdirs, lowerdirs, namespace } = subject;
+  const directories = upperdir === null ? lowerdirs : [upperdir, ...initdirs, ...lowerdirs];
+  return new MergedTree(directories, { namespace, unpackedLayers: true });
+}
+
+/** What the upperdir of a snapshot changes in its image; the init layer is part of neither. @throws a system error */
+export function diffSnapshot(subject: Subject & { upperdir: HostPath }, options: CompareOptions = {}): UpperDiff {
+  const { upperdir, lowerdirs, namespace } = subject;
+  const lower = new MergedTree(lowerdirs, { namespace, unpackedLayers: true });
+  return diffUpper({ ...options, upperdir, lower, merged: treeOf(subject), namespace });
+}
+
+/**
+ * What a subject changes in what is below it: a snapshot in its image, an image or a layer, by its topmost layer, in the
+ * layers below that. A view changes nothing.
+ * @throws a system error
+ */
+export function diffBelow(subject: Subject, options: CompareOptions = {}): LayerDiff {
+  const { kind, upperdir, lowerdirs } = subject;
+  if (upperdir !== null) return diffSnapshot({ ...subject, upperdir }, options);
+  if (kind === "snapshot") return { changes: [], parents: [], skipped: [] };
+  const below = lowerdirs.slice(1);
+  const before = below.length === 0 ? null : treeOf({ ...subject, lowerdirs: below });
+  return diffTrees(before, treeOf(subject), options);
+}
+
+/** What turns `before` into `after`, at the cost of what they do not share. @throws a system error */
+export function diffSubjects(before: Subject, after: Subject, options: CompareOptions = {}): LayerDiff {
+  return diffTrees(treeOf(before), treeOf(after), options);
+}
