@@ -1,11 +1,11 @@
 /** A store: the directory that holds images, layers and snapshots, and the database that says what is in it. */
 
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { NotFoundError } from "../src/errors.ts";
 import { type Logger, silentLogger } from "../src/log.ts";
 import { type Database, openDatabase } from "../src/meta/database.ts";
-import { bytesOf, display, type HostPath, hostPath } from "../src/paths.ts";
+import { bytesOf, display, type HostPath, hostPath, hostPathOfBytes } from "../src/paths.ts";
 import { syncDirectory } from "../src/sys/sync.ts";
 import { BlobStore } from "./content/blob-store.ts";
 import { type StoreLayout, storeLayout } from "./layout.ts";
@@ -37,12 +37,14 @@ export class Store implements Disposable {
    * @throws what `openDatabase` throws
    */
   static open(root: HostPath, options: StoreOptions = {}): Store {
-    const layout = storeLayout(hostPath(resolve(bytesOf(root).toString())));
-    if (!existsSync(bytesOf(layout.database))) {
-      if (options.create === false) throw noStore(layout.root);
-      makeDirectories(layout);
+    const given = storeLayout(hostPath(resolve(bytesOf(root).toString())));
+    if (!existsSync(bytesOf(given.database))) {
+      if (options.create === false) throw noStore(given.root);
+      makeDirectories(given);
     }
-    return new Store(layout, openDatabase(layout.database), options.logger ?? silentLogger);
+    // Without symbolic links, because paths of the store are looked for in the kernel's mount table.
+    const layout = storeLayout(hostPathOfBytes(realpathSync(bytesOf(given.root), "buffer")));
+    return new Store(layout, openDatabase(given.database), options.logger ?? silentLogger);
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
+import { Worker } from "node:worker_threads";
 import { type MountInterface, mountOverlay } from "../../src/mount/kernel-overlay.ts";
 import { findMount, overlayDirectories } from "../../src/mount/mount-info.ts";
 import type { MountSpec } from "../../src/mount/mount-spec.ts";
@@ -164,4 +166,24 @@ test("a mount outlives the process that made it", { skip }, async () => {
     umount(spec.target);
   }
   assert.ok(existsSync(bytesOf(directory.host("upper", "b"))));
+});
+
+test("a worker thread, which has no working directory of its own, names layers by descriptor too", {
+  skip,
+}, async () => {
+  await using directory = temporaryDirectory();
+  const layers = Array.from({ length: 150 }, (_, index) => `f${index % 3}=${index}`);
+  const spec = specIn(directory, layers);
+  const module = new URL("../../src/mount/kernel-overlay.ts", import.meta.url).href;
+  const script = `import(${JSON.stringify(module)}).then((it) => it.mountOverlay(${JSON.stringify(spec)}, "mount"))`;
+  await once(new Worker(script, { eval: true }), "exit");
+  try {
+    assert.equal(listTree(spec.target), "f0=147 f1=148 f2=149");
+  } finally {
+    umount(spec.target);
+  }
+  const tooMany = { ...spec, lowerdirs: Array<HostPath>(499).fill(directory.host("l0")) };
+  const refused = `import(${JSON.stringify(module)}).then((it) => it.mountOverlay(${JSON.stringify(tooMany)}, "mount"))`;
+  const [error] = await once(new Worker(refused, { eval: true }), "error");
+  assert.equal((error as { code?: string }).code, "ERR_MOUNT_OPTIONS_TOO_LONG");
 });
