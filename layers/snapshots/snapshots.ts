@@ -8,7 +8,7 @@ import { mkdirSync, realpathSync, renameSync } from "node:fs";
 import { resolve } from "node:path";
 import { ConflictError, isErrno, NotFoundError } from "../../src/errors.ts";
 import { getImage } from "../../src/meta/images.ts";
-import { deleteMount, getMount, getMountAt } from "../../src/meta/mounts.ts";
+import { deleteMount, getMountAt } from "../../src/meta/mounts.ts";
 import {
   deleteSnapshot,
   getSnapshotById,
@@ -17,14 +17,7 @@ import {
   listSnapshotRows,
   type SnapshotRow,
 } from "../../src/meta/snapshots.ts";
-import {
-  findMount,
-  type MountInfo,
-  mountsBelow,
-  mountsOfType,
-  overlayDirectories,
-  readMountTable,
-} from "../../src/mount/mount-info.ts";
+import { mountsBelow, readMountTable } from "../../src/mount/mount-info.ts";
 import { bytesOf, display, type HostPath, hostPath, joinHost } from "../../src/paths.ts";
 import { removeTree } from "../../src/sys/remove-tree.ts";
 import { syncDirectory } from "../../src/sys/sync.ts";
@@ -32,6 +25,7 @@ import { suggestion } from "../closest-names.ts";
 import { createTemporary } from "../content/temporary.ts";
 import { type Image, lowerdirsOf } from "../image.ts";
 import { snapshotDirectory } from "../layout.ts";
+import { liveMounts } from "../live-mounts.ts";
 import type { Store } from "../store.ts";
 import { discardTree } from "../sweep.ts";
 import { checkSnapshotName, generateSnapshotName } from "./names.ts";
@@ -151,15 +145,11 @@ function snapshotOf(store: Store, row: SnapshotRow): Snapshot {
   };
 }
 
-/** Where the kernel has it mounted, or null: by its row, by its upperdir, or anywhere in its directory. */
+/** Where the kernel has it mounted, or null; anything in its directory counts. */
 function liveTarget(store: Store, snapshot: Snapshot): HostPath | null {
   const table = readMountTable();
-  const target = getMount(store.db, snapshot.id)?.target;
-  const own = target === undefined ? null : findMount(target, table);
-  if (own !== null && snapshot.upperdir === null && own.type === "overlay") return own.target;
-  const isOurs = (mount: MountInfo): boolean => overlayDirectories(mount)?.upperdir === snapshot.upperdir;
-  const upper = snapshot.upperdir === null ? undefined : mountsOfType("overlay", table).find(isOurs);
-  return (upper ?? mountsBelow(snapshotDirectory(store.layout, snapshot.id), table)[0])?.target ?? null;
+  const live = liveMounts(store, table).find((mount) => mount.snapshot === snapshot.id);
+  return (live ?? mountsBelow(snapshotDirectory(store.layout, snapshot.id), table)[0])?.target ?? null;
 }
 
 function rowMountedAt(store: Store, text: string): SnapshotRow | null {

@@ -216,14 +216,16 @@ test("a mount that somebody took away is noticed, told once and forgotten", { sk
 });
 
 test("a mount whose record was lost in a crash is found by the kernel's table and recorded", { skip }, async () => {
-  await withStore(async ({ store, events }) => {
+  await withStore(async ({ store, directory, events }) => {
     for (const readOnly of [false, true]) {
-      const { snapshot, target } = await mountImage(store, "debian:12", { readOnly });
+      const wanted = join(directory.path, "target");
+      const { snapshot, target } = await mountImage(store, "debian:12", { readOnly, target: wanted });
       deleteMount(store.db, snapshot.id);
       const found = listMounts(store).find((each) => each.snapshot.id === snapshot.id);
       assert.equal(found?.mount?.target, target);
       assert.equal(events.pop(), `mount.adopted ${target}`);
       deleteMount(store.db, snapshot.id);
+      await assert.rejects(removeSnapshot(store, snapshot.name), { code: "ERR_SNAPSHOT_MOUNTED" });
       await unmount(store, text(target));
       assert.deepEqual(repairMounts(store), { lost: [], adopted: [], strays: [] });
     }
