@@ -5,6 +5,7 @@
  */
 
 import { isAscii } from "node:buffer";
+import { bytesOf } from "../../src/paths.ts";
 import { refuse, type TarPosition } from "./limits.ts";
 
 export const BLOCK_BYTES = 512;
@@ -109,15 +110,16 @@ function formatOf(block: Buffer, at: number): HeaderFormat {
 
 function addPrefix(block: Buffer, at: number, header: Header): void {
   if (block[at + PREFIX] === 0) return;
-  let end = PREFIX_END;
+  const isStar = block.toString("latin1", at + STAR_TRAILER, at + BLOCK_BYTES) === "tar\0";
+  const end = isStar && header.format === "ustar" ? STAR_PREFIX_END : PREFIX_END;
+  const prefix = readString(block, at + PREFIX, at + end);
   if (header.format === "gnu") {
     // Go before 1.8 wrote some GNU headers with a prefix, and docker images of that time hold them: golang/go#12594.
     const atime = parseNumeric(block, at + GNU_ATIME, at + GNU_CTIME);
     const ctime = parseNumeric(block, at + GNU_CTIME, at + GNU_TIMES_END);
-    if (atime !== null && ctime !== null) return;
-    if (!isAscii(block.subarray(at + PREFIX, at + PREFIX_END))) return;
-  } else if (block.toString("latin1", at + STAR_TRAILER, at + BLOCK_BYTES) === "tar\0") end = STAR_PREFIX_END;
-  header.path = `${readString(block, at + PREFIX, at + end)}/${header.path}`;
+    if ((atime !== null && ctime !== null) || !isAscii(bytesOf(prefix))) return;
+  }
+  header.path = `${prefix}/${header.path}`;
 }
 
 /** The bytes up to the first NUL, or all. */
@@ -159,24 +161,26 @@ export function secondsToNs(seconds: bigint, where: TarPosition): bigint {
 }
 
 /**
- * Leading spaces, octal digits, then a space, a NUL or the end of the field; -1 if that is not what is there. An empty
- * field is 0, as in Go. What follows the terminator is not looked at, as in GNU tar and libarchive.
+ * Leading spaces, octal digits, then spaces and a NUL, or the end of the field; -1 if that is not what is there. What
+ * follows the NUL is not looked at, and an empty field is 0, as in Go.
  */
 function parseOctal(block: Buffer, start: number, end: number): number {
   let i = start;
   while (i < end && block[i] === SPACE) i++;
-  let value = 0;
   const first = i;
+  let value = 0;
   for (; i < end; i++) {
     const digit = (block[i] as number) - ZERO;
     if (digit < 0 || digit > 7) break;
     value = value * 8 + digit;
   }
+  const isEmpty = i === first;
+  while (i < end && block[i] === SPACE) i++;
   if (i === end) return value;
-  if (block[i] !== SPACE && block[i] !== 0) return -1;
-  if (i > first) return value;
-  for (; i < end; i++) if (block[i] !== 0 && block[i] !== SPACE) return -1; // a NUL and then digits: programs differ
-  return 0;
+  if (block[i] !== 0) return -1;
+  // Where a NUL comes first, digits after it count for some programs.
+  for (; isEmpty && i < end; i++) if (block[i] !== SPACE && block[i] !== 0) return -1;
+  return value;
 }
 
 /** Octal, or GNU's base-256: two's complement, big-endian, of which the very first bit is a mark. null if neither. */

@@ -223,7 +223,9 @@ function paxSparse(
     const text = records.get(key);
     return text === undefined ? null : parseDecimal(text, key, where);
   };
-  const version = `${records.get("GNU.sparse.major") ?? 0}.${records.get("GNU.sparse.minor") ?? 0}`;
+  const major = records.get("GNU.sparse.major");
+  const minor = records.get("GNU.sparse.minor");
+  const version = major === undefined && minor === undefined ? "0.0" : `${major}.${minor}`; // 0.x need not say
   const realSizeBytes = number("GNU.sparse.size") ?? number("GNU.sparse.realsize");
   if (realSizeBytes === null) throw refuse(where, "ERR_TAR_SPARSE", "its sparse map comes without the file's size");
   if (version === "1.0") return { extents, realSizeBytes, rest: "data" };

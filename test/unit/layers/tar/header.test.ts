@@ -62,6 +62,12 @@ test("a GNU header with a prefix, as Go before 1.8 wrote it, is read with it", (
   );
 });
 
+test("a prefix in a GNU header ends at its NUL, and is none if it is not ASCII", () => {
+  const gnu = { magic: "ustar  \0" };
+  assert.equal(readOne(archive(header({ ...gnu, prefix: "usr\0\xff" }))).entry.path, "usr/file");
+  assert.equal(readOne(archive(header({ ...gnu, prefix: "\xffusr" }))).entry.path, "file");
+});
+
 test("a number may have leading spaces, end at a space or fill its field, and be absent", () => {
   for (const [uid, expected] of [
     ["   1750\0", 1000],

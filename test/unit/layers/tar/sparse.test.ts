@@ -160,7 +160,8 @@ test("incomplete, contradictory and unknown sparse records are refused", () => {
   for (const [records, message] of [
     [[["GNU.sparse.name", "x"]], /comes without the file's size/],
     [[size], /unknown format/],
-    [[size, ["GNU.sparse.major", "2"]], /unknown format/],
+    [[size, ["GNU.sparse.major", "1"], ["GNU.sparse.minor", "1"]], /unknown format/],
+    [[size, ["GNU.sparse.major", "1"]], /unknown format/],
     [[size, ["GNU.sparse.map", "512,3,1000"]], /not have as many extents/],
     [[size, ["GNU.sparse.map", "512,5"], ["GNU.sparse.numblocks", "2"]], /not have as many extents/],
     [[size, ["GNU.sparse.offset", "1"], ["GNU.sparse.offset", "2"]], /out of turn/],
