@@ -6,8 +6,7 @@
 import { renameSync } from "node:fs";
 import { mountsBelow } from "../src/mount/mount-info.ts";
 import { bytesOf, type HostPath, joinHost } from "../src/paths.ts";
-import { removeTree } from "../src/sys/remove-tree.ts";
-import { createTemporary } from "./content/temporary.ts";
+import { createTemporary, removeLargeTree } from "./content/temporary.ts";
 import { findGarbage, findOrphans, type Garbage, isSnapshot, type Orphan } from "./garbage.ts";
 import { acquireLock, lockExisting, removeStaleLocks } from "./locks.ts";
 import type { Store } from "./store.ts";
@@ -60,7 +59,7 @@ async function removeOrphan(store: Store, orphan: Orphan): Promise<void> {
   switch (orphan.kind) {
     case "temporary": {
       using lock = lockExisting(orphan.path); // null: somebody made it just now
-      if (lock !== null) removeTree(orphan.path);
+      if (lock !== null) await removeLargeTree(orphan.path);
       return;
     }
     case "snapshot-directory":

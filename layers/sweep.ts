@@ -10,7 +10,6 @@ import { type BlobRow, deleteBlob } from "../src/meta/blobs.ts";
 import { deleteLayer, isDirectoryUsed, type LayerRow } from "../src/meta/layers.ts";
 import { listUnreachableBlobs, listUnreachableLayers } from "../src/meta/reachability.ts";
 import { bytesOf, type HostPath, joinHost } from "../src/paths.ts";
-import { removeTree } from "../src/sys/remove-tree.ts";
 import { createTemporary } from "./content/temporary.ts";
 import { blobPath } from "./layout.ts";
 import type { Store } from "./store.ts";
@@ -51,16 +50,14 @@ export async function sweep(store: Store, scope?: SweepScope): Promise<Unreachab
   return found;
 }
 
-/** Removes a directory of the store at once under its name, and then what is in it. Nothing there is fine. */
+/** Takes a directory of the store away under its name at once, then removes what is in it. Nothing there is fine. */
 export async function discardTree(store: Store, path: HostPath): Promise<void> {
   await using trash = createTemporary(store.layout, "trash");
-  const moved = joinHost(trash.path, "tree");
   try {
-    await rename(bytesOf(path), bytesOf(moved));
+    await rename(bytesOf(path), bytesOf(joinHost(trash.path, "tree"))); // goes with the trash
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw error;
   }
-  removeTree(moved);
 }
 
 /** Removes a file; nothing there is fine. */

@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
-import { removeTree } from "../../src/sys/remove-tree.ts";
+import { removeTreeInSteps } from "../../src/sys/remove-tree.ts";
 import type { StoreLayout } from "../layout.ts";
 import { type Lock, lockExisting } from "../locks.ts";
 
@@ -25,8 +25,20 @@ export class Temporary implements AsyncDisposable {
 
   /** Removes the directory with all that is left in it. */
   async [Symbol.asyncDispose](): Promise<void> {
-    removeTree(this.path);
+    await removeLargeTree(this.path);
     this.#lock[Symbol.dispose]();
+  }
+}
+
+const TURN_MS = 20;
+
+/** Removes a tree of the store, letting signals and timers have their turn. Nothing there is fine. @throws PosixError */
+export async function removeLargeTree(path: HostPath): Promise<void> {
+  let turnEnds = performance.now() + TURN_MS;
+  for (const _ of removeTreeInSteps(path)) {
+    if (performance.now() < turnEnds) continue;
+    await new Promise((resolve) => setImmediate(resolve));
+    turnEnds = performance.now() + TURN_MS;
   }
 }
 

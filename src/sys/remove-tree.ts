@@ -25,6 +25,11 @@ interface Walk {
  * @throws PosixError `EBUSY` if something is mounted there or in it: what was walked before is gone then
  */
 export function removeTree(path: HostPath): void {
+  for (const _ of removeTreeInSteps(path));
+}
+
+/** As `removeTree`, a directory at each step: for trees so large that signals and timers want their turn between. */
+export function* removeTreeInSteps(path: HostPath): Generator<void> {
   const stat = file.statAtOrNull(file.AT_FDCWD, path);
   if (stat === null) return;
   if ((stat.mode & file.S_IFMT) !== file.S_IFDIR) {
@@ -37,7 +42,7 @@ export function removeTree(path: HostPath): void {
     let movedBefore: number;
     do {
       movedBefore = walk.moved; // what was moved up is found by listing the root again
-      emptyDirectory(walk, rootFd, 0);
+      yield* emptyDirectory(walk, rootFd, 0);
     } while (walk.moved > movedBefore);
   } finally {
     file.close(rootFd);
@@ -45,7 +50,7 @@ export function removeTree(path: HostPath): void {
   file.unlinkAt(file.AT_FDCWD, path, file.AT_REMOVEDIR);
 }
 
-function emptyDirectory(walk: Walk, fd: number, depth: number): void {
+function* emptyDirectory(walk: Walk, fd: number, depth: number): Generator<void> {
   if (file.statAt(fd, null).mountId !== walk.mountId) {
     throw new PosixError(constants.errno.EBUSY, "removeTree", walk.path);
   }
@@ -55,19 +60,20 @@ function emptyDirectory(walk: Walk, fd: number, depth: number): void {
     } else if (depth >= DEEPEST) {
       moveUp(walk, fd, name);
     } else {
-      removeDirectory(walk, fd, name, depth + 1);
+      yield* removeDirectory(walk, fd, name, depth + 1);
     }
   }
 }
 
-function removeDirectory(walk: Walk, parentFd: number, name: string, depth: number): void {
+function* removeDirectory(walk: Walk, parentFd: number, name: string, depth: number): Generator<void> {
   const fd = openDirectory(parentFd, name);
   try {
-    emptyDirectory(walk, fd, depth);
+    yield* emptyDirectory(walk, fd, depth);
   } finally {
     file.close(fd);
   }
   file.unlinkAt(parentFd, name, file.AT_REMOVEDIR);
+  yield;
 }
 
 function moveUp(walk: Walk, fd: number, name: string): void {
