@@ -3,20 +3,13 @@
  * `fsck --repair` took away.
  */
 
-import type { ChainId, DiffId } from "../src/digest.ts";
+import type { ChainId } from "../src/digest.ts";
 import { getLayer } from "../src/meta/layers.ts";
 import { LayerAdder } from "./add-layers.ts";
 import { DEFAULT_LIMITS } from "./apply/limits.ts";
+import type { ImageLayer } from "./image.ts";
 import { acquireLock } from "./locks.ts";
-import type { Descriptor } from "./oci/descriptor.ts";
 import type { Store } from "./store.ts";
-
-/** A layer of an image that is in the store. */
-export interface StoredLayer {
-  readonly descriptor: Descriptor;
-  readonly diffId: DiffId;
-  readonly chainId: ChainId;
-}
 
 /**
  * Makes every layer of an image a lowerdir. Costs one look at the database when they all are.
@@ -25,7 +18,7 @@ export interface StoredLayer {
  */
 export async function ensureUnpacked(
   store: Store,
-  layers: readonly StoredLayer[],
+  layers: readonly ImageLayer[],
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<void> {
   const top = layers.at(-1);

@@ -4,7 +4,7 @@
  * zlib inflates on the thread pool, beside the thread that unpacks and hashes.
  */
 
-import { PassThrough, pipeline, Readable } from "node:stream";
+import type { Transform } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { IntegrityError, UnsupportedError } from "../../src/errors.ts";
 import { zstdFrames } from "./zstd-frames.ts";
@@ -40,6 +40,15 @@ function unsupported(name: string): UnsupportedError {
 }
 
 /**
+ * Frees the memory of a piece that has been used up. Left to the garbage collector, which sees only small objects, the
+ * pieces of a layer pile up to 60 MiB a thread. A piece that shares its memory with a later one is left alone.
+ */
+export function release(piece: Buffer): void {
+  const memory = piece.buffer as ArrayBuffer;
+  if (piece.byteOffset + piece.length === memory.byteLength && piece.length > Buffer.poolSize) memory.transfer(0);
+}
+
+/**
  * Decompresses `source`, in pieces of at most a few hundred KiB. A piece is only valid until the next is asked for.
  * @throws {IntegrityError} `ERR_LAYER_COMPRESSION` if the stream is malformed or cut short
  */
@@ -51,39 +60,51 @@ export async function* decompress(
     yield* source;
     return;
   }
-  const input = compression === "zstd" ? zstdFrames(source) : source;
-  let isEmpty = true; // nothing but skippable frames: zlib would call it cut short
   const inflater =
     compression === "gzip"
       ? createGunzip({ chunkSize: CHUNK_BYTES })
       : createZstdDecompress({ chunkSize: CHUNK_BYTES });
-  let sourceError: unknown;
-  const readable = Readable.from(
-    (async function* () {
-      try {
-        for await (const piece of input) {
-          isEmpty = false;
-          yield piece;
-        }
-      } catch (error) {
-        sourceError = error; // told apart from what zlib says of the bytes
-        throw error;
-      }
-    })(),
-    { objectMode: false, highWaterMark: 1 << 20 },
-  );
-  const output = pipeline(readable, inflater, new PassThrough({ readableHighWaterMark: 4 * CHUNK_BYTES }), () => {
-    // the error reaches the loop below through the destroyed stream
-  });
+  const feeding = feed(compression === "zstd" ? zstdFrames(source) : source, inflater);
   try {
-    for await (const chunk of output as AsyncIterable<Buffer>) yield chunk;
+    yield* inflater as AsyncIterable<Buffer>;
   } catch (error) {
+    const { sourceError, isEmpty } = await feeding;
     if (sourceError !== undefined) throw sourceError;
-    if (isEmpty && compression === "zstd") return;
+    if (isEmpty && compression === "zstd") return; // nothing but skippable frames, which zlib calls cut short
     throw new IntegrityError(
       "ERR_LAYER_COMPRESSION",
       `Cannot decompress the layer: ${error instanceof Error ? error.message : String(error)} (${compression})`,
       { cause: error },
     );
+  } finally {
+    inflater.destroy();
+    await feeding;
+  }
+}
+
+/** Writes `input` to `inflater`, one piece at a time, freeing each. Never rejects: tells what the source did instead. */
+async function feed(
+  input: AsyncIterable<Buffer>,
+  inflater: Transform,
+): Promise<{ readonly sourceError: unknown; readonly isEmpty: boolean }> {
+  let isEmpty = true;
+  let stopped = (): void => undefined;
+  inflater.once("close", () => stopped()); // a destroyed stream forgets the callbacks of its writes
+  try {
+    for await (const piece of input) {
+      isEmpty = false;
+      const failed = await new Promise<boolean>((resolve) => {
+        stopped = () => resolve(true);
+        if (inflater.destroyed) resolve(true);
+        inflater.write(piece, (error) => resolve(error !== null && error !== undefined));
+      });
+      if (failed) return { sourceError: undefined, isEmpty }; // the reader of `inflater` sees why
+      release(piece);
+    }
+    inflater.end();
+    return { sourceError: undefined, isEmpty };
+  } catch (error) {
+    inflater.destroy(error instanceof Error ? error : undefined);
+    return { sourceError: error, isEmpty };
   }
 }

@@ -24,12 +24,12 @@ import {
 } from "../../src/sys/file.ts";
 import type { BlobLocation } from "../formats/source.ts";
 import { TarReader } from "../tar/reader.ts";
-import { type Compression, decompress, SNIFF_BYTES, sniffCompression } from "./decompress.ts";
+import { type Compression, decompress, release, SNIFF_BYTES, sniffCompression } from "./decompress.ts";
 import { FileDigestWriter } from "./file-digests.ts";
 import type { ApplyLimits } from "./limits.ts";
 import { LayerUnpacker, type Unpacked } from "./unpacker.ts";
 
-const READ_BYTES = 1 << 20;
+const READ_BYTES = 256 * 1024;
 
 /** What is to be unpacked, and what is claimed of it. Plain data: it crosses to a worker thread. */
 export interface UnpackTask {
@@ -109,6 +109,7 @@ async function unpackTar(
     if (tarBytes > task.limits.maxLayerBytes) throw tooLarge(task);
     tarHash?.update(chunk);
     reader?.push(chunk);
+    release(chunk);
   }
   reader?.finish();
   const diffId = tarHash === null ? null : (digestOfHex(tarHash.digest("hex")) as DiffId);

@@ -69,7 +69,7 @@ export class WorkerPool implements AsyncDisposable {
     // A small young generation: buffers die young and are large, so a big one would only hold memory.
     const worker = new Worker(WORKER, {
       workerData: { progress: this.#progress },
-      resourceLimits: { maxYoungGenerationSizeMb: 8 },
+      resourceLimits: { maxYoungGenerationSizeMb: 4 },
     });
     this.#workers.set(worker, null);
     worker.on("message", (reply: WorkerReply) => {

@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { type Digest, hexOf } from "../../src/digest.ts";
 import { ConflictError, NotFoundError } from "../../src/errors.ts";
 import { parseOverlayOptions } from "../../src/mount/overlay-options.ts";
+import { IndexedTree } from "../../src/overlay/indexed-tree.ts";
 import { MergedTree } from "../../src/overlay/merged-tree.ts";
 import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
@@ -26,6 +27,8 @@ export interface Subject {
   readonly kind: "snapshot" | "image" | "layer";
   /** null for an image or a layer, and for a view. */
   readonly upperdir: HostPath | null;
+  /** The index of a snapshot that was mounted with `index=on`. */
+  readonly indexdir: HostPath | null;
   /** The init layer of a snapshot, if it has one. */
   readonly initdirs: readonly HostPath[];
   /** The layers, without the upperdir and the init layer of a snapshot. */
@@ -87,10 +90,12 @@ function findLayer(store: Store, text: string, digits: string): { image: Image; 
 export async function snapshotSubject(store: Store, snapshot: Snapshot, options: FindOptions = {}): Promise<Subject> {
   const lowerdirs = await imageDirectories(store, snapshot, options);
   const init = joinHost(snapshotDirectory(store.layout, snapshot.id), "init");
-  const { userxattr } = parseOverlayOptions(snapshot.options);
+  const { userxattr, index } = parseOverlayOptions(snapshot.options);
+  const indexdir = snapshot.workdir === null || index === false ? null : joinHost(snapshot.workdir, "index");
   return {
     kind: "snapshot",
     upperdir: snapshot.upperdir,
+    indexdir: indexdir !== null && existsSync(bytesOf(indexdir)) ? indexdir : null,
     initdirs: existsSync(bytesOf(init)) ? [init] : [],
     lowerdirs,
     namespace: userxattr === true ? "user" : "trusted",
@@ -113,14 +118,17 @@ async function stackSubject(
 ): Promise<Subject> {
   await ensureUnpacked(store, image.layers, options);
   const lowerdirs = height === 0 ? lowerdirsOf(store, image) : lowerdirsOf(store, image).slice(-height);
-  return { kind, upperdir: null, initdirs: [], lowerdirs, namespace: "trusted" };
+  return { kind, upperdir: null, indexdir: null, initdirs: [], lowerdirs, namespace: "trusted" };
 }
 
 /** Everything that a subject shows. Make it anew for each use: it remembers what it has seen. */
 export function treeOf(subject: Subject): MergedTree {
-  const { upperdir, initdirs, lowerdirs, namespace } = subject;
+  const { upperdir, indexdir, initdirs, lowerdirs, namespace } = subject;
   const directories = upperdir === null ? lowerdirs : [upperdir, ...initdirs, ...lowerdirs];
-  return new MergedTree(directories, { namespace, unpackedLayers: true });
+  const options = { namespace, unpackedLayers: true };
+  return indexdir === null
+    ? new MergedTree(directories, options)
+    : new IndexedTree(directories, { ...options, indexdir });
 }
 
 /** What the upperdir of a snapshot changes in its image; the init layer is part of neither. @throws a system error */

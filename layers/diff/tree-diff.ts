@@ -3,6 +3,7 @@
  * host directories on both sides is the same on both, so that trees which share layers cost what differs.
  */
 
+import { IndexedTree } from "../../src/overlay/indexed-tree.ts";
 import { isMergedDirectory, type MergedEntry, type MergedTree } from "../../src/overlay/merged-tree.ts";
 import type { LayerDiff, LayerNode } from "./change.ts";
 import { DiffCollector } from "./collector.ts";
@@ -27,6 +28,8 @@ export class TreeWalk {
   readonly #after: MergedTree | null;
   readonly #collector: DiffCollector;
   readonly #visit: (entry: MergedEntry) => void;
+  /** False if files may differ though the host directories are the same. */
+  readonly #canPrune: boolean;
 
   /** `visit` is called with every entry of `after` that is looked at, before what it holds is read. */
   constructor(
@@ -39,6 +42,7 @@ export class TreeWalk {
     this.#after = after;
     this.#collector = collector;
     this.#visit = visit;
+    this.#canPrune = ![before, after].some((tree) => tree instanceof IndexedTree && tree.hasAliases);
   }
 
   /** Compares what is at one path on both sides, and everything below it. */
@@ -47,7 +51,7 @@ export class TreeWalk {
       if (before !== null) this.#collector.delete(before.path);
       return;
     }
-    if (before !== null && sameDirectories(before, after)) return;
+    if (before !== null && this.#canPrune && sameDirectories(before, after)) return;
     this.#visit(after);
     const unfit = this.#collector.unfit(after.name, after.stat.mode);
     if (unfit !== null) {

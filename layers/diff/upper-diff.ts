@@ -9,6 +9,7 @@
  */
 
 import { shownXattrs } from "../../src/overlay/escape.ts";
+import { IndexedTree } from "../../src/overlay/indexed-tree.ts";
 import type { MergedEntry, MergedTree } from "../../src/overlay/merged-tree.ts";
 import { isMetacopy } from "../../src/overlay/metacopy.ts";
 import { opaquenessOf } from "../../src/overlay/opaque.ts";
@@ -30,8 +31,8 @@ export interface UpperDiffOptions extends CompareOptions {
   /** The tree that the change is against; null for an image without layers. */
   readonly lower: MergedTree | null;
   /**
-   * The tree that the mount shows: the upperdir on all its lowerdirs, those that are not part of `lower` too. Made for
-   * this call: it remembers what it has seen.
+   * The tree that the mount shows: the upperdir on all its lowerdirs, those that are not part of `lower` too; an
+   * `IndexedTree` if it was mounted with `index=on`. Made for this call: it remembers what it has seen.
    */
   readonly merged: MergedTree;
   /** Where the upperdir has its overlay attributes. Default "trusted". */
@@ -67,6 +68,11 @@ class UpperWalk {
   }
 
   run(): UpperDiff {
+    if (this.#merged instanceof IndexedTree) {
+      const { path, stat } = this.#merged.indexdir;
+      this.#seen.push({ hostPath: path, stat });
+      if (this.#merged.hasAliases) return this.#compareTrees();
+    }
     const hostPath = this.#upperdir;
     const stat = statAt(AT_FDCWD, joinHost(hostPath, "."));
     this.#seen.push({ hostPath: joinHost(hostPath, "."), stat });
@@ -76,6 +82,19 @@ class UpperWalk {
     if (below !== null) this.#collector.compare(nodeOf(this.#lower, below), root);
     this.#children(root, below, false); // as in the kernel, an opaque mark on the root does nothing
     return { ...this.#collector.finish(), seen: this.#seen };
+  }
+
+  /** A file of the upperdir shows under names of lower layers: no way to find them but to look everywhere. */
+  #compareTrees(): UpperDiff {
+    this.#walk(this.#lower?.root ?? null, this.#merged.root);
+    return { ...this.#collector.finish(), seen: this.#seen };
+  }
+
+  #walk(old: MergedEntry | null, entry: MergedEntry | null): void {
+    const visit = ({ layers, hostPath, stat }: MergedEntry): void => {
+      if (layers[0] === 0) this.#seen.push({ hostPath, stat });
+    };
+    new TreeWalk(this.#lower, this.#merged, this.#collector, visit).pair(old, entry);
   }
 
   /** `below`: what the lower tree has at this path. `hides`: nothing of it shows unless the upperdir has it too. */
@@ -114,10 +133,7 @@ class UpperWalk {
 
   #directory(node: LayerNode, old: MergedEntry | null, hides: boolean, isMarked: boolean): void {
     if (isMarked && redirectOf(node.hostPath, this.#namespace) !== null) {
-      const visit = (entry: MergedEntry): void => {
-        if (entry.layers[0] === 0) this.#seen.push({ hostPath: entry.hostPath, stat: entry.stat });
-      };
-      new TreeWalk(this.#lower, this.#merged, this.#collector, visit).pair(old, this.#merged.lookup(node.path));
+      this.#walk(old, this.#merged.lookup(node.path));
       return;
     }
     this.#collector.compare(nodeOf(this.#lower, old), node);
