@@ -1,8 +1,9 @@
 /** What every command is given: the global options, the store's place, how to log, and when to stop. */
 
+import type { SkippedEntry } from "../layers/diff/change.ts";
 import { type LogFields, type Logger, silentLogger } from "../src/log.ts";
 import type { HostPath } from "../src/paths.ts";
-import { jsonLine, logWord, STDERR, write } from "./output.ts";
+import { jsonLine, logWord, STDERR, treePath, write } from "./output.ts";
 import { openProgress, type Progress } from "./progress.ts";
 import { storeRoot } from "./root.ts";
 
@@ -47,6 +48,11 @@ export class Context {
     if (this.quiet) return;
     this.#progress?.clear();
     write(STDERR, `${text}\n`);
+  }
+
+  /** Names what a tar could not take in: nothing is dropped quietly. */
+  reportSkipped(entries: readonly SkippedEntry[]): void {
+    for (const { path, reason } of entries) this.logger.warn("tar.skipped", { path: treePath(path), reason });
   }
 
   /** Warnings and errors unless --quiet; everything with --debug. With --json each event is a line of JSON. */

@@ -1,5 +1,6 @@
 /** The parts that several JSON documents share. docs/commands.md describes their fields. */
 
+import type { Change } from "../layers/diff/change.ts";
 import type { Image, ImageLayer } from "../layers/image.ts";
 import type { SnapshotMount } from "../layers/mounts.ts";
 import type { Store } from "../layers/store.ts";
@@ -48,8 +49,22 @@ export function snapshotDocument({ snapshot, mount }: SnapshotMount): object {
     reference: snapshot.reference,
     created: new Date(snapshot.createdAtMs).toISOString(),
     mounted: mount !== null,
-    target: mount === null ? null : pathFields(mount.target),
+    ...(mount === null ? { target: null } : pathFields("target", mount.target)),
     backend: mount?.backend ?? null,
     options: mount?.options ?? snapshot.options,
   };
+}
+
+/** One change of a diff. */
+export function changeDocument({ kind, path, what, sizeBytes }: Change): object {
+  return { kind, ...pathFields("path", `/${path}`), what, bytes: sizeBytes };
+}
+
+/** How many changes of each kind there are, and the bytes of regular files afterwards. */
+export function countChanges(changes: readonly Change[]) {
+  const countOf = (wanted: Change["kind"]) => {
+    const some = changes.filter(({ kind }) => kind === wanted);
+    return { count: some.length, bytes: some.reduce((total, { sizeBytes }) => total + sizeBytes, 0) };
+  };
+  return { added: countOf("A"), changed: countOf("C"), deleted: { count: countOf("D").count } };
 }

@@ -5,7 +5,7 @@
 
 import { writeSync } from "node:fs";
 import { isErrno, UsageError } from "../src/errors.ts";
-import { bytesFromText, bytesOf, display } from "../src/paths.ts";
+import { bytesFromText, bytesOf, display, type LayerPath } from "../src/paths.ts";
 
 export const STDOUT = 1;
 export const STDERR = 2;
@@ -116,17 +116,20 @@ export function formatTime(timeMs: number): string {
   return new Date(timeMs).toISOString().slice(0, 19).replace("T", " ");
 }
 
-/** The fields of a path in a JSON document: text, and the bytes in base64 too if they are not UTF-8. */
-export function pathFields(path: string): { readonly path: string; readonly pathBytes?: string } {
+/**
+ * The field `name` of a JSON document with a path: text, and beside it `nameBytes` with the bytes in base64 if they are
+ * not UTF-8.
+ */
+export function pathFields(name: string, path: string): Readonly<Record<string, string>> {
   const bytes = bytesOf(path);
   const text = bytes.toString("utf8");
-  if (Buffer.from(text, "utf8").equals(bytes)) return { path: text };
-  return { path: text, pathBytes: bytes.toString("base64") };
+  if (Buffer.from(text, "utf8").equals(bytes)) return { [name]: text };
+  return { [name]: text, [`${name}Bytes`]: bytes.toString("base64") };
 }
 
-/** A byte string as text in a JSON document, where its exact bytes do not matter. */
-export function jsonText(bytes: string): string {
-  return bytesOf(bytes).toString("utf8");
+/** A path in a tree for people, from the tree's root: "/etc/hosts", "/" for the root. */
+export function treePath(path: LayerPath): string {
+  return `/${display(path)}`;
 }
 
 /** Text that came from outside, harmless to a terminal. */

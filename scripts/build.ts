@@ -12,14 +12,26 @@ import { type BuildOptions, build, type Plugin } from "esbuild";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const dist = join(root, "dist");
 
-/** commander loads node:child_process, 2 ms, for commands that are programs of their own. There are none here. */
-const withoutChildProcess: Plugin = {
-  name: "commander-without-child-process",
+/** Node's own modules that cost a millisecond or more each to load, and that many commands never come to use. */
+const LAZY = ["child_process", "crypto", "fs/promises", "stream", "stream/promises", "worker_threads", "zlib"];
+
+/** Replaces an import of one of these by getters that load it when it is first used: imports are read at each use. */
+const lazyBuiltins: Plugin = {
+  name: "lazy-builtins",
   setup(builder) {
-    builder.onResolve({ filter: /^node:child_process$/ }, ({ importer }) =>
-      importer.includes("/commander/") ? { path: "nothing", namespace: "nothing" } : undefined,
-    );
-    builder.onLoad({ filter: /.*/, namespace: "nothing" }, () => ({ contents: "export default {};" }));
+    builder.onResolve({ filter: new RegExp(`^node:(?:${LAZY.join("|")})$`) }, ({ path }) => ({
+      path,
+      namespace: "lazy",
+    }));
+    builder.onLoad({ filter: /.*/, namespace: "lazy" }, async ({ path }) => {
+      const names = Object.keys((await import(path)) as object).filter((name) => name !== "default");
+      const getters = names.map((name) => `get ${name}() { return load().${name}; }`);
+      return {
+        contents: `const load = () => process.getBuiltinModule("${path}");
+          module.exports = { ${getters.join(",\n")} };
+          Object.defineProperty(module.exports, "default", { get: load });`,
+      };
+    });
   },
 };
 
@@ -32,7 +44,7 @@ const common: BuildOptions = {
   external: ["koffi", "better-sqlite3", "./main.cjs"],
   banner: { js: 'const __moduleUrl = require("node:url").pathToFileURL(__filename).href;' },
   define: { "import.meta.url": "__moduleUrl" },
-  plugins: [withoutChildProcess],
+  plugins: [lazyBuiltins],
   minifySyntax: true,
   legalComments: "none",
   logLevel: "warning",

@@ -8,7 +8,7 @@ import { storeLayout } from "../../layers/layout.ts";
 import { formatPlatform, hostPlatform } from "../../layers/oci/platform.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { type HostReport, probeHost } from "../../src/mount/probe.ts";
-import { bytesOf, display, type HostPath, hostPath } from "../../src/paths.ts";
+import { bytesOf, display, hostPath } from "../../src/paths.ts";
 import type { Context } from "../context.ts";
 import { pathFields, printDocument, printLines, tableLines } from "../output.ts";
 
@@ -31,7 +31,7 @@ export function run(context: Context): void {
   const checks = exists ? probeHost(layout.temporary) : probeElsewhere();
   const head = { version: packageJson.version, node: process.versions.node, platform: formatPlatform(hostPlatform()) };
   if (context.json) {
-    printDocument({ ...head, store: { ...pathFields(layout.root), exists }, checks });
+    printDocument({ ...head, store: { ...pathFields("path", layout.root), exists }, checks });
     return;
   }
   const { version, node, platform } = head;
@@ -46,7 +46,7 @@ export function run(context: Context): void {
 function probeElsewhere(): HostReport {
   const directory = mkdtempSync(join(tmpdir(), "layerctl-info-"));
   try {
-    return probeHost(hostPath(directory) as HostPath);
+    return probeHost(hostPath(directory));
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

@@ -17,7 +17,7 @@ Prints JSON, with and without --json.
 
 Examples:
   $ layerctl inspect debian:12
-  $ layerctl inspect work | jq -r .target.path`,
+  $ layerctl inspect work | jq -r .target`,
   );
 }
 
@@ -29,11 +29,12 @@ export function run(context: Context, name: string): void {
     return;
   }
   const { snapshot } = mounted;
+  const { upperdir, workdir, parent } = snapshot;
   const directories = {
-    upperdir: snapshot.upperdir === null ? null : pathFields(snapshot.upperdir),
-    workdir: snapshot.workdir === null ? null : pathFields(snapshot.workdir),
+    ...(upperdir === null ? { upperdir } : pathFields("upperdir", upperdir)),
+    ...(workdir === null ? { workdir } : pathFields("workdir", workdir)),
   };
-  printDocument({ type: "snapshot", ...snapshotDocument(mounted), ...directories, parent: snapshot.parent });
+  printDocument({ type: "snapshot", ...snapshotDocument(mounted), ...directories, parent });
 }
 
 function wholeImage(store: Store, image: Image): object {

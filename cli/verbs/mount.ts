@@ -72,7 +72,7 @@ export async function run(
   printDocument({
     name: snapshot.name,
     image: snapshot.image,
-    target: pathFields(mounted.target),
+    ...pathFields("target", mounted.target),
     backend: mounted.backend,
     readOnly,
   });

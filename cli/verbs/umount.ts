@@ -21,5 +21,5 @@ Examples:
 export async function run(context: Context, nameOrTarget: string): Promise<void> {
   using store = Store.open(context.root, { logger: context.logger });
   const { name, targets } = await unmount(store, nameOrTarget, { signal: context.signal });
-  if (context.json) printDocument({ name, targets: targets.map(pathFields) });
+  if (context.json) printDocument({ name, targets: targets.map((target) => pathFields("target", target)) });
 }

@@ -27,8 +27,8 @@ test("a table aligns its columns and ends no line with a space", () => {
 });
 
 test("a path that is UTF-8 is text alone, any other has its bytes too", () => {
-  assert.deepEqual(pathFields(Buffer.from("größe").toString("latin1")), { path: "größe" });
-  assert.deepEqual(pathFields("a\xff"), { path: "a\ufffd", pathBytes: "Yf8=" });
+  assert.deepEqual(pathFields("path", Buffer.from("größe").toString("latin1")), { path: "größe" });
+  assert.deepEqual(pathFields("target", "a\xff"), { target: "a\ufffd", targetBytes: "Yf8=" });
 });
 
 test("a word of a log line cannot break the line or reach the terminal", () => {

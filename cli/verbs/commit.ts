@@ -1,0 +1,75 @@
+/** `layerctl commit NAME REF`: a snapshot's changes as a new layer, in a new image. */
+
+import { type Command, Option } from "commander";
+import { commitSnapshot } from "../../layers/commit/commit.ts";
+import { COMPRESSIONS, type Compression } from "../../layers/commit/compress.ts";
+import { formatReference, parseReference } from "../../layers/oci/reference.ts";
+import { Store } from "../../layers/store.ts";
+import type { Context } from "../context.ts";
+import { printDocument, printLines } from "../output.ts";
+
+interface Options {
+  readonly change?: readonly string[];
+  readonly message?: string;
+  readonly author?: string;
+  readonly compression: Compression;
+}
+
+export function define(command: Command): void {
+  command
+    .argument("<name>", "a snapshot, mounted or not")
+    .argument("<newref>", "name for the image, taken from the image that has it now")
+    .addOption(
+      new Option(
+        "-c, --change <change>",
+        "change of the image's config, as in a Dockerfile; may be repeated",
+      ).argParser((value: string, before: readonly string[] | undefined) => [...(before ?? []), value]),
+    )
+    .option("-m, --message <text>", "comment in the image's history")
+    .option("-a, --author <text>", "author of the image")
+    .addOption(new Option("--compression <kind>", "of the new layer").choices(COMPRESSIONS).default("gzip"))
+    .addHelpText(
+      "after",
+      `
+Prints the digest of the image. The snapshot stays as it is and may stay mounted; a tree that keeps changing while it is
+read is refused with exit code 4. The same change gives the same layer; with SOURCE_DATE_EPOCH set, which no time in the
+image is then later than, it gives the same image.
+
+Changes: CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR.
+
+Examples:
+  $ layerctl commit work debian:mine
+  $ layerctl commit work debian:mine -c 'CMD ["cat","/etc/greeting"]' -c 'ENV LANG=C.UTF-8' -m "a greeting"
+  $ layerctl commit work debian:mine --compression zstd`,
+    );
+}
+
+export async function run(context: Context, name: string, reference: string, options: Options): Promise<void> {
+  const { change: changes = [], message, author, compression } = options;
+  using store = Store.open(context.root, { logger: context.logger });
+  using progress = context.openProgress();
+  const committed = await commitSnapshot(store, name, {
+    reference,
+    changes,
+    ...(message !== undefined && { message }),
+    ...(author !== undefined && { author }),
+    compression,
+    signal: context.signal,
+    onProgress: (bytes) => progress.show({ label: "committing", done: bytes, total: 0, unit: "bytes" }),
+  });
+  progress.clear();
+  context.reportSkipped(committed.skipped);
+  if (!context.json) {
+    printLines([committed.digest]);
+    return;
+  }
+  const { digest, configDigest, layer, diffId, tarBytes } = committed;
+  printDocument({
+    reference: formatReference(parseReference(reference)),
+    digest,
+    configDigest,
+    layer,
+    diffId,
+    tarBytes,
+  });
+}
