@@ -15,6 +15,7 @@ import { temporaryDirectory } from "../../../helpers/temporary.ts";
 import { assertRefused, open, put } from "./open.ts";
 
 const INDEX = "application/vnd.oci.image.index.v1+json";
+const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 const HOST = formatPlatform(hostPlatform());
 const FOREIGN = HOST === "linux/s390x" ? "linux/riscv64" : "linux/s390x";
 
@@ -105,6 +106,8 @@ test("attestations and artifacts beside an image are not images", async () => {
   const attestation = { ...manifest, platform: { os: "unknown", architecture: "unknown" } };
   const artifact = addBlob(files, Buffer.from("{}"), "application/vnd.example+json");
   assert.deepEqual(await chosen(withIndex(files, [attestation, artifact, manifest])), [FOREIGN]);
+  const lies = { ...addBlob(files, Buffer.from("{}"), MANIFEST), platform: attestation.platform };
+  assert.deepEqual(await chosen(withIndex(files, [nest(files, [lies, manifest])])), [FOREIGN]);
   await refused(withIndex(files, [artifact]), undefined, "ERR_MEDIA_TYPE", /vnd\.example\+json/);
 });
 
