@@ -7,7 +7,7 @@ import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
 import { decompress, sniffCompression } from "../apply/decompress.ts";
 
 /** The most bytes of a spooled file: what stops a compressed bomb. */
-export const SPOOL_LIMIT_BYTES = 128 * 2 ** 30;
+const SPOOL_LIMIT_BYTES = 128 * 2 ** 30;
 
 /** Pieces smaller than this are gathered before anything is told from the first bytes. */
 const START_BYTES = 512;

@@ -44,7 +44,7 @@ export function readDescriptor(node: JsonNode): Descriptor {
 }
 
 /** @throws {IntegrityError} `ERR_JSON_TYPE` */
-export function readPlatform(node: JsonNode): Platform {
+function readPlatform(node: JsonNode): Platform {
   const variant = node.field("variant").optionalString();
   return {
     os: node.field("os").string(),
