@@ -12,7 +12,7 @@ import { acquireLock } from "./locks.ts";
 import type { Store } from "./store.ts";
 
 /**
- * Makes every layer of an image a lowerdir. Costs one look at the database when they all are.
+ * Makes every layer of an image a lowerdir. Costs one look at the database for each when they all are.
  * `layers` are base first.
  * @throws {IntegrityError} if a blob is damaged
  */
@@ -21,18 +21,19 @@ export async function ensureUnpacked(
   layers: readonly ImageLayer[],
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<void> {
-  const top = layers.at(-1);
-  if (top === undefined || getLayer(store.db, top.chainId) !== null) return;
+  if (layers.every(({ chainId }) => getLayer(store.db, chainId) !== null)) return; // a repair may take any of them away
   const { signal } = options;
   await using _gc = await acquireLock(store.layout, "gc", "shared", signal === undefined ? {} : { signal });
   await using adder = new LayerAdder(store, DEFAULT_LIMITS, layers.length, signal);
   let parent: ChainId | null = null;
   let parentAdded: Promise<unknown> = Promise.resolve();
+  const all: Promise<unknown>[] = []; // one that is there does not wait for those below it
   for (const { descriptor, diffId, chainId } of layers) {
     const { digest, size } = descriptor;
     const location = { file: store.blobs.path(digest), offset: 0, sizeBytes: size };
     parentAdded = adder.add({ location, digest, sizeBytes: size, diffId, parent, parentAdded });
+    all.push(parentAdded);
     parent = chainId;
   }
-  await parentAdded;
+  await Promise.all(all);
 }
