@@ -39,11 +39,9 @@ export class PaxFields {
   libarchiveNames: Set<string> | null = null;
   xattrBytes = 0;
 
-  /** A copy to change: a member's own header goes on top of the global one. */
+  /** A copy to change: a member's own header goes on top of the global one, which has no xattrs and no sparse map. */
   clone(): PaxFields {
-    const copy = Object.assign(new PaxFields(), this);
-    if (this.xattrs !== null) copy.xattrs = new Map(this.xattrs);
-    return copy;
+    return Object.assign(new PaxFields(), this);
   }
 }
 
@@ -128,9 +126,13 @@ function applyRecord(key: string, value: Buffer, fields: PaxFields, context: Pax
   } else if (key.startsWith("GNU.sparse.")) applySparse(key, value, fields, context);
 }
 
-/** Programs disagree on whether these apply from a global header (docker ignores it), so what they mean is unknown. */
+/**
+ * Programs disagree on whether these apply from a global header (docker ignores it), so what they mean is unknown; and
+ * a few kilobytes could put ten thousand xattrs on every file.
+ */
 function isMembersOwn(key: string): boolean {
-  return ["path", "linkpath", "size", "SCHILY.realsize"].includes(key) || key.startsWith("GNU.sparse.");
+  if (["path", "linkpath", "size", "SCHILY.realsize"].includes(key)) return true;
+  return [SCHILY_XATTR, LIBARCHIVE_XATTR, "GNU.sparse."].some((prefix) => key.startsWith(prefix));
 }
 
 /** GNU tar and libarchive escape "=", which would end the key, and with it "%"; other escapes are the name's own. */

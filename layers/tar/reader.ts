@@ -229,7 +229,7 @@ export class TarReader {
     switch (this.#header.typeflag) {
       case PAX_GLOBAL:
         if (this.#hasExtensions()) throw this.#refuse("ERR_TAR_FORMAT", "it comes between an entry and its headers");
-        this.#globalPax = this.#globalPax?.clone() ?? new PaxFields();
+        this.#globalPax ??= new PaxFields();
         applyPax(body, this.#globalPax, context);
         break;
       case PAX:

@@ -122,3 +122,12 @@ test("what the handler throws leaves push", () => {
   });
   assert.throws(() => reader.push(archive(FILE)), failure);
 });
+
+test("what a hostile name holds does not reach the terminal", () => {
+  const name = `\x1b[2J${"x".repeat(400)}`;
+  assertRefused(
+    archive(pax([["path", name]]), header({ type: "M" })),
+    "ERR_TAR_TYPE",
+    /entry "\\x1b\[2Jx{296}\.\.\.": it/,
+  );
+});

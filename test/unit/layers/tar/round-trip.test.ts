@@ -124,7 +124,7 @@ function everything(): Buffer {
     pax(
       [
         ["uid", "5"],
-        ["SCHILY.xattr.user.x", "y"],
+        ["gid", "6"],
       ],
       "g",
     ),

@@ -101,7 +101,7 @@ test("the PAX formats 0.0, 0.1 and 1.0 are read", () => {
   assertSparse(version1(`3\n512\n3\n1000\n2\n${REAL_SIZE}\n0\n`), "real");
 });
 
-test("a map that fills its blocks exactly, or takes several, ends where the data begins", () => {
+test("a map that takes one block or several ends where the data begins", () => {
   for (const count of [60, 123, 124, 125, 400]) {
     const extents = Array.from({ length: count }, (_, index) => ({ offset: 2 * index, lengthBytes: 1 }));
     const entry = entryOf({ sizeBytes: 2 * count, extents });
@@ -116,6 +116,12 @@ test("a map that fills its blocks exactly, or takes several, ends where the data
       );
     }
   }
+});
+
+test("a map that fills its block to the last byte has no padding", () => {
+  const map = `125\n${"0\n0\n".repeat(120)}${"10\n0\n".repeat(3)}512\n3\n1000\n2\n`;
+  assert.equal(map.length, 512);
+  assertSparse(version1(map), "real");
 });
 
 test("a map that lies is refused, in every format", () => {

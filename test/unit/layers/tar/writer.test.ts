@@ -58,6 +58,8 @@ test("a long name is split where it can be, and recorded where it cannot", () =>
   }
   const directory = `${"n".repeat(99)}/${"m".repeat(99)}`;
   assert.deepEqual(recordsOf(entryOf({ path: directory, type: "directory" })), []);
+  const flat = `${"n".repeat(120)}/`; // the slash at its end does not split it
+  assert.deepEqual(recordsOf(entryOf({ path: flat, type: "directory" })), [`131 path=${flat}\n`]);
 });
 
 test("names that are not printable ASCII are recorded, and marked if they are not UTF-8", () => {
