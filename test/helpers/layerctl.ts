@@ -10,6 +10,9 @@ import { mountsBelow } from "./leftovers.ts";
 /** The command as it is installed. `node scripts/build.ts` makes what it runs. */
 export const LAYERCTL = fileURLToPath(new URL("../../bin/layerctl", import.meta.url));
 
+/** A command that has not ended after this never will. */
+const PATIENCE_MS = 120_000;
+
 export interface Outcome {
   readonly exitCode: number;
   readonly stdout: Buffer;
@@ -66,6 +69,8 @@ export function runLayerctl(args: readonly string[], options: RunOptions = {}): 
     input: options.input ?? "",
     env: { ...plainEnvironment(), ...options.env },
     maxBuffer: 1024 ** 3,
+    timeout: PATIENCE_MS,
+    killSignal: "SIGKILL",
   });
   if (error !== undefined) throw error;
   if (signal !== null) throw new Error(`layerctl ${args.join(" ")} died of ${signal}: ${stderr}`);

@@ -1,5 +1,8 @@
 /** Layer tars that are cut short, lie about their numbers, or carry headers made to exhaust their reader. */
 
+import assert from "node:assert/strict";
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import {
   base256,
   directory,
@@ -15,7 +18,7 @@ import {
   symlink,
   tar,
 } from "../helpers/tar-builder.ts";
-import { type Hostile, refused } from "./refusal.ts";
+import { contained, type Hostile, refused } from "./refusal.ts";
 
 const LARGE = 2n ** 63n;
 const whole = tar(directory("d/"), file("d/first", "x"), file("d/second", "y".repeat(5000)));
@@ -33,11 +36,6 @@ const REFUSED: readonly Hostile[] = [
     says: /cut|trunc|end|short/i,
   },
   { name: "a tar cut short in a body is refused", source: () => [whole.subarray(0, 512 * 4 + 700)], says: /d\/second/ },
-  {
-    name: "a tar cut short in the padding of a body is refused",
-    source: () => [whole.subarray(0, 512 * 4 + 5003)],
-    says: /d\/second/,
-  },
   {
     name: "a tar cut short in a pax header is refused",
     source: () => [pax({ path: "x".repeat(600) }).subarray(0, 1024)],
@@ -175,12 +173,12 @@ const REFUSED: readonly Hostile[] = [
   {
     name: "an extended attribute whose name is over 255 bytes is refused",
     source: () => [tar(pax({ [`SCHILY.xattr.user.${"n".repeat(300)}`]: "v" }), file("evil", "x"))],
-    says: /evil|user\.n/,
+    says: /xattr/,
   },
   {
     name: "an extended attribute in LIBARCHIVE form that is not base64 is refused",
     source: () => [tar(pax({ "LIBARCHIVE.xattr.user.n": "!!!" }), file("evil", "x"))],
-    says: /evil|user\.n/,
+    says: /xattr/,
   },
   {
     name: "an access control list that cannot be parsed is refused",
@@ -304,14 +302,19 @@ const REFUSED: readonly Hostile[] = [
   {
     name: "a multi-volume continuation is refused",
     source: () => [tar(header({ name: "evil", type: "M", magic: "gnu" }))],
-    exit: 6,
     says: /evil/,
-  },
-  {
-    name: "entries after the end of the archive are refused",
-    source: () => [Buffer.concat([tar(file("a", "x")), file("evil", "x"), END])],
-    says: /end|after|evil/i,
   },
 ];
 
 for (const fixture of REFUSED) refused(fixture);
+
+contained({
+  name: "what follows the end of the archive is no part of it, as docker reads it",
+  source: () => [Buffer.concat([tar(file("a", "x")), file("evil", "x"), END])],
+  inspect: (merged) => assert.deepEqual(readdirSync(merged), ["a"]),
+});
+contained({
+  name: "the last padding and the end marker may be missing, as docker reads it",
+  source: () => [whole.subarray(0, 512 * 4 + 5003)],
+  inspect: (merged) => assert.equal(statSync(join(merged, "d/second")).size, 5000),
+});

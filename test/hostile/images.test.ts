@@ -239,6 +239,7 @@ const DOCUMENTS: readonly Hostile[] = [
   {
     name: "a manifest of schema version 1 is refused",
     source: () => manifestWith({ schemaVersion: 1 }),
+    exit: 6,
     says: /schemaVersion|schema/,
   },
   {
@@ -262,7 +263,7 @@ const DOCUMENTS: readonly Hostile[] = [
 
 const REFERENCES = [
   "../../../etc",
-  "UPPER/case:tag",
+  "lower/UPPER:tag",
   "a b",
   "name:",
   "name:tag:tag",

@@ -48,7 +48,7 @@ const REFUSED: readonly Hostile[] = [
   {
     name: "a global pax header cannot bring a path that escapes",
     source: ({ outside }) => [tar(pax({ path: `${UP}${outside}/evil` }, { type: "g" }), file("../still-refused", "x"))],
-    says: /evil|still-refused/,
+    says: /global.*path|still-refused/,
   },
   {
     name: "a pax path with a NUL is refused",
@@ -66,7 +66,7 @@ const REFUSED: readonly Hostile[] = [
     source: ({ outside }) => [tar(symlink(".", outside))],
     says: /"\.?\/?"|root/,
   },
-  { name: "a name that is empty is refused", source: () => [tar(file("", "x"))], says: /""|empty|root/ },
+  { name: "a name that is empty is refused", source: () => [tar(file("", "x"))], says: /name/ },
   {
     name: 'a hard link to a path with ".." is refused',
     source: ({ outside }) => [tar(pax({ linkpath: `${UP}${outside}/passwd` }), hardlink("evil", "x"))],
@@ -111,6 +111,18 @@ const REFUSED: readonly Hostile[] = [
     says: /"h"/,
   },
   {
+    name: "an entry below a symlink that climbs out of the root is refused",
+    source: ({ outside }) => [tar(pax({ linkpath: `${UP}${outside}` }), symlink("esc", "x"), file("esc/evil", "x"))],
+    says: /esc\/evil.*root/,
+  },
+  {
+    name: "an entry below a chain of symlinks out of the root is refused",
+    source: ({ outside }) => [
+      tar(pax({ linkpath: `${UP}${outside}` }), symlink("b", "x"), symlink("a", "b"), file("a/evil", "x")),
+    ],
+    says: /a\/evil.*root/,
+  },
+  {
     name: "symlinks in a circle as a parent are refused",
     source: () => [tar(symlink("a", "b"), symlink("b", "a"), file("a/evil", "x"))],
     says: /a\/evil/,
@@ -145,18 +157,6 @@ const inside = (merged: string, outside: string, name: string): void => {
 contained({
   name: "an entry below an absolute symlink stays inside the root",
   source: ({ outside }) => [tar(pax({ linkpath: outside }), symlink("esc", "x"), file("esc/evil", "x"))],
-  inspect: (merged, { outside }) => inside(merged, outside, "evil"),
-});
-contained({
-  name: 'an entry below a symlink of ".." stays inside the root',
-  source: ({ outside }) => [tar(pax({ linkpath: `${UP}${outside}` }), symlink("esc", "x"), file("esc/evil", "x"))],
-  inspect: (merged, { outside }) => inside(merged, outside, "evil"),
-});
-contained({
-  name: "an entry below a chain of symlinks stays inside the root",
-  source: ({ outside }) => [
-    tar(pax({ linkpath: `${UP}${outside}` }), symlink("b", "x"), symlink("a", "b"), file("a/evil", "x")),
-  ],
   inspect: (merged, { outside }) => inside(merged, outside, "evil"),
 });
 contained({
