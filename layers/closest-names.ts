@@ -3,7 +3,7 @@
 const MOST = 3;
 
 /** The names most like `wanted`, best first, at most three; none if none is like it. */
-export function closestNames(wanted: string, names: readonly string[]): readonly string[] {
+function closestNames(wanted: string, names: readonly string[]): readonly string[] {
   const limit = Math.max(2, Math.floor(wanted.length / 3));
   return names
     .map((name) => ({ name, distance: distanceTo(wanted, name) }))

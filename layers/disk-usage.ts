@@ -12,12 +12,12 @@ import { listSnapshots, type Snapshot } from "./snapshots/snapshots.ts";
 import type { Store } from "./store.ts";
 
 /** Bytes that other images use too, and bytes that go with this image. */
-export interface Shares {
+interface Shares {
   readonly sharedBytes: number;
   readonly exclusiveBytes: number;
 }
 
-export interface ImageUsage {
+interface ImageUsage {
   readonly image: Image;
   /** Unpacked. */
   readonly layers: Shares;
@@ -25,7 +25,7 @@ export interface ImageUsage {
   readonly blobs: Shares;
 }
 
-export interface SnapshotUsage {
+interface SnapshotUsage {
   readonly snapshot: Snapshot;
   /** The changes alone; 0 for a view. */
   readonly sizeBytes: number;

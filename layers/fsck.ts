@@ -24,8 +24,7 @@ import { nameOfImage } from "./resolve-image.ts";
 import { listSnapshots, type Snapshot } from "./snapshots/snapshots.ts";
 import type { Store } from "./store.ts";
 
-export type { Finding, FindingKind } from "./fsck/finding.ts";
-export type { FsckProgress } from "./fsck/progress.ts";
+export type { Finding } from "./fsck/finding.ts";
 
 export interface FsckOptions {
   /** Read every file of every unpacked layer too. */

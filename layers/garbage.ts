@@ -17,7 +17,7 @@ import type { Store } from "./store.ts";
 import { findUnreachable } from "./sweep.ts";
 
 /** What a piece of garbage is: a row with its files, or files without a row. */
-export type GarbageKind = "layer" | "blob" | "layer-directory" | "blob-file" | "snapshot-directory" | "temporary";
+type GarbageKind = "layer" | "blob" | "layer-directory" | "blob-file" | "snapshot-directory" | "temporary";
 
 export interface Garbage {
   readonly kind: GarbageKind;

@@ -4,10 +4,10 @@
  */
 
 import { renameSync } from "node:fs";
-import { mountsBelow } from "../src/mount/mount-info.ts";
 import { bytesOf, type HostPath, joinHost } from "../src/paths.ts";
 import { createTemporary, removeLargeTree } from "./content/temporary.ts";
 import { findGarbage, findOrphans, type Garbage, isSnapshot, type Orphan } from "./garbage.ts";
+import { liveMounts } from "./live-mounts.ts";
 import { acquireLock, lockExisting, removeStaleLocks } from "./locks.ts";
 import type { Store } from "./store.ts";
 import { discardTree, sweep } from "./sweep.ts";
@@ -52,7 +52,7 @@ export async function collectGarbage(store: Store, options: GcOptions = {}): Pro
 /** A directory that lost its row and is mounted all the same: somebody works there. */
 function isMounted(store: Store, garbage: Garbage): boolean {
   if (garbage.kind !== "snapshot-directory") return false;
-  return mountsBelow(joinHost(store.layout.snapshots, garbage.name)).length > 0;
+  return liveMounts(store).some((mount) => String(mount.snapshot) === garbage.name);
 }
 
 async function removeOrphan(store: Store, orphan: Orphan): Promise<void> {

@@ -24,7 +24,7 @@ import { type FoundImage, familiar, findImage } from "./resolve-image.ts";
 import type { Store } from "./store.ts";
 import { sweep } from "./sweep.ts";
 
-export type { Image, ImageLayer } from "./image.ts";
+export type { Image } from "./image.ts";
 
 /** An image to add. Its layer blobs are in the store already. */
 export interface NewImage {

@@ -1,6 +1,6 @@
 /** What `fsck` finds. */
 
-export type FindingKind =
+type FindingKind =
   | "database-damaged"
   | "blob-missing"
   | "blob-changed"

@@ -8,11 +8,11 @@ import { ConflictError } from "../../src/errors.ts";
 import { deleteBlob } from "../../src/meta/blobs.ts";
 import { listImageDirectories } from "../../src/meta/images.ts";
 import { deleteLayer, type LayerRow, listLayers } from "../../src/meta/layers.ts";
-import { listMountRows } from "../../src/meta/mounts.ts";
 import { getSnapshotById } from "../../src/meta/snapshots.ts";
-import { findMount, mountsOfType, overlayDirectories, readMountTable } from "../../src/mount/mount-info.ts";
+import { mountsOfType, overlayDirectories, readMountTable } from "../../src/mount/mount-info.ts";
 import { display, type HostPath, joinHost } from "../../src/paths.ts";
 import { blobPath, layerTree } from "../layout.ts";
+import { liveMounts } from "../live-mounts.ts";
 import type { Store } from "../store.ts";
 import { discardTree, removeFile } from "../sweep.ts";
 
@@ -33,7 +33,10 @@ export function refuseMounted(store: Store, layers: readonly LayerRow[]): void {
   }
 }
 
-/** The layer directories that live mounts use, each with a target: as the kernel names them, and by our own rows. */
+/**
+ * The layer directories that live mounts use, each with a target: as the kernel names them, and those of the images
+ * of mounted snapshots, because mount(2) may show layers by number only.
+ */
 function mountedDirectories(store: Store): ReadonlyMap<string, HostPath> {
   const table = readMountTable();
   const names = new Map(listLayers(store.db).map(({ directory }) => [layerTree(store.layout, directory), directory]));
@@ -44,9 +47,9 @@ function mountedDirectories(store: Store): ReadonlyMap<string, HostPath> {
       if (name !== undefined) mounted.set(name, mount.target);
     }
   }
-  for (const { snapshot, target } of listMountRows(store.db)) {
+  for (const { snapshot, target } of liveMounts(store, table)) {
     const image = getSnapshotById(store.db, snapshot)?.image ?? null;
-    if (image === null || findMount(target, table) === null) continue;
+    if (image === null) continue;
     for (const name of listImageDirectories(store.db, image)) if (name !== null) mounted.set(name, target);
   }
   return mounted;

@@ -4,7 +4,7 @@ import { type ChainId, type Digest, parseChainId, parseDigest } from "../digest.
 import type { Database } from "./database.ts";
 
 /** containerd's vocabulary: a view is read-only, an active snapshot takes changes, a committed one is a parent. */
-export type SnapshotKind = "view" | "active" | "committed";
+type SnapshotKind = "view" | "active" | "committed";
 
 export interface SnapshotRow {
   readonly id: number;

@@ -49,7 +49,7 @@ export function translate(error: unknown, path: string): unknown {
 }
 
 /** What a damaged database is answered with, wherever it shows. */
-export function corrupt(path: string, state: string, options: { cause?: unknown } = {}): IntegrityError {
+function corrupt(path: string, state: string, options: { cause?: unknown } = {}): IntegrityError {
   return new IntegrityError(
     "ERR_STORE_CORRUPT",
     `Cannot use the store's database "${path}": ${state}; run "layerctl fsck"`,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import test from "node:test";
@@ -14,7 +14,9 @@ import { Store } from "../../../layers/store.ts";
 import { digestOf } from "../../../src/digest.ts";
 import { deleteImage } from "../../../src/meta/images.ts";
 import { insertLayer, listLayers } from "../../../src/meta/layers.ts";
+import { deleteSnapshot } from "../../../src/meta/snapshots.ts";
 import { bytesOf, joinHost } from "../../../src/paths.ts";
+import { requires } from "../../helpers/requires.ts";
 import { addStoredImage, unpackTexts } from "../../helpers/stored-image.ts";
 import { temporaryDirectory } from "../../helpers/temporary.ts";
 
@@ -132,4 +134,22 @@ test("snapshots that another process makes while gc runs are not taken for garba
   assert.deepEqual(await exited, [0, null]);
   assert.equal(listSnapshots(store).length, 100);
   assert.ok(listSnapshots(store).every((snapshot) => existsSync(bytesOf(snapshot.merged))));
+});
+
+test("a snapshot directory that lost its row and is mounted is left alone", { skip: requires("overlay") }, async () => {
+  await using directory = temporaryDirectory();
+  using store = Store.open(directory.host("store"));
+  const image = await addStoredImage(store, { layers: ["a"], references: ["one"], unpack: true });
+  const { id, upperdir, workdir } = await prepare(store, { image, view: false });
+  deleteSnapshot(store.db, id);
+  mkdirSync(`${directory.path}/target`);
+  const options = `lowerdir=${lowerdirsOf(store, image)[0]},upperdir=${upperdir},workdir=${workdir}`;
+  execFileSync("mount", ["-t", "overlay", "overlay", "-o", options, `${directory.path}/target`]);
+  try {
+    assert.deepEqual((await collectGarbage(store)).removed, []);
+    assert.ok(existsSync(bytesOf(upperdir ?? "")));
+  } finally {
+    execFileSync("umount", [`${directory.path}/target`]);
+  }
+  assert.equal((await collectGarbage(store)).removed[0]?.kind, "snapshot-directory");
 });
