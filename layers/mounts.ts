@@ -50,6 +50,8 @@ export interface MountRequest {
   /** Of the snapshot. One that is there is continued, if it was made from the same image. */
   readonly name?: string;
   readonly readOnly?: boolean;
+  /** Give a new snapshot the stubs that a runtime wants to find (`makeInitLayer`). */
+  readonly init?: boolean;
   readonly backend?: RequestedBackend;
   /** Default: those that the snapshot was made with. */
   readonly options?: OverlayOptions;
@@ -92,6 +94,7 @@ export async function mountImage(store: Store, text: string, request: MountReque
   const snapshot = await prepare(store, {
     image,
     view,
+    init: request.init ?? false,
     options: formatOverlayOptions(options),
     ...(request.name === undefined ? {} : { name: request.name }),
     ...(reference === null ? {} : { reference }),
@@ -199,7 +202,7 @@ function specOf(
   readOnly: boolean,
 ): MountSpec {
   const { upperdir, workdir } = snapshot;
-  const layers = lowerdirsOf(store, image);
+  const layers = [...(snapshot.initdir === null ? [] : [snapshot.initdir]), ...lowerdirsOf(store, image)];
   if (options.userxattr) refuseOpaqueDirectories(layers);
   if (upperdir === null || workdir === null) {
     const base = viewBase(store, snapshot.id); // overlayfs wants two layers where there is no upperdir

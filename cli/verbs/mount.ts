@@ -11,6 +11,7 @@ import { pathFields, printDocument, printPath } from "../output.ts";
 interface Options {
   readonly name?: string;
   readonly ro?: boolean;
+  readonly init?: boolean;
   readonly backend: RequestedBackend;
   readonly options?: readonly string[];
 }
@@ -21,6 +22,7 @@ export function define(command: Command): void {
     .argument("[target]", "where; made if its parent exists (default: a directory of the store)")
     .option("-n, --name <name>", "name for the snapshot (default: the image's, with four random digits)")
     .option("--ro", "read-only: what is mounted cannot be changed")
+    .option("--init", "add what a runtime wants to find, such as /etc/resolv.conf and /dev/pts; it is never committed")
     .addOption(
       new Option("--backend <backend>", "what makes the mount").choices(["auto", "kernel", "fuse"]).default("auto"),
     )
@@ -53,13 +55,14 @@ export async function run(
   target: string | undefined,
   options: Options,
 ): Promise<void> {
-  const { name, ro = false, backend, options: overlay } = options;
+  const { name, ro = false, init = false, backend, options: overlay } = options;
   using store = Store.open(context.root, { logger: context.logger });
   const mounted = await mountImage(store, reference, {
     ...(target !== undefined && { target }),
     ...(name !== undefined && { name }),
     ...(overlay !== undefined && { options: parseOverlayOptions(overlay.join(",")) }),
     readOnly: ro,
+    init,
     backend,
     signal: context.signal,
   });

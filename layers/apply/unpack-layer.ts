@@ -72,22 +72,25 @@ export async function unpackLayer(task: UnpackTask, onBytes: (count: number) => 
     if (blobFd.fd >= 0) writeAll(blobFd.fd, chunk);
     onBytes(chunk.length);
   });
-  try {
-    const { diffId: otherDiffId, compression, unpacked } = await unpackTar(task, source);
-    const digest = digestOfHex(blobHash.digest("hex"));
-    const diffId = otherDiffId ?? (digest as DiffId);
-    verifyDigest(task, digest);
-    if (task.expectedDiffId !== null && diffId !== task.expectedDiffId) {
-      throw wrong("ERR_DIFFID_MISMATCH", task, `diffID ${task.expectedDiffId}`, diffId);
-    }
-    return { digest, sizeBytes: task.location.sizeBytes, diffId, compression, unpacked };
-  } catch (error) {
-    if (!(error instanceof IntegrityError) || error.code === "ERR_DIGEST_MISMATCH") throw error;
+  const {
+    diffId: otherDiffId,
+    compression,
+    unpacked,
+  } = await unpackTar(task, source).catch(async (error: unknown) => {
     // Broken bytes look like a hostile tar. If the digest says that they are broken, that is what to report.
-    await source.drain();
-    verifyDigest(task, digestOfHex(blobHash.digest("hex")), error);
+    if (error instanceof IntegrityError) {
+      await source.drain();
+      verifyDigest(task, digestOfHex(blobHash.digest("hex")), error);
+    }
     throw error;
+  });
+  const digest = digestOfHex(blobHash.digest("hex"));
+  const diffId = otherDiffId ?? (digest as DiffId);
+  verifyDigest(task, digest);
+  if (task.expectedDiffId !== null && diffId !== task.expectedDiffId) {
+    throw wrong("ERR_DIFFID_MISMATCH", task, `diffID ${task.expectedDiffId}`, diffId);
   }
+  return { digest, sizeBytes: task.location.sizeBytes, diffId, compression, unpacked };
 }
 
 /** `diffId` is null if the blob is the tar itself: one hash serves for both. */

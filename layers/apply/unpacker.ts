@@ -277,7 +277,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
       try {
         setXattr(target, escapeXattr(name), value);
       } catch (error) {
-        if (!isErrno(error, "ENOTSUP", "EINVAL", "ERANGE", "E2BIG", "EPERM")) throw error;
+        if (!isErrno(error, "ENOTSUP", "EINVAL", "ERANGE", "E2BIG", "EPERM", "EACCES")) throw error;
         throw new IntegrityError(
           "ERR_LAYER_XATTR",
           `Cannot unpack "${display(entry.path)}": the file system refuses its attribute "${display(name)}" (${error.code})`,

@@ -13,7 +13,6 @@ import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
 import { type Image, type ImageLayer, lowerdirsOf } from "../image.ts";
 import { listImages, resolveImage } from "../images.ts";
-import { snapshotDirectory } from "../layout.ts";
 import { getSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
 import { ensureUnpacked } from "../unpack.ts";
@@ -89,14 +88,13 @@ function findLayer(store: Store, text: string, digits: string): { image: Image; 
 /** A snapshot as a subject. Its layers are unpacked, as they were when it was made. */
 export async function snapshotSubject(store: Store, snapshot: Snapshot, options: FindOptions = {}): Promise<Subject> {
   const lowerdirs = await imageDirectories(store, snapshot, options);
-  const init = joinHost(snapshotDirectory(store.layout, snapshot.id), "init");
   const { userxattr, index } = parseOverlayOptions(snapshot.options);
   const indexdir = snapshot.workdir === null || index === false ? null : joinHost(snapshot.workdir, "index");
   return {
     kind: "snapshot",
     upperdir: snapshot.upperdir,
     indexdir: indexdir !== null && existsSync(bytesOf(indexdir)) ? indexdir : null,
-    initdirs: existsSync(bytesOf(init)) ? [init] : [],
+    initdirs: snapshot.initdir === null ? [] : [snapshot.initdir],
     lowerdirs,
     namespace: userxattr === true ? "user" : "trusted",
   };

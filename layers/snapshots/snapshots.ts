@@ -4,7 +4,7 @@
  * mount, and making mounts is for others.
  */
 
-import { mkdirSync, realpathSync, renameSync } from "node:fs";
+import { existsSync, mkdirSync, realpathSync, renameSync } from "node:fs";
 import { resolve } from "node:path";
 import { ConflictError, isErrno, NotFoundError } from "../../src/errors.ts";
 import { getImage } from "../../src/meta/images.ts";
@@ -18,6 +18,7 @@ import {
   type SnapshotRow,
 } from "../../src/meta/snapshots.ts";
 import { mountsBelow, readMountTable } from "../../src/mount/mount-info.ts";
+import { MergedTree } from "../../src/overlay/merged-tree.ts";
 import { bytesOf, display, type HostPath, hostPath, joinHost } from "../../src/paths.ts";
 import { removeTree } from "../../src/sys/remove-tree.ts";
 import { syncDirectory } from "../../src/sys/sync.ts";
@@ -28,6 +29,7 @@ import { snapshotDirectory } from "../layout.ts";
 import { liveMounts } from "../live-mounts.ts";
 import type { Store } from "../store.ts";
 import { discardTree } from "../sweep.ts";
+import { makeInitLayer } from "./init-layer.ts";
 import { checkSnapshotName, generateSnapshotName } from "./names.ts";
 import { copyRootAttributes } from "./root-attributes.ts";
 
@@ -36,6 +38,8 @@ export interface Snapshot extends SnapshotRow {
   /** What the changes go to; null for a view. */
   readonly upperdir: HostPath | null;
   readonly workdir: HostPath | null;
+  /** The stubs that a runtime wants to find, in a lowerdir of their own above the image's; null if it has none. */
+  readonly initdir: HostPath | null;
   /** Where it is mounted unless the user wants it elsewhere. */
   readonly merged: HostPath;
 }
@@ -49,6 +53,8 @@ export interface PrepareOptions {
   readonly reference?: string;
   /** true: read-only. */
   readonly view: boolean;
+  /** Give it an init layer. */
+  readonly init?: boolean;
   /** The overlay options to mount it with. */
   readonly options?: string;
   readonly labels?: Readonly<Record<string, string>>;
@@ -69,6 +75,11 @@ export async function prepare(store: Store, options: PrepareOptions): Promise<Sn
     for (const name of ["fs", "work"]) mkdirSync(bytesOf(joinHost(temporary.path, name)), { mode: 0o755 });
     const [top] = lowerdirsOf(store, image);
     if (top !== undefined) copyRootAttributes(top, joinHost(temporary.path, "fs"));
+  }
+  if (options.init) {
+    const init = joinHost(temporary.path, "init");
+    mkdirSync(bytesOf(init), { mode: 0o755 });
+    makeInitLayer(init, new MergedTree(lowerdirsOf(store, image)));
   }
   const now = Date.now();
   return store.db.transaction("durable", () => {
@@ -141,6 +152,7 @@ function snapshotOf(store: Store, row: SnapshotRow): Snapshot {
     ...row,
     upperdir: isActive ? joinHost(directory, "fs") : null,
     workdir: isActive ? joinHost(directory, "work") : null,
+    initdir: existsSync(bytesOf(joinHost(directory, "init"))) ? joinHost(directory, "init") : null,
     merged: joinHost(directory, "merged"),
   };
 }

@@ -10,7 +10,6 @@ const copyRange = declare<number>(
 const seek = declare<number>("int64_t lseek(int fd, int64_t offset, int whence)");
 
 const FICLONE = 0x40049409;
-const SEEK_SET = 0;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
@@ -56,9 +55,4 @@ export function copyFileRange(from: number, to: number, lengthBytes: number): nu
     done += size;
   }
   return done;
-}
-
-/** Moves the file position of `fd` to `offset`. @throws PosixError */
-export function seekTo(fd: number, offset: number): void {
-  check(Number(seek(fd, offset, SEEK_SET)), "lseek");
 }

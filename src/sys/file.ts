@@ -16,11 +16,8 @@ const STATX_BASIC_AND_MOUNT_ID = 0x7ff | 0x1000;
 
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
-export const O_RDWR = 2;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
-export const O_TRUNC = 0o1000;
-export const O_APPEND = 0o2000;
 export const O_NOFOLLOW = process.arch === "arm64" ? 0o100000 : 0o400000;
 export const O_DIRECTORY = process.arch === "arm64" ? 0o40000 : 0o200000;
 export const O_CLOEXEC = 0o2000000;
@@ -28,8 +25,6 @@ export const O_PATH = 0o10000000;
 
 /** `rename` flags (renameat2(2)). */
 export const RENAME_NOREPLACE = 1;
-export const RENAME_EXCHANGE = 2;
-export const RENAME_WHITEOUT = 4;
 
 export const S_IFMT = 0o170000;
 export const S_IFSOCK = 0o140000;
@@ -84,12 +79,6 @@ const ftruncate = declare("int ftruncate(int fd, int64_t length)");
 /** openat(2), close-on-exec. @throws PosixError */
 export function openAt(dirfd: number, path: string, flags: number, mode = 0): number {
   return check(open(dirfd, cString(path), flags | O_CLOEXEC, mode), "openat", path);
-}
-
-/** As `openAt`, but a negative errno instead of a throw: for paths where failing is an ordinary answer. */
-export function tryOpenAt(dirfd: number, path: string, flags: number, mode = 0): number {
-  const fd = open(dirfd, cString(path), flags | O_CLOEXEC, mode);
-  return fd < 0 ? failure("openat", path).errno : fd;
 }
 
 /** close(2). */

@@ -4,7 +4,7 @@ import { isErrno } from "../errors.ts";
 import { declare, failure } from "./libc.ts";
 
 const flock = declare("int flock(int fd, int operation)");
-const OPERATION = { shared: 1, exclusive: 2, unlock: 8 } as const;
+const OPERATION = { shared: 1, exclusive: 2 } as const;
 const LOCK_NB = 4;
 
 /** Takes the lock if it is free (or is held in a compatible way); false if it is not. Never waits. @throws PosixError */
@@ -13,9 +13,4 @@ export function tryLock(fd: number, mode: "shared" | "exclusive"): boolean {
   const error = failure("flock");
   if (isErrno(error, "EAGAIN")) return false;
   throw error;
-}
-
-/** Lets the lock go. Closing the descriptor does too. */
-export function unlock(fd: number): void {
-  if (flock(fd, OPERATION.unlock) < 0) throw failure("flock");
 }

@@ -22,26 +22,18 @@ const fsmountCall = declare<number>(
 const moveMountCall = declare<number>(
   "long syscall(long number, int from, const void *fromPath, int to, const void *toPath, unsigned int flags, long f)",
 );
-const openTreeCall = declare<number>(
-  "long syscall(long number, int dirfd, const void *path, unsigned int flags, long d, long e, long f)",
-);
 const mountCall = declare(
   "int mount(const void *source, const void *target, const void *type, unsigned long flags, const void *data)",
 );
 const umountCall = declare("int umount2(const void *target, int flags)");
 
-const SYS = { openTree: 428, moveMount: 429, fsopen: 430, fsconfig: 431, fsmount: 432 } as const;
+const SYS = { moveMount: 429, fsopen: 430, fsconfig: 431, fsmount: 432 } as const;
 const CLOEXEC = 1;
 const FSCONFIG = { setFlag: 0, setString: 1, setFd: 5, create: 6 } as const;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
-const OPEN_TREE_CLONE = 1;
-const O_CLOEXEC = 0o2000000;
 
 /** `fsmount` attributes and, with the same meaning, `mount` flags. */
 export const MOUNT_ATTR_RDONLY = 1;
-export const MOUNT_ATTR_NOSUID = 2;
-export const MOUNT_ATTR_NODEV = 4;
-export const MOUNT_ATTR_NOEXEC = 8;
 export const MS_RDONLY = 1;
 /** `umount` flags. */
 export const MNT_DETACH = 2;
@@ -101,12 +93,6 @@ export function moveMount(mount: number, target: HostPath): void {
     0,
   );
   check(Number(result), "move_mount", target);
-}
-
-/** A detached copy of the mount that `path` is on, rooted at `path`: a bind mount to be moved. @throws PosixError */
-export function cloneTree(path: HostPath): number {
-  const flags = OPEN_TREE_CLONE | O_CLOEXEC;
-  return check(Number(openTreeCall(SYS.openTree, AT_FDCWD, cString(path), flags, 0, 0, 0)), "open_tree", path);
 }
 
 /** mount(2). `data` is a byte string of at most one page. @throws PosixError */

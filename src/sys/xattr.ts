@@ -19,8 +19,6 @@ const lget = declare<number>("int64_t lgetxattr(const void *path, const void *na
 const fget = declare<number>("int64_t fgetxattr(int fd, const void *name, void *value, size_t size)");
 const lset = declare("int lsetxattr(const void *path, const void *name, const void *value, size_t size, int flags)");
 const fset = declare("int fsetxattr(int fd, const void *name, const void *value, size_t size, int flags)");
-const lremove = declare("int lremovexattr(const void *path, const void *name)");
-const fremove = declare("int fremovexattr(int fd, const void *name)");
 const llist = declare<number>("int64_t llistxattr(const void *path, void *list, size_t size)");
 const flist = declare<number>("int64_t flistxattr(int fd, void *list, size_t size)");
 
@@ -61,15 +59,6 @@ export function setXattr(target: XattrTarget, name: string, value: Uint8Array): 
       ? fset(target, cString(name), value, value.length, 0)
       : lset(cString(target), cString(name), value, value.length, 0);
   if (result < 0) throw failure("setxattr", describe(target, name));
-}
-
-/** Removes `name`; false if it was not set. @throws PosixError */
-export function removeXattr(target: XattrTarget, name: string): boolean {
-  const result = typeof target === "number" ? fremove(target, cString(name)) : lremove(cString(target), cString(name));
-  if (result >= 0) return true;
-  const errno = lastErrno();
-  if (errno === ENODATA) return false;
-  throw new PosixError(errno, "removexattr", describe(target, name));
 }
 
 function describe(target: XattrTarget, name?: string): string {
