@@ -11,7 +11,7 @@ import type { StoreLayout } from "../layout.ts";
 import { type Lock, lockExisting } from "../locks.ts";
 
 /** What a temporary is for; the first part of its name. */
-export type TemporaryKind = "layer" | "import" | "blob" | "snapshot" | "save" | "commit" | "trash";
+export type TemporaryKind = "layer" | "import" | "blob" | "snapshot" | "trash";
 
 /** A directory of its own in the store's file system. What is renamed out of it stays; the rest goes with it. */
 export class Temporary implements AsyncDisposable {
