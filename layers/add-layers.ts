@@ -7,7 +7,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { type ChainId, chainIdOf, type DiffId, type Digest } from "../src/digest.ts";
-import { isErrno } from "../src/errors.ts";
+import { IntegrityError, isErrno } from "../src/errors.ts";
 import { findSelfContained, getLayer, insertLayer, isDirectoryUsed, type LayerRow } from "../src/meta/layers.ts";
 import { bytesOf, type HostPath, joinHost } from "../src/paths.ts";
 import { AT_FDCWD, RENAME_NOREPLACE, renameAt } from "../src/sys/file.ts";
@@ -202,7 +202,10 @@ export function layerStack(store: Store, top: ChainId): readonly HostPath[] {
   const trees: HostPath[] = [];
   for (let chainId: ChainId | null = top; chainId !== null; ) {
     const row: LayerRow | null = getLayer(store.db, chainId);
-    if (row === null) throw new Error(`layer ${chainId} is not unpacked`);
+    if (row === null) {
+      const state = "it is not in the store any more; import the image again";
+      throw new IntegrityError("ERR_LAYER_MISSING", `Cannot use layer "${chainId}": ${state}`, { data: { chainId } });
+    }
     trees.push(layerTree(store.layout, row.directory));
     chainId = row.parent;
   }

@@ -17,7 +17,7 @@ export interface SaveOptions {
   /** A file, a directory for oci-layout, or "-" for `output`. */
   readonly destination: string;
   readonly format: SaveFormat;
-  /** What "-" writes to. Default: standard output. */
+  /** What "-" writes to. */
   readonly output?: NodeJS.WriteStream | NodeJS.WritableStream;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: SaveProgress) => void;
@@ -37,7 +37,8 @@ export async function saveImages(store: Store, names: readonly string[], options
   const images = imagesToSave(store, names);
   const write: WriteOptions = { blobPath: (digest) => store.blobs.path(digest), signal, onProgress };
   if (destination === "-") {
-    const output = options.output ?? process.stdout;
+    const { output } = options;
+    if (output === undefined) throw notToStdout("no output is given");
     if (format === "oci-layout")
       throw notToStdout("an OCI layout is a directory; choose oci-archive or docker-archive");
     if ("isTTY" in output && output.isTTY) throw notToStdout("it is a terminal; redirect it, or name a file with -o");

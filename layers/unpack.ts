@@ -5,7 +5,6 @@
 
 import type { ChainId } from "../src/digest.ts";
 import { getLayer } from "../src/meta/layers.ts";
-import { LayerAdder } from "./add-layers.ts";
 import { DEFAULT_LIMITS } from "./apply/limits.ts";
 import type { ImageLayer } from "./image.ts";
 import { acquireLock } from "./locks.ts";
@@ -22,6 +21,7 @@ export async function ensureUnpacked(
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<void> {
   if (layers.every(({ chainId }) => getLayer(store.db, chainId) !== null)) return; // a repair may take any of them away
+  const { LayerAdder } = await import("./add-layers.ts"); // threads and hashing: a mount seldom needs them
   const { signal } = options;
   await using _gc = await acquireLock(store.layout, "gc", "shared", signal === undefined ? {} : { signal });
   await using adder = new LayerAdder(store, DEFAULT_LIMITS, layers.length, signal);

@@ -2,14 +2,11 @@
 
 import type { Command } from "commander";
 import type { Change, LayerDiff } from "../../layers/diff/change.ts";
-import { writeLayerTar } from "../../layers/diff/layer-tar.ts";
 import { diffBelow, diffSubjects, findSubject } from "../../layers/diff/subject.ts";
-import { sourceDateNs } from "../../layers/source-date.ts";
 import { Store } from "../../layers/store.ts";
 import type { Context } from "../context.ts";
 import { changeDocument, countChanges } from "../documents.ts";
 import { formatSize, jsonBesideStream, printDocument, printLines, tableLines, treePath } from "../output.ts";
-import { TarOutput } from "../tar-output.ts";
 
 interface Options {
   readonly stat?: boolean;
@@ -60,6 +57,9 @@ export async function run(
 }
 
 async function writeTar(diff: LayerDiff, destination: string, signal: AbortSignal): Promise<void> {
+  const { TarOutput } = await import("../tar-output.ts"); // a plain listing need not wait for them
+  const { writeLayerTar } = await import("../../layers/diff/layer-tar.ts");
+  const { sourceDateNs } = await import("../../layers/source-date.ts");
   using output = new TarOutput(destination);
   const epochNs = sourceDateNs();
   await writeLayerTar(diff, output, { signal, ...(epochNs !== null && { epochNs }) });

@@ -41,6 +41,7 @@ export async function run(context: Context, references: readonly string[], optio
   await saveImages(store, references, {
     destination,
     format,
+    ...(destination === "-" && { output: process.stdout }),
     signal: context.signal,
     onProgress: ({ doneBytes, totalBytes }) =>
       progress.show({ label: "saving", done: doneBytes, total: totalBytes, unit: "bytes" }),

@@ -11,9 +11,22 @@ let koffi: typeof Koffi | undefined;
 let library: Koffi.LibraryHandle | undefined;
 
 function load(): Koffi.LibraryHandle {
-  koffi ??= createRequire(import.meta.url)("koffi") as typeof Koffi;
+  koffi ??= loadKoffi();
   library ??= koffi.load(null);
   return library;
+}
+
+/**
+ * The package with koffi's binary, which has all that is used here: 2 ms. koffi's own entry takes 8, to find the binary
+ * and to add names that are deprecated; it is for where the package manager does not put the other beside it.
+ */
+function loadKoffi(): typeof Koffi {
+  const require = createRequire(import.meta.url);
+  try {
+    return require(`@koromix/koffi-linux-${process.arch}`) as typeof Koffi;
+  } catch {
+    return require("koffi") as typeof Koffi;
+  }
 }
 
 /** What a libc function takes here: integers, buffers for pointers, null for NULL. */
