@@ -1,6 +1,8 @@
 /**
  * Compresses a layer on all cores into bytes that depend on nothing but the input: it is cut into blocks of one size,
- * each is compressed on its own on libuv's thread pool, and the results are joined in order.
+ * each is compressed on its own on libuv's thread pool, and the results are joined in order. The compressors are as many
+ * on every machine, and block after block goes to the next: what is left of a compressor's output buffer can show in its
+ * bytes (deflate repeats a flush marker that does not fit), so each must see the same blocks each time.
  *
  * gzip (RFC 1952): one member. Every block is a raw deflate stream that ends with a sync flush, so they join at a byte
  * (as pigz does), with crc32 and size over the whole at the end. The header has no name, no time and no system. Level 1,
@@ -9,8 +11,7 @@
  * gzip (458 MB/s) and smaller than its level 6.
  */
 
-import { availableParallelism } from "node:os";
-import { constants, crc32, deflateRaw, type InputType, zstdCompress } from "node:zlib";
+import { constants, crc32, createDeflateRaw, createZstdCompress, type DeflateRaw, type ZstdCompress } from "node:zlib";
 
 export type Compression = "gzip" | "zstd" | "none";
 
@@ -20,7 +21,8 @@ export const COMPRESSIONS: readonly Compression[] = ["gzip", "zstd", "none"];
 interface Codec {
   readonly blockBytes: number;
   readonly header: Buffer;
-  compress(block: Buffer): Promise<Buffer>;
+  /** A compressor that ends every write where another's output can follow; null to leave the blocks as they are. */
+  readonly open: (() => DeflateRaw | ZstdCompress) | null;
   /** What ends the stream, when all of it has passed. */
   trailer(crc: number, sizeBytes: number): Buffer;
 }
@@ -29,19 +31,22 @@ const MIB = 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
 const GZIP_LEVEL = 1;
 const ZSTD_LEVEL = 3;
-/** Of the output: as much as a block of text compresses to, so that most need one turn on the thread pool. */
-const OUTPUT_BYTES = MIB / 2;
+/** Compressors, and the threads of libuv's pool. Part of the format: another number may give other bytes. */
+const LANES = 4;
+/** Blocks in work at once: one more than there are compressors, so that none waits for the reader. */
+const IN_WORK = LANES + 1;
+/** How much of its output a compressor keeps until it is asked for: all of a block. */
+const readableHighWaterMark = 16 * MIB;
 
 const gzip: Codec = {
   blockBytes: MIB,
   header: Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255]), // deflate; no flags, no time; fastest; unknown system
-  compress: (block) =>
-    onPool(deflateRaw, block, {
-      level: GZIP_LEVEL,
-      memLevel: 9, // a sixth faster than 8
-      chunkSize: OUTPUT_BYTES,
-      finishFlush: constants.Z_SYNC_FLUSH,
-    }),
+  open: () => {
+    const memLevel = 9; // a sixth faster than 8
+    const flush = constants.Z_SYNC_FLUSH;
+    const options = { level: GZIP_LEVEL, memLevel, chunkSize: 2 * MIB, flush, readableHighWaterMark };
+    return createDeflateRaw(options);
+  },
   trailer: (crc, sizeBytes) => {
     const trailer = Buffer.from([0x03, 0x00, 0, 0, 0, 0, 0, 0, 0, 0]); // an empty last block
     trailer.writeUInt32LE(crc, 2);
@@ -53,25 +58,50 @@ const gzip: Codec = {
 const zstd: Codec = {
   blockBytes: 4 * MIB,
   header: NOTHING,
-  compress: (block) =>
-    onPool(zstdCompress, block, {
-      chunkSize: 4 * OUTPUT_BYTES,
-      params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL, [constants.ZSTD_c_checksumFlag]: 1 },
-    }),
+  open: () => {
+    const params = { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL, [constants.ZSTD_c_checksumFlag]: 1 };
+    const options = { params, chunkSize: 4 * MIB, flush: constants.ZSTD_e_end, readableHighWaterMark };
+    return createZstdCompress(options);
+  },
   trailer: () => NOTHING,
 };
 
-const none: Codec = {
-  blockBytes: MIB,
-  header: NOTHING,
-  compress: (block) => Promise.resolve(block),
-  trailer: () => NOTHING,
-};
+const none: Codec = { blockBytes: MIB, header: NOTHING, open: null, trailer: () => NOTHING };
 
 const CODECS: Readonly<Record<Compression, Codec>> = { gzip, zstd, none };
 
-/** Blocks in work at once: one a core, and one that waits for each, so that no core waits for the reader. */
-const IN_WORK = Math.min(2 * availableParallelism(), 8);
+/** A compressor that is used again: a new one for every block would cost the garbage collector as much as the work. */
+class Lane {
+  readonly #stream: DeflateRaw | ZstdCompress;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(stream: DeflateRaw | ZstdCompress) {
+    this.#stream = stream;
+    stream.on("error", () => {}); // the write that failed tells
+  }
+
+  /** Compresses a block after those before it. */
+  compress(block: Buffer): Promise<Buffer> {
+    const result = this.#last.then(() => this.#write(block));
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  close(): void {
+    this.#stream.close();
+  }
+
+  #write(block: Buffer): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      this.#stream.write(block, (error) => {
+        if (error) return reject(error);
+        const compressed: Buffer | null = this.#stream.read();
+        if ("reset" in this.#stream) this.#stream.reset(); // deflate would look back into the block before
+        resolve(compressed ?? NOTHING);
+      });
+    });
+  }
+}
 
 /** A stream of blocks, compressed. Dispose it: what is in work then ends before the promise is fulfilled. */
 export class BlockCompressor implements AsyncDisposable {
@@ -80,12 +110,17 @@ export class BlockCompressor implements AsyncDisposable {
   readonly #inWork: Promise<Buffer>[] = [];
   /** Blocks that are done with: a new one would cost as much in page faults as reading it full. */
   readonly #free: Buffer[] = [];
+  readonly #lanes: readonly Lane[];
+  #next = 0;
   #crc = 0;
   #sizeBytes = 0;
 
   /** `output` gets the compressed bytes in order, one call at a time. */
   constructor(compression: Compression, output: (bytes: Buffer) => Promise<void>) {
-    this.#codec = CODECS[compression];
+    const codec = CODECS[compression];
+    const { open } = codec;
+    this.#codec = codec;
+    this.#lanes = open === null ? [] : Array.from({ length: LANES }, () => new Lane(open()));
     this.#output = output;
   }
 
@@ -100,40 +135,33 @@ export class BlockCompressor implements AsyncDisposable {
     this.#sizeBytes += block.length;
     if (this.#codec === gzip) this.#crc = crc32(block, this.#crc);
     this.#inWork.push(this.#compress(block));
-    if (this.#inWork.length >= IN_WORK) await this.#next();
+    if (this.#inWork.length >= IN_WORK) await this.#outputOldest();
   }
 
   /** Fulfilled when everything is with `output`. At least one block must have been written. */
   async finish(): Promise<void> {
-    while (this.#inWork.length > 0) await this.#next();
+    while (this.#inWork.length > 0) await this.#outputOldest();
     await this.#output(this.#codec.trailer(this.#crc, this.#sizeBytes));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled(this.#inWork.splice(0));
+    for (const lane of this.#lanes) lane.close();
   }
 
   async #compress(block: Buffer): Promise<Buffer> {
-    const compressed = await this.#codec.compress(block);
-    if (compressed !== block && block.length === this.#codec.blockBytes) this.#free.push(block);
+    const lane = this.#lanes[this.#next++ % LANES];
+    if (lane === undefined) return block;
+    const compressed = await lane.compress(block);
+    if (block.length === this.#codec.blockBytes) this.#free.push(block);
     return compressed;
   }
 
-  async #next(): Promise<void> {
+  async #outputOldest(): Promise<void> {
     const oldest = this.#inWork[0];
     if (oldest === undefined) return;
     const compressed = await oldest; // still in the list while it is waited for: a failure is seen there too
     this.#inWork.shift();
     await this.#output(compressed);
   }
-}
-
-function onPool<Options>(
-  compress: (input: InputType, options: Options, done: (error: Error | null, result: Buffer) => void) => void,
-  block: Buffer,
-  options: Options,
-): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    compress(block, options, (error, result) => (error === null ? resolve(result) : reject(error)));
-  });
 }
