@@ -2,7 +2,7 @@
 
 import { existsSync, mkdirSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
-import { NotFoundError } from "../src/errors.ts";
+import { isErrno, NotFoundError } from "../src/errors.ts";
 import { type Logger, silentLogger } from "../src/log.ts";
 import { type Database, openDatabase } from "../src/meta/database.ts";
 import { bytesOf, display, type HostPath, hostPath, hostPathOfBytes } from "../src/paths.ts";
@@ -55,10 +55,21 @@ export class Store implements Disposable {
 /** All before the database is there, so that who sees the database sees the directories. */
 function makeDirectories(layout: StoreLayout): void {
   const { root, blobs, layers, snapshots, temporary, locks, empty } = layout;
-  for (const path of [root, blobs, layers, snapshots, temporary, locks, empty]) {
-    mkdirSync(bytesOf(path), { recursive: true, mode: 0o700 });
-  }
+  for (const path of [root, blobs, layers, snapshots, temporary, locks, empty]) makeDirectory(path);
   for (const path of [root, blobs]) syncDirectory(path);
+}
+
+/** With its parents. node's `recursive` never ends where a directory takes no others (/proc). */
+function makeDirectory(path: HostPath): void {
+  try {
+    mkdirSync(bytesOf(path), { mode: 0o700 });
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return;
+    const parent = path.slice(0, path.lastIndexOf("/")) as HostPath;
+    if (!isErrno(error, "ENOENT") || existsSync(bytesOf(parent))) throw error;
+    makeDirectory(parent);
+    makeDirectory(path);
+  }
 }
 
 function noStore(root: HostPath): NotFoundError {
