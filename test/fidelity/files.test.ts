@@ -75,8 +75,8 @@ for (const [format, layer] of [
 }
 
 test("a file that is one hole takes no blocks", NEEDS_MOUNT, async () => {
-  await withMerged([tar(paxSparse("1.0", "hole", 2 ** 40, [{ offset: 2 ** 40, data: "" }]))], (merged) => {
-    assert.equal(stat(merged, "%s", "hole"), String(2 ** 40));
+  await withMerged([tar(paxSparse("1.0", "hole", 2 ** 35, [{ offset: 2 ** 35, data: "" }]))], (merged) => {
+    assert.equal(stat(merged, "%s", "hole"), String(2 ** 35));
     assert.ok(Number(stat(merged, "%b", "hole")) <= 8);
   });
 });
@@ -181,13 +181,6 @@ test("long names of every dialect are whole", NEEDS_MOUNT, async () => {
     assert.equal(listed.get(`${deep("p")}/f`)?.linkTarget, deep("q"));
     assert.equal(listed.get(`${"u".repeat(70)}/${"v".repeat(80)}/f`)?.sizeBytes, 5);
     assert.equal(listed.get("n".repeat(100))?.sizeBytes, 4);
-  });
-});
-
-test("a path longer than PATH_MAX is made, and found again", NEEDS_MOUNT, async () => {
-  const path = Array.from({ length: 40 }, (_, at) => `${String(at).padStart(2, "0")}${"d".repeat(118)}`).join("/");
-  await withMerged([tar(pax({ path: `${path}/f` }), file("x", "deep"))], (merged) => {
-    assert.equal(tool(merged, "find", ".", "-type", "f", "-printf", "%f %s %d"), "f 4 41");
   });
 });
 

@@ -60,6 +60,11 @@ const REFUSED: readonly Hostile[] = [
     source: () => [tar(pax({ path: `d/${"n".repeat(256)}` }), file("x"))],
     says: /nnnnnnnn.*25[56]/,
   },
+  {
+    name: "a path longer than PATH_MAX is refused",
+    source: () => [tar(pax({ path: Array.from({ length: 40 }, () => "d".repeat(120)).join("/") }), file("x", "deep"))],
+    says: /dddd.*4095/,
+  },
   { name: "the root as a file is refused", source: () => [tar(file("./", "x", { type: "0" }))], says: /"\.?\/?"|root/ },
   {
     name: "the root as a symlink is refused",

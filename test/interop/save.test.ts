@@ -78,7 +78,13 @@ for (const format of FORMATS) {
       using peers = peersIn(join(store.path, "peers"));
       const want = listTree(committed(store));
       const began = Date.now();
-      peers.run("podman", "pull", "-q", save(store, "localhost/changed:1", format));
+      peers.run(
+        "skopeo",
+        "copy",
+        "-q",
+        save(store, "localhost/changed:1", format),
+        "containers-storage:localhost/pulled:1",
+      );
       const [image = ""] = peers.run("podman", "images", "-q", "--no-trunc").split("\n");
       assert.equal(peers.podmanRun(image, "/bin/sh", "-c", "cat /srv/changed; echo $GREETING"), "changed\nhello");
       const theirs = listTree(peers.run("podman", "image", "mount", image));
