@@ -155,7 +155,8 @@ export class LayerUnpacker implements TarHandler, Disposable {
 
   /** Restores what must come last, and tells what is left to the layers below. */
   finish(): Unpacked {
-    for (const path of this.#whiteouts) this.#makeWhiteout(path);
+    const whiteouts = this.#whiteouts.filter((path) => !this.#makeOpaque(path));
+    for (const path of whiteouts) this.#makeWhiteout(path);
     const implicit: LayerPath[] = [];
     for (const directory of this.#directories.all()) {
       this.#inodes += 1;
@@ -197,13 +198,16 @@ export class LayerUnpacker implements TarHandler, Disposable {
     return true;
   }
 
-  #makeWhiteout(path: LayerPath): void {
+  /** A directory that is deleted below and made again here. */
+  #makeOpaque(path: LayerPath): boolean {
     const own = this.#directories.get(path);
-    if (own !== undefined) {
-      own.opaque = true; // deleted below and made again here
-      return;
-    }
+    if (own !== undefined) own.opaque = true;
+    return own !== undefined;
+  }
+
+  #makeWhiteout(path: LayerPath): void {
     const parent = this.#directories.parentOf(path);
+    if (isHidden(parent)) return; // overlayfs shows whiteouts in directories that it need not merge
     try {
       makeWhiteout(this.#directories.fdOf(parent), baseName(path));
       this.#inodes += 1;
