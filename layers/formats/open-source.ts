@@ -1,7 +1,9 @@
 /** Opens whatever an image comes in. What it is, is told from its bytes. */
 
-import { createReadStream } from "node:fs";
+import { createReadStream, open } from "node:fs";
 import { stat } from "node:fs/promises";
+import { Socket } from "node:net";
+import { promisify } from "node:util";
 import { IntegrityError, isErrno, NotFoundError } from "../../src/errors.ts";
 import { bytesOf, display, type HostPath, hostPath } from "../../src/paths.ts";
 import { sniffCompression } from "../apply/decompress.ts";
@@ -56,7 +58,9 @@ export async function openSource(source: string, options: OpenOptions): Promise<
     return { ...contents, async [Symbol.asyncDispose]() {} };
   }
   const repository = sourceRepository(path, "file");
-  if (!found.isFile()) return await openSpooled(stream(path), path, repository, options);
+  if (!found.isFile()) {
+    return await openSpooled(found.isFIFO() ? await pipeStream(path) : stream(path), path, repository, options);
+  }
   const location = { file: path, offset: 0, sizeBytes: found.size };
   if (options.rootfs !== true && sniffCompression(await readStart(location)) !== "none") {
     return await openSpooled(stream(path), path, repository, options);
@@ -76,6 +80,14 @@ async function statSource(path: HostPath) {
 
 function stream(path: HostPath): AsyncIterable<Buffer> {
   return createReadStream(bytesOf(path), { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>;
+}
+
+const openFd = promisify(open);
+
+/** A pipe by its name. Read as a socket is, because a read that waits on the thread pool cannot be cancelled. */
+async function pipeStream(path: HostPath): Promise<AsyncIterable<Buffer>> {
+  const fd = await openFd(bytesOf(path), "r"); // waits for a writer
+  return new Socket({ fd, readable: true, writable: false });
 }
 
 async function openSpooled(
