@@ -5,7 +5,7 @@
 
 import { writeSync } from "node:fs";
 import { isErrno, UsageError } from "../src/errors.ts";
-import { bytesFromText, bytesOf, display, type LayerPath } from "../src/paths.ts";
+import { bytesOf, display, type LayerPath } from "../src/paths.ts";
 
 export const STDOUT = 1;
 export const STDERR = 2;
@@ -132,9 +132,12 @@ export function treePath(path: LayerPath): string {
   return `/${display(path)}`;
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/g;
+
 /** Text that came from outside, harmless to a terminal. */
 export function safeText(text: string): string {
-  return display(bytesFromText(text));
+  return text.replace(CONTROL, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
 /** A name or value as one word for a log line: in quotes if it has spaces. */

@@ -1,8 +1,9 @@
 /** Which store a command works on. */
 
+import { isUtf8 } from "node:buffer";
 import { readlinkSync } from "node:fs";
 import { UsageError } from "../src/errors.ts";
-import { type HostPath, hostPath, joinHost } from "../src/paths.ts";
+import { bytesOf, display, type HostPath, hostPath, joinHost } from "../src/paths.ts";
 import { environmentText } from "./arguments.ts";
 
 const SYSTEM_ROOT = "/var/lib/layerctl";
@@ -10,12 +11,16 @@ const SYSTEM_ROOT = "/var/lib/layerctl";
 /**
  * The store's directory, absolute: `--root`, else LAYERCTL_ROOT, else /var/lib/layerctl for root, else layerctl in the
  * user's data directory (XDG base directory specification).
- * @throws {UsageError} `ERR_ROOT_UNKNOWN` for a user without a home directory
+ * @throws {UsageError} `ERR_ROOT_UNKNOWN` for a user without a home directory; `ERR_ROOT_EMPTY`; `ERR_ROOT_NAME` if it
+ * is not UTF-8
  */
 export function storeRoot(option: string | undefined, isRoot: boolean = process.geteuid?.() === 0): HostPath {
   if (option === "") throw new UsageError("ERR_ROOT_EMPTY", 'Cannot use "" as the root: it is empty');
   const chosen = option ?? environmentText("LAYERCTL_ROOT") ?? (isRoot ? SYSTEM_ROOT : userRoot());
-  return absolute(hostPath(chosen));
+  const root = absolute(hostPath(chosen));
+  if (isUtf8(bytesOf(root))) return root;
+  const state = "its name is not UTF-8, and SQLite takes no other";
+  throw new UsageError("ERR_ROOT_NAME", `Cannot use "${display(root)}" as the root: ${state}`);
 }
 
 function userRoot(): string {

@@ -47,6 +47,7 @@ function documentOf(usage: DiskUsage): object {
   };
 }
 
+const SNAPSHOT_HEADINGS = ["SNAPSHOT", "CHANGES", "FILES"];
 const RIGHT_AFTER_NAME = ["left", "right", "right", "right", "right"] as const;
 
 function linesOf({ images, snapshots, layers, blobs, leftoverBytes }: DiskUsage): readonly string[] {
@@ -67,8 +68,7 @@ function linesOf({ images, snapshots, layers, blobs, leftoverBytes }: DiskUsage)
   return [
     ...tableLines(imageHeadings, imageRows, RIGHT_AFTER_NAME),
     "",
-    ...tableLines(["SNAPSHOT", "CHANGES", "FILES"], snapshotRows, RIGHT_AFTER_NAME),
-    "",
+    ...(snapshotRows.length === 0 ? [] : [...tableLines(SNAPSHOT_HEADINGS, snapshotRows, RIGHT_AFTER_NAME), ""]),
     ...tableLines(["TOTAL", "SIZE", "SHARED", "EXCLUSIVE", "RECLAIMABLE"], totals, RIGHT_AFTER_NAME),
     ...(leftoverBytes > 0 ? ["", `left by dead processes: ${formatSize(leftoverBytes)} (reclaimable)`] : []),
   ];

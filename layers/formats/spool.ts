@@ -37,7 +37,8 @@ export async function spool(source: AsyncIterable<Buffer>, options: SpoolOptions
   const file = joinHost(directory, "archive.tar");
   const dispose = (): Promise<void> => rm(bytesOf(directory), { recursive: true, force: true });
   try {
-    await write(source, file, options);
+    const { signal } = options;
+    await write(signal === undefined ? source : abortable(source, signal), file, options);
   } catch (error) {
     await dispose();
     throw error;
@@ -65,6 +66,26 @@ async function write(source: AsyncIterable<Buffer>, file: HostPath, options: Spo
   } finally {
     await handle.close();
   }
+}
+
+/** Throws as soon as `signal` is aborted, also while nothing comes: standard input may stay silent for ever. */
+function abortable(source: AsyncIterable<Buffer>, signal: AbortSignal): AsyncIterable<Buffer> {
+  const iterator = source[Symbol.asyncIterator]();
+  const aborted = Promise.withResolvers<never>();
+  aborted.promise.catch(() => undefined); // nobody may be waiting for it
+  const abort = (): void => aborted.reject(signal.reason);
+  if (signal.aborted) abort();
+  else signal.addEventListener("abort", abort, { once: true });
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: () => Promise.race([iterator.next(), aborted.promise]),
+      async return() {
+        signal.removeEventListener("abort", abort);
+        if (!signal.aborted) await iterator.return?.(); // it would wait for the bytes that do not come
+        return { done: true, value: undefined };
+      },
+    }),
+  };
 }
 
 /** The first bytes of a stream, and the whole stream still. */

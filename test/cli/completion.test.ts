@@ -2,15 +2,17 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { dirname } from "node:path";
+import { writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { LAYERCTL, runLayerctl, type TestStore, temporaryStore } from "../helpers/layerctl.ts";
 import { requires } from "../helpers/requires.ts";
+import { temporaryDirectory } from "../helpers/temporary.ts";
 
 /** What bash offers at the end of `line`. */
 function complete(store: TestStore, line: string): readonly string[] {
   const script = `eval "$(layerctl completion bash)"; COMP_LINE=$1; COMP_POINT=\${#1}; _layerctl; printf '%s\\n' "\${COMPREPLY[@]}"`;
-  const { stdout, stderr } = spawnSync("bash", ["-c", script, "bash", line], {
+  const { stdout, stderr } = spawnSync("bash", ["--norc", "-c", script, "bash", line], {
     encoding: "utf8",
     env: { PATH: `${dirname(LAYERCTL)}:${process.env.PATH}`, LAYERCTL_ROOT: store.root, LC_ALL: "C" },
   });
@@ -39,9 +41,11 @@ for (const [shell, check] of [
   ["zsh", ["-n"]],
   ["fish", ["--no-execute"]],
 ] as const) {
-  test(`the script for ${shell} is valid`, { skip: requires(`program:${shell}`) }, () => {
-    const script = runLayerctl(["completion", shell]).stdout;
-    const { status, stderr } = spawnSync(shell, [...check, "/dev/stdin"], { input: script, encoding: "utf8" });
+  test(`the script for ${shell} is valid`, { skip: requires(`program:${shell}`) }, async () => {
+    await using directory = temporaryDirectory();
+    const file = join(directory.path, "script");
+    writeFileSync(file, runLayerctl(["completion", shell]).stdout);
+    const { status, stderr } = spawnSync(shell, [...check, file], { encoding: "utf8" });
     assert.equal(status, 0, stderr);
   });
 }

@@ -75,7 +75,6 @@ test("errors have the exit code of their class, a code, and with --json a docume
   const usage = JSON.parse(store.run(["--json", "tag", "one"]).stderr) as { error: { code: string; exitCode: number } };
   assert.deepEqual([usage.error.code, usage.error.exitCode], ["ERR_USAGE", 2]);
   assert.equal(store.run(["import", "/dev/null/x"]).exitCode, 3);
-  assert.equal(store.run(["import", "/etc/passwd"]).exitCode, 6);
 });
 
 test("a stack is printed with --debug only", async () => {
@@ -85,7 +84,7 @@ test("a stack is printed with --debug only", async () => {
 });
 
 test("a store that cannot be made is the host's refusal, with exit code 7", () => {
-  const { exitCode, stderr } = runLayerctl(["--root", "/proc/layerctl", "images"]);
+  const { exitCode, stderr } = runLayerctl(["--root", "/proc/layerctl", "images"]); // where node's own recursive mkdir never ends;
   assert.equal(exitCode, 7, stderr);
 });
 
@@ -118,13 +117,18 @@ for (const [signal, code] of [
   });
 }
 
-test("a root whose name is not UTF-8 is used as it is", async () => {
+test("names that are not UTF-8 reach the file system as they are; as the root they are refused", async () => {
   await using store = temporaryStore();
-  const script = `"$0" --root "$1/$(printf 'a\\377b')" images && LAYERCTL_ROOT="$1/$(printf 'c\\376')" "$0" images && ls -b "$1"`;
+  const script = `cd "$1" || exit 1
+    name=$(printf 'a\\377b')
+    "$0" --root "$name" images; echo $?
+    LAYERCTL_ROOT="$name" "$0" images; echo $?
+    mkdir "$name" && tar -cf "$name/tree.tar" "$name" 2>/dev/null
+    "$0" --root store import "$name/tree.tar" --rootfs --name named:1 && "$0" --root store export named:1 -o "$name/out.tar" && ls "$name"`;
   const { stdout, stderr } = spawnSync("/bin/sh", ["-c", script, LAYERCTL, store.path], {
     encoding: "utf8",
     env: { PATH: process.env.PATH, LC_ALL: "C" },
   });
-  assert.equal(stderr, "");
-  assert.deepEqual(stdout.trimEnd().split("\n").slice(-2), ["a\\377b", "c\\376"]);
+  assert.match(stderr, /^(layerctl: Cannot use ".*a\\xffb" as the root.*\n.*Next: .*\n){2}$/);
+  assert.match(stdout, /^2\n2\nnamed:1 sha256:.*\nout\.tar\ntree\.tar\n$/);
 });
