@@ -10,6 +10,7 @@ import { type ChainId, chainIdOf, type DiffId, type Digest } from "../src/digest
 import { IntegrityError, isErrno } from "../src/errors.ts";
 import { findSelfContained, getLayer, insertLayer, isDirectoryUsed, type LayerRow } from "../src/meta/layers.ts";
 import { bytesOf, type HostPath, joinHost } from "../src/paths.ts";
+import { canRestoreOwners } from "../src/privilege.ts";
 import { AT_FDCWD, RENAME_NOREPLACE, renameAt } from "../src/sys/file.ts";
 import { removeTree } from "../src/sys/remove-tree.ts";
 import { type Compression, SNIFF_BYTES, sniffCompression } from "./apply/decompress.ts";
@@ -54,6 +55,8 @@ export class LayerAdder implements AsyncDisposable {
   readonly #pool: WorkerPool;
   readonly #commits: GroupCommit;
   readonly #underWay = new Set<Promise<unknown>>();
+  /** Without the right to restore owners, blobs are verified and stored, and unpacked when somebody has it. */
+  readonly #unpacks = canRestoreOwners();
   #skippedBytes = 0;
 
   /** `layers`: how many will be asked for at most, so that no idle thread is started. */
@@ -63,6 +66,11 @@ export class LayerAdder implements AsyncDisposable {
     this.#signal = signal;
     this.#pool = new WorkerPool(Math.max(1, Math.min(availableParallelism(), layers)));
     this.#commits = new GroupCommit(store);
+  }
+
+  /** True if layers become lowerdirs; false if only their blobs are stored. */
+  get unpacks(): boolean {
+    return this.#unpacks;
   }
 
   /** Bytes of blobs that are done with: read, or there already. */
@@ -99,7 +107,7 @@ export class LayerAdder implements AsyncDisposable {
   /** A layer whose identity only its bytes tell. */
   async #addUnknown(request: LayerRequest): Promise<AddedLayer> {
     await using temporary = createTemporary(this.#store.layout, "layer");
-    const result = await this.#pool.unpack(this.#task(request, temporary.path, true, true));
+    const result = await this.#pool.unpack(this.#task(request, temporary.path, this.#unpacks, true));
     await using _lock = await this.#lockLayer(chainIdOf(request.parent, result.diffId));
     return await this.#finish(request, result, temporary.path);
   }
@@ -108,10 +116,10 @@ export class LayerAdder implements AsyncDisposable {
     const { db, blobs, layout } = this.#store;
     await using temporary = createTemporary(layout, "layer");
     const { parent, diffId, digest } = request;
-    const unpack =
+    const isMissing =
       diffId === null || (getLayer(db, chainIdOf(parent, diffId)) ?? findSelfContained(db, diffId)) === null;
     const keepBlob = digest === null || !blobs.has(digest);
-    const result = await this.#pool.unpack(this.#task(request, temporary.path, unpack, keepBlob));
+    const result = await this.#pool.unpack(this.#task(request, temporary.path, isMissing && this.#unpacks, keepBlob));
     return await this.#finish(request, result, temporary.path);
   }
 
@@ -119,7 +127,8 @@ export class LayerAdder implements AsyncDisposable {
   #present(request: LayerRequest, chainId: ChainId, diffId: DiffId): AddedLayer | null {
     const { db, blobs } = this.#store;
     const { digest } = request;
-    if (digest === null || !blobs.has(digest) || getLayer(db, chainId) === null) return null;
+    if (digest === null || !blobs.has(digest)) return null;
+    if (this.#unpacks && getLayer(db, chainId) === null) return null;
     const sizeBytes = blobs.sizeOf(digest) ?? 0;
     this.#skippedBytes += sizeBytes;
     return { chainId, diffId, digest, sizeBytes, compression: sniffCompression(firstBytes(blobs.path(digest))) };
@@ -166,7 +175,9 @@ export class LayerAdder implements AsyncDisposable {
       moveIn: () => {
         if (tree !== null) moveOver(directory, joinHost(layout.layers, name));
       },
-      record: () => insertLayer(db, rowOf(request, diffId, name, lender, tree)),
+      record: () => {
+        if (tree !== null || lender !== null) insertLayer(db, rowOf(request, diffId, name, lender, tree));
+      },
     });
     return { chainId, diffId, digest, sizeBytes, compression };
   }

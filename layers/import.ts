@@ -77,6 +77,7 @@ export async function importSource(
     opened.images.reduce((count, image) => count + image.layers.length, 0),
     signal,
   );
+  if (!adder.unpacks) store.logger.warn("import.unpack.skipped", { reason: "it takes root; mount as root unpacks" });
   signal?.throwIfAborted();
   using _progress = reportProgress(opened, adder, options.onProgress);
   const imported: ImportedImage[] = [];

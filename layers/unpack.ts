@@ -4,7 +4,9 @@
  */
 
 import type { ChainId } from "../src/digest.ts";
+import { UnsupportedError } from "../src/errors.ts";
 import { getLayer } from "../src/meta/layers.ts";
+import { canRestoreOwners } from "../src/privilege.ts";
 import { DEFAULT_LIMITS } from "./apply/limits.ts";
 import type { ImageLayer } from "./image.ts";
 import { acquireLock } from "./locks.ts";
@@ -14,6 +16,7 @@ import type { Store } from "./store.ts";
  * Makes every layer of an image a lowerdir. Costs one look at the database for each when they all are.
  * `layers` are base first.
  * @throws {IntegrityError} if a blob is damaged
+ * @throws {UnsupportedError} `ERR_NEEDS_ROOT` if some are not, and owners cannot be restored
  */
 export async function ensureUnpacked(
   store: Store,
@@ -21,6 +24,10 @@ export async function ensureUnpacked(
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<void> {
   if (layers.every(({ chainId }) => getLayer(store.db, chainId) !== null)) return; // a repair may take any of them away
+  if (!canRestoreOwners()) {
+    const message = "Cannot unpack the layers: giving files their owners takes root; run it as root";
+    throw new UnsupportedError("ERR_NEEDS_ROOT", message);
+  }
   const { LayerAdder } = await import("./add-layers.ts"); // threads and hashing: a mount seldom needs them
   const { signal } = options;
   await using _gc = await acquireLock(store.layout, "gc", "shared", signal === undefined ? {} : { signal });

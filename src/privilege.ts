@@ -1,0 +1,14 @@
+/** What this process may do to files. */
+
+import { readFileSync } from "node:fs";
+
+/** The map of a process that is in no user namespace but the first: every id is itself. */
+const EVERY_ID = /^\s*0\s+0\s+4294967295\s*$/;
+
+/**
+ * True if files can be given any owner and devices can be made: root, and not of a user namespace, whose root the
+ * kernel lets do neither (user_namespaces(7)).
+ */
+export function canRestoreOwners(): boolean {
+  return process.geteuid?.() === 0 && EVERY_ID.test(readFileSync("/proc/self/uid_map", "utf8"));
+}
