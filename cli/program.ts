@@ -65,6 +65,21 @@ export async function completeProgram(): Promise<Command> {
   return program;
 }
 
+/** The help of every command, by its name; the program's own is "layerctl". */
+export async function commandHelp(): Promise<ReadonlyMap<string, string>> {
+  const program = await completeProgram();
+  const texts = [program, ...program.commands].map((command) => [command.name(), helpOf(command)] as const);
+  return new Map(texts);
+}
+
+/** As --help prints it. */
+function helpOf(command: Command): string {
+  let help = "";
+  command.configureOutput({ writeOut: (text) => (help += text) });
+  command.outputHelp();
+  return help;
+}
+
 function addCommand(program: Command, entry: VerbEntry): Command {
   return program.command(entry.name).summary(entry.summary).description(entry.summary);
 }

@@ -5,8 +5,10 @@ import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { ociFiles, writeFiles } from "../helpers/image-builder.ts";
 import { LAYERCTL, runLayerctl, type TestStore, temporaryStore } from "../helpers/layerctl.ts";
 import { requires } from "../helpers/requires.ts";
+import { tar, directory as tarDirectory } from "../helpers/tar-builder.ts";
 import { temporaryDirectory } from "../helpers/temporary.ts";
 
 /** What bash offers at the end of `line`. */
@@ -34,6 +36,25 @@ test("bash offers no names where a file is wanted", { skip: requires("program:ba
   assert.deepEqual(complete(store, "layerctl import "), []);
   assert.deepEqual(complete(store, "layerctl save x -o "), []);
   assert.deepEqual(complete(store, "layerctl --root "), []);
+});
+
+test("bash completes images and snapshots, after a colon too", {
+  skip: requires("root", "overlay", "program:bash"),
+}, async () => {
+  await using store = temporaryStore();
+  assert.deepEqual(complete(store, "layerctl history "), []);
+  store.ok(
+    "import",
+    writeFiles(join(store.path, "image"), ociFiles([{ layers: [tar(tarDirectory("etc/"))] }])),
+    "--name",
+    "debian:12",
+  );
+  store.ok("tag", "debian:12", "debian:mine");
+  store.mount("debian:12", "--name", "work");
+  assert.deepEqual(complete(store, "layerctl history d"), ["debian:12", "debian:mine"]);
+  assert.deepEqual(complete(store, "layerctl history debian:m"), ["mine"]);
+  assert.deepEqual(complete(store, "layerctl umount w"), ["work"]);
+  assert.deepEqual(complete(store, "layerctl umount d"), []);
 });
 
 for (const [shell, check] of [
