@@ -12,7 +12,7 @@ export type FixtureName = "rootfs" | "small-files" | "changes" | "many-layers";
 let made: string | undefined;
 
 /** The directory of the images. The first caller on a machine waits for about a minute. */
-function fixtureDirectory(): string {
+export function fixtureDirectory(): string {
   if (made !== undefined) return made;
   const { status, stdout, stderr } = spawnSync(SCRIPT, { encoding: "utf8" });
   if (status !== 0) throw new Error(`fixtures/make-images.sh: exit ${status}: ${stderr}`);
