@@ -1,6 +1,5 @@
 /** Which store a command works on. */
 
-import { isUtf8 } from "node:buffer";
 import { readlinkSync } from "node:fs";
 import { UsageError } from "../src/errors.ts";
 import { bytesOf, display, type HostPath, hostPath, joinHost } from "../src/paths.ts";
@@ -18,7 +17,7 @@ export function storeRoot(option: string | undefined, isRoot: boolean = process.
   if (option === "") throw new UsageError("ERR_ROOT_EMPTY", 'Cannot use "" as the root: it is empty');
   const chosen = option ?? environmentText("LAYERCTL_ROOT") ?? (isRoot ? SYSTEM_ROOT : userRoot());
   const root = absolute(hostPath(chosen));
-  if (isUtf8(bytesOf(root))) return root;
+  if (hostPath(bytesOf(root).toString("utf8")) === root) return root;
   const state = "its name is not UTF-8, and SQLite takes no other";
   throw new UsageError("ERR_ROOT_NAME", `Cannot use "${display(root)}" as the root: ${state}`);
 }

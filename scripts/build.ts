@@ -46,6 +46,7 @@ const common: BuildOptions = {
   define: { "import.meta.url": "__moduleUrl" },
   plugins: [lazyBuiltins],
   minifySyntax: true,
+  minifyWhitespace: true, // 2 ms less to read; names stay, for the stacks of --debug and the classes of errors
   legalComments: "none",
   logLevel: "warning",
 };

@@ -1,6 +1,5 @@
 /** The names of snapshots: docker's rule for containers. */
 
-import { randomBytes } from "node:crypto";
 import { shortDigest } from "../../src/digest.ts";
 import { UsageError } from "../../src/errors.ts";
 import type { Image } from "../image.ts";
@@ -20,5 +19,8 @@ export function checkSnapshotName(name: string): void {
 export function generateSnapshotName(image: Image, reference: string | null): string {
   const name = reference ?? image.references[0];
   const base = name === undefined ? shortDigest(image.digest) : parseReference(name).path.split("/").at(-1);
-  return `${(base ?? "snapshot").slice(0, 100)}-${randomBytes(2).toString("hex")}`;
+  const digits = Math.floor(Math.random() * 0x10000)
+    .toString(16)
+    .padStart(4, "0");
+  return `${(base ?? "snapshot").slice(0, 100)}-${digits}`;
 }
