@@ -14,6 +14,7 @@ import { canRestoreOwners } from "../src/privilege.ts";
 import { AT_FDCWD, RENAME_NOREPLACE, renameAt } from "../src/sys/file.ts";
 import { removeTree } from "../src/sys/remove-tree.ts";
 import { type Compression, SNIFF_BYTES, sniffCompression } from "./apply/decompress.ts";
+import { updateFileDigests } from "./apply/file-digests.ts";
 import { GroupCommit } from "./apply/group-commit.ts";
 import type { ApplyLimits } from "./apply/limits.ts";
 import { isSelfContained, stitch } from "./apply/stitch.ts";
@@ -166,7 +167,9 @@ export class LayerAdder implements AsyncDisposable {
     const lender = getLayer(db, chainId) ?? findSelfContained(db, diffId);
     const tree = lender === null ? unpacked : null;
     if (tree !== null) {
-      stitch(joinHost(directory, "diff"), tree, request.parent === null ? [] : layerStack(this.#store, request.parent));
+      const below = request.parent === null ? [] : layerStack(this.#store, request.parent);
+      const stitched = stitch(joinHost(directory, "diff"), tree, below);
+      updateFileDigests(joinHost(directory, "files"), joinHost(directory, "diff"), stitched);
     }
     const blob = blobs.has(digest) ? null : { temporary: joinHost(directory, "blob"), digest, sizeBytes };
     const name = tree === null ? (lender?.directory ?? "") : this.#freeName(chainId);

@@ -3,10 +3,12 @@
  * A record is the 32 bytes of the digest, the path, and a NUL. Hard links are recorded once, under the first name.
  */
 
-import { readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { readFileSync, readSync } from "node:fs";
 import { IntegrityError } from "../../src/errors.ts";
-import { bytesOf, type HostPath, type LayerPath } from "../../src/paths.ts";
-import { writeAll } from "../../src/sys/file.ts";
+import { bytesOf, type HostPath, joinHost, type LayerPath } from "../../src/paths.ts";
+import { AT_FDCWD, close, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY, openAt, writeAll } from "../../src/sys/file.ts";
+import type { StitchedFiles } from "./stitch.ts";
 
 const DIGEST_BYTES = 32;
 const BUFFER_BYTES = 256 * 1024;
@@ -33,6 +35,34 @@ export class FileDigestWriter {
   flush(): void {
     writeAll(this.#fd, this.#buffer.subarray(0, this.#used));
     this.#used = 0;
+  }
+}
+
+/** Brings the record at `path` up to date with what `stitch` did to the tree beside it. */
+export function updateFileDigests(path: HostPath, tree: HostPath, { placeOf, copied }: StitchedFiles): void {
+  if (placeOf === null && copied.length === 0) return;
+  const records = readFileDigests(path);
+  const fd = openAt(AT_FDCWD, path, O_WRONLY | O_TRUNC);
+  try {
+    const writer = new FileDigestWriter(fd);
+    const binary = (hex: string): string => Buffer.from(hex, "hex").toString("latin1");
+    for (const record of records) writer.add(binary(record.sha256), placeOf?.(record.path) ?? record.path);
+    for (const copy of copied) writer.add(digestOfFile(joinHost(tree, copy)), copy);
+    writer.flush();
+  } finally {
+    close(fd);
+  }
+}
+
+function digestOfFile(path: HostPath): string {
+  const fd = openAt(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW);
+  try {
+    const hash = createHash("sha256");
+    const buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+    for (let size = readSync(fd, buffer); size > 0; size = readSync(fd, buffer)) hash.update(buffer.subarray(0, size));
+    return hash.digest("binary");
+  } finally {
+    close(fd);
   }
 }
 

@@ -60,21 +60,30 @@ export function isSelfContained(unpacked: Unpacked): boolean {
   return unpacked.implicitDirectories.length === 0 && unpacked.pendingLinks.length === 0 && !unpacked.opaqueRoot;
 }
 
+/** What stitching did to the regular files that were recorded when the layer was unpacked. */
+export interface StitchedFiles {
+  /** Where a file that was unpacked at `path` is now; null if none has moved. */
+  readonly placeOf: ((path: LayerPath) => LayerPath) | null;
+  /** Files copied up from below. */
+  readonly copied: readonly LayerPath[];
+}
+
 /**
  * Finishes the layer unpacked at `tree`. `lowerdirs` are finished layers, top first.
  * @throws {IntegrityError} `ERR_LAYER_PATH` for an entry below a lower file, `ERR_LAYER_LINK` for a hard link to nothing
  */
-export function stitch(tree: HostPath, unpacked: Unpacked, lowerdirs: readonly HostPath[]): void {
+export function stitch(tree: HostPath, unpacked: Unpacked, lowerdirs: readonly HostPath[]): StitchedFiles {
   if (lowerdirs.length === 0) {
     const [link] = unpacked.pendingLinks;
     if (link !== undefined) throw brokenLink(link.path, link.target, "not there");
-    return;
+    return { placeOf: null, copied: [] };
   }
   const stitching = new Stitching(tree, new MergedTree(lowerdirs));
   for (const path of unpacked.implicitDirectories) stitching.finishImplicit(path);
   for (const link of unpacked.pendingLinks) stitching.link(link);
   if (unpacked.opaqueRoot) stitching.hideRoot();
   stitching.restoreTimes();
+  return stitching.files();
 }
 
 class Stitching {
@@ -84,6 +93,7 @@ class Stitching {
   readonly #times = new Map<LayerPath, bigint>();
   /** Where directories of the layer have moved to. */
   readonly #moved = new Map<LayerPath, LayerPath>();
+  readonly #copied: LayerPath[] = [];
 
   constructor(tree: HostPath, lower: MergedTree) {
     this.#tree = tree;
@@ -132,6 +142,10 @@ class Stitching {
 
   restoreTimes(): void {
     for (const [path, mtimeNs] of this.#times) setTimes(AT_FDCWD, this.#host(path), mtimeNs, mtimeNs);
+  }
+
+  files(): StitchedFiles {
+    return { placeOf: this.#moved.size === 0 ? null : (path) => this.#currentEntry(path), copied: this.#copied };
   }
 
   #host(path: LayerPath): HostPath {
@@ -250,6 +264,7 @@ class Stitching {
   }
 
   #copyContent(from: MergedEntry, to: LayerPath): void {
+    this.#copied.push(to);
     const source = openAt(AT_FDCWD, from.dataPath, O_RDONLY | O_NOFOLLOW);
     try {
       const destination = openAt(AT_FDCWD, this.#host(to), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);

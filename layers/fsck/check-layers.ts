@@ -66,7 +66,7 @@ async function directoryProblem(store: Store, layer: LayerRow, check: LayerCheck
   if (!check.deep) return null;
   try {
     const records = readFileDigests(digests);
-    const differences = await compareLayer(tree, records, layer.selfContained, check.signal);
+    const differences = await compareLayer(tree, records, check.signal);
     check.progress.add(layer.sizeBytes);
     const message = describeDifferences(differences);
     return message === "" ? null : { kind: "layer-changed", message };

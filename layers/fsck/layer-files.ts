@@ -17,30 +17,21 @@ export interface LayerDifferences {
 const buffer = Buffer.allocUnsafeSlow(1024 * 1024);
 const YIELD_EVERY = 256;
 
-/**
- * Reads every file below `tree` once. `selfContained` is the layer's: one that was finished on top of others may have
- * files elsewhere than recorded, where a lower symbolic link led, and copies of lower files; a file with recorded
- * content is then no difference, nor is one that was not recorded.
- */
+/** Reads every file below `tree` once. */
 export async function compareLayer(
   tree: HostPath,
   records: readonly FileDigest[],
-  selfContained: boolean,
   signal?: AbortSignal,
 ): Promise<LayerDifferences> {
   const recorded = new Map(records.map((record) => [record.path, record.sha256]));
   const found = await hashFiles(tree, signal);
-  const differs = [...found].filter(([path, file]) => (recorded.get(path) ?? file.sha256) !== file.sha256);
+  const changed = [...found].filter(([path, file]) => (recorded.get(path) ?? file.sha256) !== file.sha256);
   const missing = records.filter((record) => !found.has(record.path));
-  const changed = differs.map(([path]) => path);
-  if (!selfContained) {
-    const contents = new Set([...found.values()].map((file) => file.sha256));
-    const lost = missing.filter((record) => !contents.has(record.sha256));
-    return { missing: lost.map((record) => record.path), changed, extra: [] };
-  }
   const linked = new Set(records.map((record) => found.get(record.path)?.inode));
   const extra = [...found].filter(([path, file]) => !recorded.has(path) && !linked.has(file.inode));
-  return { missing: missing.map((record) => record.path), changed, extra: extra.map(([path]) => path) };
+  const paths = (entries: readonly (readonly [LayerPath, HashedFile])[]): readonly LayerPath[] =>
+    entries.map(([path]) => path);
+  return { missing: missing.map((record) => record.path), changed: paths(changed), extra: paths(extra) };
 }
 
 interface HashedFile {

@@ -11,7 +11,7 @@ import { prepare } from "../../../layers/snapshots/snapshots.ts";
 import { Store } from "../../../layers/store.ts";
 import { digestOf, hexOf } from "../../../src/digest.ts";
 import { deleteBlob } from "../../../src/meta/blobs.ts";
-import { getLayer, listLayers } from "../../../src/meta/layers.ts";
+import { listLayers } from "../../../src/meta/layers.ts";
 import { bytesOf, type HostPath, joinHost } from "../../../src/paths.ts";
 import { requires } from "../../helpers/requires.ts";
 import { addStoredImage } from "../../helpers/stored-image.ts";
@@ -196,23 +196,4 @@ test("only a repair waits for those who add to the store", async () => {
   await using _adding = await acquireLock(store.layout, "gc", "shared");
   await checkStore(store);
   await assert.rejects(checkStore(store, { repair: true, signal: AbortSignal.timeout(20) }));
-});
-
-test("files of a layer finished on others count by content where they were moved", async () => {
-  await using directory = temporaryDirectory();
-  const { store, image, top } = await openWithImage(directory);
-  using _store = store;
-  mkdirSync(bytesOf(joinHost(top, "usr")));
-  renameSync(bytesOf(joinHost(top, "file")), bytesOf(joinHost(top, "usr", "file")));
-  assert.equal((await checkStore(store, { deep: true })).findings.length, 1);
-  const connection = new Sqlite(`${directory.path}/store/layerctl.db`);
-  connection.exec("UPDATE layers SET self_contained = 0");
-  connection.close();
-  assert.equal(
-    getLayer(store.db, image.topChain ?? image.layers[0]?.chainId ?? (image.digest as never))?.selfContained,
-    false,
-  );
-  assert.deepEqual((await checkStore(store, { deep: true })).findings, []);
-  writeFileSync(bytesOf(joinHost(top, "usr", "file")), "B");
-  assert.equal((await checkStore(store, { deep: true })).findings.length, 1);
 });

@@ -33,6 +33,17 @@ test("an imported image is sound, with files that moved below a lower symlink an
   assert.deepEqual((await checkStore(store, { deep: true })).findings, []);
 });
 
+test("a file added to a layer that was finished on others is found", async () => {
+  await using directory = temporaryDirectory();
+  using store = Store.open(directory.host("store"));
+  const [top] = lowerdirsOf(store, await importImage(directory, store));
+  assert.ok(top);
+  writeFileSync(bytesOf(joinHost(top, "usr/lib/planted")), "below a lower symlink"); // content that the layer has too
+  const { findings } = await checkStore(store, { deep: true });
+  assert.equal(findings.length, 1);
+  assert.match(findings[0]?.message ?? "", /1 added: "usr\/lib\/planted"/);
+});
+
 for (const [position, name, path] of [
   [0, "top", "usr/lib/moved"],
   [1, "middle", "middle"],
