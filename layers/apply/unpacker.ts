@@ -40,6 +40,8 @@ import { badPath, duplicate, LayerDirectories, type LayerDirectory } from "./dir
 import type { FileDigestWriter } from "./file-digests.ts";
 import type { ApplyLimits } from "./limits.ts";
 
+/** What symlink(2) takes, with the NUL at the end. */
+const PATH_MAX = 4096;
 const WHITEOUT_PREFIX = ".wh.";
 const OPAQUE_MARK = ".wh..wh..opq";
 const AUFS_PREFIX = ".wh..wh.";
@@ -231,7 +233,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
           this.#hash = null;
           break;
         case "symlink":
-          if (entry.linkTarget === "") throw badPath(path, "a symbolic link must have a target");
+          checkTarget(entry.linkTarget, path);
           symlinkAt(entry.linkTarget, dirfd, name);
           this.#directories.addSymlink(path, entry.linkTarget);
           this.#restoreMetadata(dirfd, name, entry);
@@ -339,6 +341,12 @@ export class LayerUnpacker implements TarHandler, Disposable {
 }
 
 const ZEROS = Buffer.alloc(1 << 20);
+
+/** The bounds of symlink(2), so that what breaks them is the layer's fault and not the host's. */
+function checkTarget(target: string, path: LayerPath): void {
+  if (target.length > 0 && target.length < PATH_MAX && !target.includes("\0")) return;
+  throw badPath(path, `its target must have 1 to ${PATH_MAX - 1} bytes and no NUL, it has ${target.length} bytes`);
+}
 
 function tooLarge(entry: TarEntry, limit: string): IntegrityError {
   const path = display(entry.path);

@@ -150,6 +150,7 @@ const REFUSED: readonly Hostile[] = [
     source: () => [tar(header({ name: "evil", type: "K", size: 2 ** 32 }), symlink("a", "b"))],
     says: /long|link|limit|most|evil/i,
   },
+  { name: "a symlink to an empty target is refused", source: () => [tar(symlink("evil", ""))], says: /evil/ },
   {
     name: "a symlink target over 4095 bytes is refused",
     source: () => [tar(pax({ linkpath: "t".repeat(5000) }), symlink("evil", "x"))],
