@@ -15,7 +15,12 @@ export const NEEDS_MOUNT = { skip: requires("root", "overlay") };
 /** A store with one image of these layers, base first. */
 export function storeWith(...layers: readonly (LayerSpec | Buffer)[]): TestStore {
   const store = temporaryStore();
-  store.ok("import", writeFiles(join(store.path, "image"), ociFiles([{ layers }])));
+  try {
+    store.ok("import", writeFiles(join(store.path, "image"), ociFiles([{ layers }])));
+  } catch (error) {
+    store.remove();
+    throw error;
+  }
   return store;
 }
 

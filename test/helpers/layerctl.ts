@@ -34,6 +34,8 @@ export interface TestStore extends AsyncDisposable {
   run(args: readonly string[], options?: RunOptions): Outcome;
   /** Runs the command, which must succeed, and returns its standard output as text without the last newline. */
   ok(...args: readonly string[]): string;
+  /** Unmounts and removes everything, as disposing does. */
+  remove(): void;
   /** Mounts `reference` and returns the merged tree's path. */
   mount(reference: string, ...options: readonly string[]): string;
 }
@@ -50,15 +52,19 @@ export function temporaryStore(): TestStore {
       throw new Error(`layerctl ${args.join(" ")}: exit ${outcome.exitCode}: ${outcome.stderr}`);
     return outcome.stdout.toString().replace(/\n$/, "");
   };
+  const remove = (): void => {
+    for (const target of mountsBelow(path).toReversed()) spawnSync("umount", ["-i", "-l", target]);
+    spawnSync("rm", ["-rf", "--one-file-system", path]);
+  };
   return {
     path,
     root,
     run,
     ok,
     mount: (reference, ...options) => ok("mount", reference, ...options),
+    remove,
     async [Symbol.asyncDispose]() {
-      for (const target of mountsBelow(path).toReversed()) spawnSync("umount", ["-i", "-l", target]);
-      spawnSync("rm", ["-rf", "--one-file-system", path]);
+      remove();
     },
   };
 }
