@@ -78,7 +78,19 @@ export function check(result: number, syscall: string, path?: string): number {
   return result;
 }
 
-/** A byte string as a C string. */
+/** A path is at most 4,095 bytes; mount(2) takes four strings. */
+const SCRATCH_BYTES = 4352;
+const scratch = Array.from({ length: 8 }, () => Buffer.allocUnsafeSlow(SCRATCH_BYTES));
+let turn = 0;
+
+/**
+ * A byte string as a C string, valid until a few more have been made: for the arguments of one synchronous call.
+ * Buffers of their own for all the names of a layer cost more than the calls that take them.
+ */
 export function cString(bytes: string): Buffer {
-  return Buffer.from(`${bytes}\0`, "latin1");
+  turn = (turn + 1) % scratch.length;
+  const buffer = bytes.length < SCRATCH_BYTES ? scratch[turn] : undefined;
+  if (buffer === undefined) return Buffer.from(`${bytes}\0`, "latin1");
+  buffer[buffer.write(bytes, 0, "latin1")] = 0;
+  return buffer;
 }
