@@ -19,22 +19,22 @@ const CHUNK_BYTES = 256 * 1024;
 export const SNIFF_BYTES = 6;
 
 /**
- * Tells the compression from a blob's first `SNIFF_BYTES`.
+ * Tells the compression from the first `SNIFF_BYTES` of `subject`, as messages call it.
  * @throws {UnsupportedError} `ERR_COMPRESSION_UNSUPPORTED` for xz and bzip2, which OCI does not have
  */
-export function sniffCompression(head: Uint8Array): Compression {
+export function sniffCompression(head: Uint8Array, subject = "the layer"): Compression {
   const magic = Buffer.from(head.buffer, head.byteOffset, Math.min(head.byteLength, SNIFF_BYTES)).toString("hex");
   if (magic.startsWith("1f8b")) return "gzip";
   if (magic.startsWith("28b52ffd") || /^5.2a4d18/.test(magic)) return "zstd";
-  if (magic.startsWith("fd377a585a00")) throw unsupported("xz");
-  if (magic.startsWith("425a68")) throw unsupported("bzip2");
+  if (magic.startsWith("fd377a585a00")) throw unsupported("xz", subject);
+  if (magic.startsWith("425a68")) throw unsupported("bzip2", subject);
   return "none";
 }
 
-function unsupported(name: string): UnsupportedError {
+function unsupported(name: string, subject: string): UnsupportedError {
   return new UnsupportedError(
     "ERR_COMPRESSION_UNSUPPORTED",
-    `Cannot unpack a layer: it is compressed with ${name}; use gzip, zstd or no compression`,
+    `Cannot decompress ${subject}: it is compressed with ${name}; use gzip, zstd or no compression`,
     { data: { compression: name } },
   );
 }
@@ -55,6 +55,7 @@ export function release(piece: Buffer): void {
 export async function* decompress(
   source: AsyncIterable<Buffer>,
   compression: Compression,
+  subject = "the layer",
 ): AsyncGenerator<Buffer, void, void> {
   if (compression === "none") {
     yield* source;
@@ -64,7 +65,7 @@ export async function* decompress(
     compression === "gzip"
       ? createGunzip({ chunkSize: CHUNK_BYTES })
       : createZstdDecompress({ chunkSize: CHUNK_BYTES });
-  const feeding = feed(compression === "zstd" ? zstdFrames(source) : source, inflater);
+  const feeding = feed(compression === "zstd" ? zstdFrames(source, subject) : source, inflater);
   try {
     yield* inflater as AsyncIterable<Buffer>;
   } catch (error) {
@@ -73,7 +74,7 @@ export async function* decompress(
     if (isEmpty && compression === "zstd") return; // nothing but skippable frames, which zlib calls cut short
     throw new IntegrityError(
       "ERR_LAYER_COMPRESSION",
-      `Cannot decompress the layer: ${error instanceof Error ? error.message : String(error)} (${compression})`,
+      `Cannot decompress ${subject}: ${error instanceof Error ? error.message : String(error)} (${compression})`,
       { cause: error },
     );
   } finally {

@@ -2,7 +2,8 @@
  * Finishes an unpacked layer with what it takes from the layers below it, as if it had been unpacked on top of their
  * merged tree: directories that its tar does not list get the lower directory's metadata; entries below what is a
  * symbolic link in a lower layer move to where it leads, inside the root; hard links to files of a lower layer copy
- * that file up; a root that hides everything whites out each entry below.
+ * that file up; a root that hides everything whites out each entry below; a whiteout goes again where the layers below
+ * have no directory, because overlayfs lists the whiteouts of a directory that it need not merge.
  */
 
 import { IntegrityError, isErrno } from "../../src/errors.ts";
@@ -57,7 +58,8 @@ const MAX_SYMLINKS = 40;
 
 /** True if the layer is the same whatever lies below it. */
 export function isSelfContained(unpacked: Unpacked): boolean {
-  return unpacked.implicitDirectories.length === 0 && unpacked.pendingLinks.length === 0 && !unpacked.opaqueRoot;
+  const { implicitDirectories, pendingLinks, whiteouts, opaqueRoot } = unpacked;
+  return implicitDirectories.length + pendingLinks.length + whiteouts.length === 0 && !opaqueRoot;
 }
 
 /** What stitching did to the regular files that were recorded when the layer was unpacked. */
@@ -76,10 +78,10 @@ export function stitch(tree: HostPath, unpacked: Unpacked, lowerdirs: readonly H
   if (lowerdirs.length === 0) {
     const [link] = unpacked.pendingLinks;
     if (link !== undefined) throw brokenLink(link.path, link.target, "not there");
-    return { placeOf: null, copied: [] };
   }
-  const stitching = new Stitching(tree, new MergedTree(lowerdirs));
+  const stitching = new Stitching(tree, lowerdirs.length === 0 ? null : new MergedTree(lowerdirs));
   for (const path of unpacked.implicitDirectories) stitching.finishImplicit(path);
+  for (const path of unpacked.whiteouts) stitching.settleWhiteout(path);
   for (const link of unpacked.pendingLinks) stitching.link(link);
   if (unpacked.opaqueRoot) stitching.hideRoot();
   stitching.restoreTimes();
@@ -88,14 +90,14 @@ export function stitch(tree: HostPath, unpacked: Unpacked, lowerdirs: readonly H
 
 class Stitching {
   readonly #tree: HostPath;
-  readonly #lower: MergedTree;
+  readonly #lower: MergedTree | null;
   /** Directories whose times a change here disturbs, with the times to restore. */
   readonly #times = new Map<LayerPath, bigint>();
   /** Where directories of the layer have moved to. */
   readonly #moved = new Map<LayerPath, LayerPath>();
   readonly #copied: LayerPath[] = [];
 
-  constructor(tree: HostPath, lower: MergedTree) {
+  constructor(tree: HostPath, lower: MergedTree | null) {
     this.#tree = tree;
     this.#lower = lower;
   }
@@ -103,7 +105,7 @@ class Stitching {
   /** Parents come before children, so a child of a moved directory is found through its parent. */
   finishImplicit(original: LayerPath): void {
     const path = this.#current(original);
-    const lower = this.#lower.lookup(path);
+    const lower = this.#lookup(path);
     if (lower === null) return;
     if ((lower.stat.mode & S_IFMT) === S_IFLNK) {
       const destination = this.#resolve(path);
@@ -130,14 +132,22 @@ class Stitching {
   }
 
   hideRoot(): void {
-    const root = this.#lower.lookup(ROOT);
-    if (root === null) return;
-    for (const { name } of this.#lower.list(root)) {
+    if (this.#lower === null) return;
+    for (const { name } of this.#lower.list(this.#lower.root)) {
       const own = this.#stat(childPath(ROOT, name));
       this.#disturb(ROOT);
       if (own === null) makeWhiteout(AT_FDCWD, joinHost(this.#tree, name));
       else if ((own.mode & S_IFMT) === S_IFDIR) setOpaque(joinHost(this.#tree, name));
     }
+  }
+
+  settleWhiteout(path: LayerPath): void {
+    const place = this.#currentEntry(path);
+    const directory = parentPath(place);
+    const lower = this.#lookup(directory);
+    if (lower !== null && isMergedDirectory(lower)) return;
+    this.#disturb(directory);
+    unlinkAt(AT_FDCWD, this.#host(place));
   }
 
   restoreTimes(): void {
@@ -146,6 +156,11 @@ class Stitching {
 
   files(): StitchedFiles {
     return { placeOf: this.#moved.size === 0 ? null : (path) => this.#currentEntry(path), copied: this.#copied };
+  }
+
+  /** What the layers below show. */
+  #lookup(path: LayerPath): MergedEntry | null {
+    return this.#lower === null ? null : this.#lower.lookup(path);
   }
 
   #host(path: LayerPath): HostPath {
@@ -179,7 +194,7 @@ class Stitching {
         continue;
       }
       const next = childPath(at, name);
-      const entry = this.#lower.lookup(next);
+      const entry = this.#lookup(next);
       if (entry === null || (entry.stat.mode & S_IFMT) !== S_IFLNK) {
         at = next;
         continue;
@@ -222,7 +237,7 @@ class Stitching {
     this.#ensureDirectory(parentPath(path));
     this.#disturb(parentPath(path));
     mkdirAt(AT_FDCWD, this.#host(path), 0o755);
-    const lower = this.#lower.lookup(path);
+    const lower = this.#lookup(path);
     if (lower !== null && !isMergedDirectory(lower)) throw badPath(path, "it is a file in a lower layer");
     if (lower === null) this.#times.set(path, 0n);
     else this.#copyMetadata(lower, path);
@@ -244,9 +259,9 @@ class Stitching {
   #sourceOf(target: LayerPath, link: LayerPath): LayerPath {
     const own = this.#currentEntry(target);
     if (this.#stat(own) !== null) return own;
-    const parent = this.#lower.lookup(parentPath(own));
+    const parent = this.#lookup(parentPath(own));
     const resolved = parent === null ? own : childPath(this.#resolve(parentPath(own)), baseName(own));
-    const lower = this.#lower.lookup(resolved);
+    const lower = this.#lookup(resolved);
     if (lower === null) throw brokenLink(link, target, "not there");
     if (isMergedDirectory(lower)) throw brokenLink(link, target, "a directory");
     this.#ensureDirectory(parentPath(resolved));

@@ -77,12 +77,11 @@ export async function unpackLayer(task: UnpackTask, onBytes: (count: number) => 
     compression,
     unpacked,
   } = await unpackTar(task, source).catch(async (error: unknown) => {
+    if (!(error instanceof IntegrityError)) throw error;
     // Broken bytes look like a hostile tar. If the digest says that they are broken, that is what to report.
-    if (error instanceof IntegrityError) {
-      await source.drain();
-      verifyDigest(task, digestOfHex(blobHash.digest("hex")), error);
-    }
-    throw error;
+    await source.drain();
+    verifyDigest(task, digestOfHex(blobHash.digest("hex")), error);
+    throw inLayer(error, task);
   });
   const digest = digestOfHex(blobHash.digest("hex"));
   const diffId = otherDiffId ?? (digest as DiffId);
@@ -191,6 +190,14 @@ function wrong(code: string, task: UnpackTask, expected: string, found: string, 
     data: { layer: describe(task), expected, found },
     cause,
   });
+}
+
+/** The same error, which also tells in which layer. */
+function inLayer(error: IntegrityError, task: UnpackTask): IntegrityError {
+  const layer = describe(task);
+  if (error.message.includes(layer)) return error;
+  const data = { ...error.data, layer };
+  return new IntegrityError(error.code, `${error.message} (in layer ${layer})`, { data, cause: error });
 }
 
 function describe(task: UnpackTask): string {

@@ -64,6 +64,8 @@ export interface Unpacked {
   /** Directories that take their metadata from below, parents first. */
   readonly implicitDirectories: readonly LayerPath[];
   readonly pendingLinks: readonly PendingLink[];
+  /** Whiteouts that were made. One in a directory that is not in the layers below must go again. */
+  readonly whiteouts: readonly LayerPath[];
   /** The layer hides everything below. */
   readonly opaqueRoot: boolean;
 }
@@ -158,7 +160,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
   /** Restores what must come last, and tells what is left to the layers below. */
   finish(): Unpacked {
     const whiteouts = this.#whiteouts.filter((path) => !this.#makeOpaque(path));
-    for (const path of whiteouts) this.#makeWhiteout(path);
+    const made = whiteouts.filter((path) => this.#makeWhiteout(path));
     const implicit: LayerPath[] = [];
     for (const directory of this.#directories.all()) {
       this.#inodes += 1;
@@ -173,6 +175,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
       inodes: this.#inodes,
       implicitDirectories: implicit,
       pendingLinks: this.#pendingLinks,
+      whiteouts: made,
       opaqueRoot: this.#directories.root.opaque,
     };
   }
@@ -207,14 +210,17 @@ export class LayerUnpacker implements TarHandler, Disposable {
     return own !== undefined;
   }
 
-  #makeWhiteout(path: LayerPath): void {
+  /** False if there is nothing to hide, or it is hidden already. */
+  #makeWhiteout(path: LayerPath): boolean {
     const parent = this.#directories.parentOf(path);
-    if (isHidden(parent)) return; // overlayfs shows whiteouts in directories that it need not merge
+    if (isHidden(parent)) return false; // overlayfs shows whiteouts in directories that it need not merge
     try {
       makeWhiteout(this.#directories.fdOf(parent), baseName(path));
       this.#inodes += 1;
+      return true;
     } catch (error) {
-      if (!isErrno(error, "EEXIST")) throw error; // an entry of this layer hides it already
+      if (isErrno(error, "EEXIST")) return false; // an entry of this layer hides it
+      throw error;
     }
   }
 

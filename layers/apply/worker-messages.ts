@@ -1,6 +1,7 @@
 /** What crosses between the threads: structured cloning keeps no classes, so errors are taken apart and rebuilt. */
 
 import {
+  assertNever,
   ConflictError,
   type ErrorData,
   IntegrityError,
@@ -57,5 +58,7 @@ export function unpackError(packed: PackedError): Error {
       if (packed.stack !== undefined) error.stack = packed.stack;
       return error;
     }
+    default:
+      return assertNever(packed);
   }
 }

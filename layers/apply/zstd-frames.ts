@@ -22,18 +22,23 @@ const MAGIC: Expecting = { what: "magic", bytes: 4 };
  * The same bytes, cut so that no piece holds parts of two frames, without skippable frames.
  * @throws {IntegrityError} `ERR_LAYER_COMPRESSION` if the stream is malformed or ends inside a frame
  */
-export async function* zstdFrames(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
-  const splitter = new FrameSplitter();
+export async function* zstdFrames(source: AsyncIterable<Buffer>, subject: string): AsyncGenerator<Buffer, void, void> {
+  const splitter = new FrameSplitter(subject);
   for await (const chunk of source) yield* splitter.split(chunk);
   splitter.finish();
 }
 
 class FrameSplitter {
+  readonly #subject: string;
   #expecting: Expecting = MAGIC;
   /** A header that began in an earlier chunk. */
   #partial: Buffer = Buffer.alloc(0);
   #hasChecksum = false;
   #lastBlock = false;
+
+  constructor(subject: string) {
+    this.#subject = subject;
+  }
 
   *split(chunk: Buffer): Generator<Buffer, void, void> {
     let frameStart = this.#expecting.what === "skip" || this.#expecting.what === "skip-size" ? -1 : 0;
@@ -85,7 +90,7 @@ class FrameSplitter {
   }
 
   finish(): void {
-    if (this.#expecting !== MAGIC || this.#partial.length > 0) throw malformed("it ends inside a frame");
+    if (this.#expecting !== MAGIC || this.#partial.length > 0) throw this.#malformed("it ends inside a frame");
   }
 
   /** True for a frame with content; false for a skippable one. */
@@ -94,7 +99,8 @@ class FrameSplitter {
       this.#expecting = { what: "descriptor", bytes: 1 };
       return true;
     }
-    if ((magic & 0xfffffff0) >>> 0 !== SKIPPABLE_MAGIC) throw malformed("there is something else between its frames");
+    if ((magic & 0xfffffff0) >>> 0 !== SKIPPABLE_MAGIC)
+      throw this.#malformed("there is something else between its frames");
     this.#expecting = { what: "skip-size", bytes: 4 };
     return false;
   }
@@ -114,7 +120,7 @@ class FrameSplitter {
       case "block": {
         const header = field.readUIntLE(0, 3);
         const type = (header >> 1) & 3;
-        if (type === BLOCK_RESERVED) throw malformed("a block has the reserved type");
+        if (type === BLOCK_RESERVED) throw this.#malformed("a block has the reserved type");
         this.#lastBlock = (header & 1) === 1;
         const bytes = type === BLOCK_RLE ? 1 : header >> 3;
         return bytes === 0 ? this.#afterBlock() : { what: "content", bytes };
@@ -135,11 +141,9 @@ class FrameSplitter {
     if (!this.#lastBlock) return { what: "block", bytes: 3 };
     return this.#hasChecksum ? { what: "checksum", bytes: 4 } : MAGIC;
   }
-}
 
-function malformed(why: string): IntegrityError {
-  return new IntegrityError(
-    "ERR_LAYER_COMPRESSION",
-    `Cannot decompress the layer: the zstd stream is malformed: ${why}`,
-  );
+  #malformed(why: string): IntegrityError {
+    const message = `Cannot decompress ${this.#subject}: the zstd stream is malformed: ${why}`;
+    return new IntegrityError("ERR_LAYER_COMPRESSION", message);
+  }
 }

@@ -12,6 +12,9 @@ const SPOOL_LIMIT_BYTES = 128 * 2 ** 30;
 /** Pieces smaller than this are gathered before anything is told from the first bytes. */
 const START_BYTES = 512;
 
+/** What messages call the stream. */
+const SUBJECT = "the archive";
+
 export interface SpoolOptions {
   /** The directory to spool into. */
   readonly temporary: HostPath;
@@ -49,7 +52,7 @@ export async function spool(source: AsyncIterable<Buffer>, options: SpoolOptions
 async function write(source: AsyncIterable<Buffer>, file: HostPath, options: SpoolOptions): Promise<void> {
   const limitBytes = options.limitBytes ?? SPOOL_LIMIT_BYTES;
   const { start, whole } = await peek(source);
-  const bytes = options.decompress ? decompress(whole, sniffCompression(start)) : whole;
+  const bytes = options.decompress ? decompress(whole, sniffCompression(start, SUBJECT), SUBJECT) : whole;
   const handle = await open(bytesOf(file), "wx", 0o600);
   try {
     let written = 0;

@@ -165,3 +165,14 @@ test("an empty layer, and a layer twice, are layers", NEEDS_MOUNT, async () => {
     assert.deepEqual(names(merged, "d"), ["a", "b", "e", "x"]);
   });
 });
+
+test("a whiteout in a directory that no layer below has leaves no name behind", NEEDS_MOUNT, async () => {
+  const layers = [
+    tar(file("a"), directory("only/"), file("only/.wh.base")),
+    tar(directory("d/"), file("d/.wh.nothing"), file("d/x")),
+  ];
+  await withMerged(layers, (merged) => {
+    assert.deepEqual(readdirSync(join(merged, "d")), ["x"]);
+    assert.deepEqual(readdirSync(join(merged, "only")), []);
+  });
+});

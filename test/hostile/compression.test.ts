@@ -30,75 +30,75 @@ const REFUSED: readonly Hostile[] = [
   {
     name: "a gzip stream cut short is refused",
     source: () => blob(gzip.subarray(0, gzip.length - 20), "gzip"),
-    says: /sha256:|gzip|zstd/,
+    says: /sha256:/,
   },
   {
     name: "a gzip stream cut short in its header is refused",
     source: () => blob(gzip.subarray(0, 5), "gzip"),
-    says: /sha256:|gzip|zstd/,
+    says: /sha256:/,
   },
   {
     name: "a gzip stream with a wrong checksum is refused",
     source: () => blob(flipped(gzip, gzip.length - 6), "gzip"),
-    says: /sha256:|gzip|zstd/,
+    says: /sha256:/,
   },
   {
     name: "a gzip stream with corrupt data is refused",
     source: () => blob(flipped(gzip, gzip.length >> 1), "gzip"),
-    says: /sha256:|gzip|zstd/,
+    says: /sha256:/,
   },
   {
     name: "garbage after a gzip stream is refused",
     source: () => blob(Buffer.concat([gzip, Buffer.alloc(512, "g")]), "gzip"),
-    says: /sha256:|gzip|zstd/,
+    says: /sha256:/,
   },
   {
     name: "a zstd stream cut short is refused",
     source: () => blob(zstd.subarray(0, zstd.length - 20), "zstd"),
-    says: /sha256:|gzip|zstd/,
+    says: /sha256:/,
   },
   {
     name: "a zstd stream cut short in its header is refused",
     source: () => blob(zstd.subarray(0, 5), "zstd"),
-    says: /sha256:|gzip|zstd/,
+    says: /sha256:/,
   },
   {
     name: "a zstd stream with a wrong checksum is refused",
     source: () => blob(flipped(zstd, zstd.length - 2), "zstd"),
-    says: /sha256:|gzip|zstd/,
+    says: /sha256:/,
   },
   {
     name: "garbage after a zstd stream is refused",
     source: () => blob(Buffer.concat([zstd, Buffer.alloc(512, "g")]), "zstd"),
-    says: /sha256:|gzip|zstd/,
+    says: /sha256:/,
   },
   {
     name: "a zstd frame that asks for a window of gigabytes is refused",
     source: () => blob(wideWindow, "zstd"),
-    says: /sha256:|gzip|zstd/,
+    says: /sha256:/,
   },
   {
     name: "a skippable zstd frame longer than the blob is refused",
     source: () => blob(Buffer.concat([Buffer.from("502a4d18ffffffff", "hex"), zstd]), "zstd"),
-    says: /sha256:|gzip|zstd/,
+    says: /sha256:/,
   },
   {
     name: "a gzip bomb is refused at the limit",
     source: () => [{ tar: BOMB, compression: "gzip" }],
     arguments: ["--max-layer-size", "1MiB"],
-    says: /sha256:.*limit|bomb|max-layer-size|1048576/,
+    says: /sha256:.*limit|limit.*sha256:/,
   },
   {
     name: "a zstd bomb is refused at the limit",
     source: () => [{ tar: BOMB, compression: "zstd", blob: zstdCompressSync(BOMB) }],
     arguments: ["--max-layer-size", "1MiB"],
-    says: /sha256:.*limit|bomb|max-layer-size|1048576/,
+    says: /sha256:.*limit|limit.*sha256:/,
   },
   {
     name: "a plain tar over the limit is refused",
     source: () => [BOMB],
     arguments: ["--max-layer-size", "1MiB"],
-    says: /sha256:.*limit|bomb|max-layer-size|1048576/,
+    says: /sha256:.*limit|limit.*sha256:/,
   },
   {
     name: "a gzip bomb of many members is refused at the limit",
@@ -113,7 +113,7 @@ const REFUSED: readonly Hostile[] = [
       ];
     },
     arguments: ["--max-layer-size", "1MiB"],
-    says: /sha256:.*limit|bomb|max-layer-size|1048576/,
+    says: /sha256:.*limit|limit.*sha256:/,
   },
   {
     name: "too many members are refused at the limit",

@@ -14,6 +14,7 @@ const NOTHING_PENDING: Unpacked = {
   inodes: 0,
   implicitDirectories: [],
   pendingLinks: [],
+  whiteouts: [],
   opaqueRoot: false,
 };
 
@@ -114,8 +115,23 @@ test("a root that hides everything whites out what is below and makes its own di
   assert.equal(run("ls layer | tr '\\n' ' '"), "d f g own");
 });
 
+test("a whiteout goes again where the layers below have no directory, and its directory keeps its time", {
+  skip: requires("root"),
+}, async () => {
+  await using directory = temporaryDirectory();
+  const run = stitched(
+    directory,
+    "mkdir -p base/merged base/x layer/merged layer/own layer/x; touch base/file; mkdir layer/file; rmdir base/x; ln -s merged base/x;" +
+      "for d in merged own file x; do mknod layer/$d/gone c 0 0; done; touch -d @99 layer/own layer/merged",
+    { whiteouts: paths("merged/gone", "own/gone", "file/gone", "x/gone") },
+  );
+  assert.equal(run("cd layer; find . -name gone"), "./merged/gone");
+  assert.equal(run("stat -c %Y layer/own layer/merged"), "99\n99");
+});
+
 test("a layer is self-contained only if nothing in it depends on the layers below", () => {
   assert.equal(isSelfContained(NOTHING_PENDING), true);
   assert.equal(isSelfContained({ ...NOTHING_PENDING, implicitDirectories: paths("a") }), false);
+  assert.equal(isSelfContained({ ...NOTHING_PENDING, whiteouts: paths("a") }), false);
   assert.equal(isSelfContained({ ...NOTHING_PENDING, opaqueRoot: true }), false);
 });
