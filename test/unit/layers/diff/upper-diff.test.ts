@@ -169,7 +169,11 @@ test("names that are not UTF-8 stay what they are", async () => {
   mkdirSync(upperdir);
   mkdirSync(lower);
   writeFileSync(Buffer.concat([Buffer.from(`${upperdir}/`), Buffer.from([0xff, 0xfe])]), "");
-  assert.equal(diffOf({ lowerdirs: [lower], upperdir }).changes[0]?.path, "\xff\xfe");
+  const paths = diffOf({ lowerdirs: [lower], upperdir }).changes.map((change) => change.path);
+  assert.deepEqual(
+    paths.filter((path) => path !== ""),
+    ["\xff\xfe"],
+  ); // the root's time may or may not differ
   assert.equal(bytesFromText("ÿ"), "\xc3\xbf"); // what a name that was decoded and encoded again would be
 });
 
