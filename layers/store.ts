@@ -1,12 +1,13 @@
 /** A store: the directory that holds images, layers and snapshots, and the database that says what is in it. */
 
-import { existsSync, mkdirSync, realpathSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { isErrno, NotFoundError } from "../src/errors.ts";
 import { type Logger, silentLogger } from "../src/log.ts";
 import { type Database, openDatabase } from "../src/meta/database.ts";
 import { bytesOf, display, type HostPath, hostPath, hostPathOfBytes } from "../src/paths.ts";
 import { syncDirectory } from "../src/sys/sync.ts";
+import { getXattr, setXattr } from "../src/sys/xattr.ts";
 import { BlobStore } from "./content/blob-store.ts";
 import { type StoreLayout, storeLayout } from "./layout.ts";
 
@@ -52,11 +53,28 @@ export class Store implements Disposable {
   }
 }
 
+const DEFAULT_ACL = "system.posix_acl_default";
+/** Version 2 without entries: the kernel takes it as "remove" (fs/posix_acl.c). */
+const EMPTY_ACL = Buffer.from([2, 0, 0, 0]);
+
 /** All before the database is there, so that who sees the database sees the directories. */
 function makeDirectories(layout: StoreLayout): void {
   const { root, blobs, layers, snapshots, temporary, locks, empty } = layout;
-  for (const path of [root, blobs, layers, snapshots, temporary, locks, empty]) makeDirectory(path);
+  makeDirectory(root);
+  for (const path of [blobs, layers, snapshots, temporary, locks, empty]) {
+    makeDirectory(path);
+    forgetParent(path);
+  }
   for (const path of [root, blobs]) syncDirectory(path);
+}
+
+/**
+ * Undoes what a directory takes from the one it is made in: a setgid bit and a default ACL would go on to every file of
+ * every layer.
+ */
+function forgetParent(path: HostPath): void {
+  chmodSync(bytesOf(path), 0o700);
+  if (getXattr(path, DEFAULT_ACL) !== null) setXattr(path, DEFAULT_ACL, EMPTY_ACL);
 }
 
 /** With its parents. node's `recursive` never ends where a directory takes no others (/proc). */

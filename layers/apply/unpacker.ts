@@ -3,20 +3,15 @@
  * layer.md; kernel Documentation/filesystems/overlayfs.rst). It needs no other layer: what depends on the layers below
  * is returned, and `stitch` finishes it.
  *
- * Order matters: owner before mode (chown clears setuid), data and owner before security.capability (both clear it),
- * whiteouts after everything (an entry of the same layer wins), directory metadata last.
+ * Order matters: whiteouts after everything (an entry of the same layer wins), directory metadata last.
  */
 
-import { createHash, type Hash, hash } from "node:crypto";
 import { IntegrityError, isErrno } from "../../src/errors.ts";
-import { escapeXattr } from "../../src/overlay/escape.ts";
 import { setOpaque } from "../../src/overlay/opaque.ts";
 import { makeWhiteout } from "../../src/overlay/whiteout.ts";
 import { baseName, childPath, display, type LayerPath, parseLayerPath } from "../../src/paths.ts";
 import {
   chmod,
-  chown,
-  close,
   linkAt,
   mknodAt,
   O_CREAT,
@@ -29,23 +24,21 @@ import {
   S_IFIFO,
   setTimes,
   symlinkAt,
-  truncate,
-  writeAll,
-  writeAllAt,
 } from "../../src/sys/file.ts";
-import { setXattr, type XattrTarget, xattrTargetAt } from "../../src/sys/xattr.ts";
 import type { TarEntry } from "../tar/entry.ts";
 import type { TarHandler } from "../tar/reader.ts";
 import { badPath, duplicate, LayerDirectories, type LayerDirectory } from "./directories.ts";
 import type { FileDigestWriter } from "./file-digests.ts";
 import type { ApplyLimits } from "./limits.ts";
+import { restoreDirectory, restoreNode } from "./metadata.ts";
+import { RegularFile } from "./regular-file.ts";
 
 /** What symlink(2) takes, with the NUL at the end. */
 const PATH_MAX = 4096;
 const WHITEOUT_PREFIX = ".wh.";
 const OPAQUE_MARK = ".wh..wh..opq";
 const AUFS_PREFIX = ".wh..wh.";
-const SETID_BITS = 0o6000;
+const NEW_FILE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
 /** A directory that no layer describes. Its time is the epoch, so that the same layer always unpacks to the same tree. */
 const IMPLICIT_MODE = 0o755;
 
@@ -83,14 +76,8 @@ export class LayerUnpacker implements TarHandler, Disposable {
   #inodes = 0;
   #sizeBytes = 0;
 
-  // The regular file that is being restored; fd -1 when there is none.
-  #fd = -1;
-  #entry: TarEntry | null = null;
-  #path = "" as LayerPath;
-  #received = 0;
-  #digest: string | null = null;
-  #hash: Hash | null = null;
-  #sparseOffset = 0;
+  /** The regular file whose content comes next. */
+  #file: RegularFile | null = null;
 
   /** `rootFd` is an empty directory on the store's file system; the thread's umask must be 0. */
   constructor(rootFd: number, digests: FileDigestWriter, limits: ApplyLimits) {
@@ -100,8 +87,8 @@ export class LayerUnpacker implements TarHandler, Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (this.#fd >= 0) close(this.#fd);
-    this.#fd = -1;
+    this.#file?.[Symbol.dispose]();
+    this.#file = null;
     this.#directories[Symbol.dispose]();
   }
 
@@ -125,36 +112,16 @@ export class LayerUnpacker implements TarHandler, Disposable {
   }
 
   data(bytes: Buffer, offset: number): void {
-    if (this.#fd < 0) return; // the body of a whiteout or of an AUFS leftover
-    const entry = this.#entry;
-    if (entry === null) return;
-    if (entry.extents === null) {
-      if (this.#received === 0 && bytes.length === entry.sizeBytes) this.#digest = hash("sha256", bytes, "binary");
-      else this.#hashPart(bytes);
-      writeAll(this.#fd, bytes);
-    } else {
-      this.#hashHole(offset);
-      this.#hashPart(bytes);
-      this.#sparseOffset = offset + bytes.length;
-      writeAllAt(this.#fd, bytes, offset);
-    }
-    this.#received += bytes.length;
+    this.#file?.write(bytes, offset); // null: the body of an AUFS leftover
   }
 
   end(): void {
-    const entry = this.#entry;
-    if (entry === null || this.#fd < 0) return;
-    if (entry.extents !== null) {
-      this.#hashHole(entry.sizeBytes);
-      truncate(this.#fd, entry.sizeBytes);
-    }
-    this.#restoreFileMetadata(this.#fd, entry);
-    const fd = this.#fd;
-    this.#fd = -1;
-    close(fd);
-    this.#entry = null;
-    this.#sizeBytes += entry.extents === null ? entry.sizeBytes : this.#received;
-    this.#digests.add(this.#digest ?? (this.#hash ?? createHash("sha256")).digest("binary"), this.#path);
+    using file = this.#file;
+    this.#file = null;
+    if (file === null) return;
+    const { digest, writtenBytes } = file.finish();
+    this.#sizeBytes += writtenBytes;
+    this.#digests.add(digest, file.path);
   }
 
   /** Restores what must come last, and tells what is left to the layers below. */
@@ -230,73 +197,25 @@ export class LayerUnpacker implements TarHandler, Disposable {
     try {
       switch (entry.type) {
         case "file":
-          this.#fd = openAt(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, entry.mode);
-          this.#entry = entry;
-          this.#path = path;
-          this.#received = 0;
-          this.#sparseOffset = 0;
-          this.#digest = null;
-          this.#hash = null;
+          this.#file = new RegularFile(openAt(dirfd, name, NEW_FILE, entry.mode), entry, path);
           break;
         case "symlink":
           checkTarget(entry.linkTarget, path);
           symlinkAt(entry.linkTarget, dirfd, name);
           this.#directories.addSymlink(path, entry.linkTarget);
-          this.#restoreMetadata(dirfd, name, entry);
+          restoreNode(dirfd, name, entry);
           break;
         case "hardlink":
           this.#link(entry, path, dirfd, name);
           return;
         default:
-          this.#makeNode(entry, path, dirfd, name);
+          makeNode(entry, path, dirfd, name);
       }
     } catch (error) {
       if (isErrno(error, "EEXIST")) throw duplicate(path);
       throw error;
     }
     this.#inodes += 1;
-  }
-
-  #makeNode(entry: TarEntry, path: LayerPath, dirfd: number, name: string): void {
-    if (entry.type === "character" && entry.deviceMajor === 0 && entry.deviceMinor === 0) {
-      throw badPath(path, "it is a 0:0 character device, which overlayfs would take for a whiteout");
-    }
-    const type = { character: S_IFCHR, block: S_IFBLK, fifo: S_IFIFO }[entry.type as "character" | "block" | "fifo"];
-    mknodAt(dirfd, name, type | entry.mode, entry.deviceMajor, entry.deviceMinor);
-    if (entry.mode & SETID_BITS || entry.uid !== 0 || entry.gid !== 0) chown(dirfd, name, entry.uid, entry.gid);
-    chmod(dirfd, name, entry.mode);
-    this.#restoreMetadata(dirfd, name, entry);
-  }
-
-  /** Owner, xattrs and times of what has no descriptor of its own. */
-  #restoreMetadata(dirfd: number, name: string, entry: TarEntry): void {
-    if (entry.type === "symlink" && (entry.uid !== 0 || entry.gid !== 0)) chown(dirfd, name, entry.uid, entry.gid);
-    if (entry.xattrs.size > 0) this.#restoreXattrs(xattrTargetAt(dirfd, name), entry);
-    setTimes(dirfd, name, entry.mtimeNs, entry.mtimeNs);
-  }
-
-  #restoreFileMetadata(fd: number, entry: TarEntry): void {
-    if (entry.uid !== 0 || entry.gid !== 0) {
-      chown(fd, null, entry.uid, entry.gid);
-      if (entry.mode & SETID_BITS) chmod(fd, null, entry.mode);
-    }
-    if (entry.xattrs.size > 0) this.#restoreXattrs(fd, entry);
-    setTimes(fd, null, entry.mtimeNs, entry.mtimeNs);
-  }
-
-  #restoreXattrs(target: XattrTarget, entry: TarEntry): void {
-    for (const [name, value] of entry.xattrs) {
-      try {
-        setXattr(target, escapeXattr(name), value);
-      } catch (error) {
-        if (!isErrno(error, "ENOTSUP", "EINVAL", "ERANGE", "E2BIG", "EPERM", "EACCES")) throw error;
-        throw new IntegrityError(
-          "ERR_LAYER_XATTR",
-          `Cannot unpack "${display(entry.path)}": the file system refuses its attribute "${display(name)}" (${error.code})`,
-          { data: { path: display(entry.path), name: display(name) }, cause: error },
-        );
-      }
-    }
   }
 
   #link(entry: TarEntry, path: LayerPath, dirfd: number, name: string): void {
@@ -326,27 +245,18 @@ export class LayerUnpacker implements TarHandler, Disposable {
       setTimes(fd, null, 0n, 0n);
       return;
     }
-    chown(fd, null, entry.uid, entry.gid);
-    chmod(fd, null, entry.mode);
-    if (entry.xattrs.size > 0) this.#restoreXattrs(fd, entry);
-    setTimes(fd, null, entry.mtimeNs, entry.mtimeNs);
-  }
-
-  #hashPart(bytes: Buffer): void {
-    this.#hash ??= createHash("sha256");
-    this.#hash.update(bytes);
-  }
-
-  /** Feeds the hash the zeros between the last data and `offset`, as a reader of the file will see them. */
-  #hashHole(offset: number): void {
-    this.#hash ??= createHash("sha256");
-    for (let left = offset - this.#sparseOffset; left > 0; left -= ZEROS.length) {
-      this.#hash.update(left >= ZEROS.length ? ZEROS : ZEROS.subarray(0, left));
-    }
+    restoreDirectory(fd, entry);
   }
 }
 
-const ZEROS = Buffer.alloc(1 << 20);
+function makeNode(entry: TarEntry, path: LayerPath, dirfd: number, name: string): void {
+  if (entry.type === "character" && entry.deviceMajor === 0 && entry.deviceMinor === 0) {
+    throw badPath(path, "it is a 0:0 character device, which overlayfs would take for a whiteout");
+  }
+  const type = { character: S_IFCHR, block: S_IFBLK, fifo: S_IFIFO }[entry.type as "character" | "block" | "fifo"];
+  mknodAt(dirfd, name, type | entry.mode, entry.deviceMajor, entry.deviceMinor);
+  restoreNode(dirfd, name, entry);
+}
 
 /** The bounds of symlink(2), so that what breaks them is the layer's fault and not the host's. */
 function checkTarget(target: string, path: LayerPath): void {

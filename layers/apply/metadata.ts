@@ -1,0 +1,59 @@
+/**
+ * Owner, mode, attributes and times of what has been unpacked. Order matters: owner before mode (chown clears setuid),
+ * data and owner before security.capability (both clear it), mode before ACLs (chmod rewrites their mask), times last.
+ */
+
+import { IntegrityError, isErrno } from "../../src/errors.ts";
+import { escapeXattr } from "../../src/overlay/escape.ts";
+import { display } from "../../src/paths.ts";
+import { chmod, chown, setTimes } from "../../src/sys/file.ts";
+import { setXattr, type XattrTarget, xattrTargetAt } from "../../src/sys/xattr.ts";
+import type { TarEntry } from "../tar/entry.ts";
+
+const SETID_BITS = 0o6000;
+
+/** Of an open regular file that was created with its mode, by root: most files need no more than their time. */
+export function restoreFile(fd: number, entry: TarEntry): void {
+  if (!belongsToRoot(entry)) {
+    chown(fd, null, entry.uid, entry.gid);
+    if (entry.mode & SETID_BITS) chmod(fd, null, entry.mode);
+  }
+  if (entry.xattrs.size > 0) restoreXattrs(fd, entry);
+  setTimes(fd, null, entry.mtimeNs, entry.mtimeNs);
+}
+
+/** Of an open directory. */
+export function restoreDirectory(fd: number, entry: TarEntry): void {
+  chown(fd, null, entry.uid, entry.gid);
+  chmod(fd, null, entry.mode);
+  if (entry.xattrs.size > 0) restoreXattrs(fd, entry);
+  setTimes(fd, null, entry.mtimeNs, entry.mtimeNs);
+}
+
+/** Of a symbolic link, device or fifo, which cannot be opened. */
+export function restoreNode(dirfd: number, name: string, entry: TarEntry): void {
+  if (!belongsToRoot(entry)) chown(dirfd, name, entry.uid, entry.gid);
+  if (entry.type !== "symlink") chmod(dirfd, name, entry.mode);
+  if (entry.xattrs.size > 0) restoreXattrs(xattrTargetAt(dirfd, name), entry);
+  setTimes(dirfd, name, entry.mtimeNs, entry.mtimeNs);
+}
+
+function belongsToRoot(entry: TarEntry): boolean {
+  return entry.uid === 0 && entry.gid === 0;
+}
+
+function restoreXattrs(target: XattrTarget, entry: TarEntry): void {
+  for (const [name, value] of entry.xattrs) {
+    try {
+      setXattr(target, escapeXattr(name), value);
+    } catch (error) {
+      if (!isErrno(error, "ENOTSUP", "EINVAL", "ERANGE", "E2BIG", "EPERM", "EACCES")) throw error;
+      const [path, shown] = [display(entry.path), display(name)];
+      throw new IntegrityError(
+        "ERR_LAYER_XATTR",
+        `Cannot unpack "${path}": the file system refuses its attribute "${shown}" (${error.code})`,
+        { data: { path, name: shown }, cause: error },
+      );
+    }
+  }
+}
