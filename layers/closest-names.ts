@@ -19,10 +19,10 @@ export function suggestion(wanted: string, names: readonly string[]): string {
   return closest.length === 0 ? "" : `; did you mean ${closest.map((name) => `"${name}"`).join(" or ")}?`;
 }
 
-/** How far apart two names are: the edits between them, or fewer if one is a whole part of the other. */
+/** How far apart two names are: the edits between them, without a tag if that is less; 1 if one is a whole part of the other. */
 function distanceTo(wanted: string, name: string): number {
   const isPart = name.split(/[/:]/).includes(wanted) || wanted.split(/[/:]/).includes(name);
-  return isPart ? 1 : editDistance(wanted, name);
+  return isPart ? 1 : Math.min(editDistance(wanted, name), editDistance(wanted, name.replace(/:[^/]*$/, "")));
 }
 
 /** Levenshtein's distance. */

@@ -78,8 +78,9 @@ export async function writeArchive(
     archive.destroy(error instanceof Error ? error : new Error(String(error)));
     throw error;
   });
-  // An error on either side ends the other; both are done with the file before it is reported.
-  for (const result of await Promise.allSettled([filled, written])) {
+  // An error on either side ends the other; both are done with the file before it is reported. What fails to be filled
+  // reaches the output too, but one that is closed looks to the filler like an archive that was ended.
+  for (const result of await Promise.allSettled([written, filled])) {
     if (result.status === "rejected") throw result.reason;
   }
 }

@@ -3,12 +3,14 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { VERBS } from "../../cli/verbs.ts";
 import { LAYERCTL, runLayerctl, temporaryStore } from "../helpers/layerctl.ts";
+import { requires } from "../helpers/requires.ts";
+import { file, tar } from "../helpers/tar-builder.ts";
 
 test("every command has help with its usage, the global options and an example", () => {
   for (const { name, summary } of VERBS) {
@@ -93,6 +95,18 @@ test("a reader that goes away ends it quietly", () => {
   const { stdout, stderr } = spawnSync("/bin/bash", ["-c", script, LAYERCTL], { encoding: "utf8" });
   assert.equal(stderr, "");
   assert.match(stdout, /(^|\n)(0|141)\n$/);
+});
+
+test("an archive or tar whose reader goes away ends quietly with 141", { skip: requires("root") }, async () => {
+  await using store = temporaryStore();
+  const source = join(store.path, "layer.tar");
+  writeFileSync(source, tar(file("big", Buffer.alloc(4 * 2 ** 20, "x")))); // more than a pipe holds
+  store.ok("import", source, "--rootfs", "--name", "here:1");
+  for (const verb of ["save", "export"]) {
+    const script = `exec 3>&1; { "$0" --root "$1" ${verb} here:1 -o -; echo $? >&3; } | head -c 10 >/dev/null`;
+    const { stdout, stderr } = spawnSync("/bin/bash", ["-c", script, LAYERCTL, store.root], { encoding: "utf8" });
+    assert.deepEqual([stdout, stderr], ["141\n", ""], verb);
+  }
 });
 
 for (const [signal, code] of [
