@@ -21,6 +21,7 @@ import {
   moveMount,
 } from "../sys/mount.ts";
 import { mountWithOptionString } from "./classic-mount.ts";
+import { isLegacyContext } from "./legacy-context.ts";
 import type { MountSpec } from "./mount-spec.ts";
 import { checkOverlayOptions, kernelOptions } from "./overlay-options.ts";
 import { hasVolatileMark } from "./volatile-mark.ts";
@@ -81,6 +82,7 @@ function mountWithContext(spec: MountSpec, use: MountInterface): boolean {
     }
   };
   try {
+    if (use === "auto" && isLegacyContext(context)) return false;
     attempt("source", null, () => fsconfigSet(context, "source", MOUNT_SOURCE));
     if (!setLayers(spec, context, use, attempt)) return false;
     for (const [name, value] of kernelOptions(spec.options)) {
@@ -111,7 +113,7 @@ function setLayers(spec: MountSpec, context: number, use: MountInterface, attemp
     try {
       setPath(context, "lowerdir+", lowerdir);
     } catch (error) {
-      if (index === 0 && use === "auto" && isErrno(error, "EINVAL")) return false; // before Linux 6.8
+      if (index === 0 && use === "auto" && isErrno(error, "EINVAL")) return false; // Linux 6.5 to 6.7
       attempt("lowerdir", lowerdir, () => {
         throw error;
       });
@@ -135,7 +137,7 @@ function setPath(context: number, key: string, path: HostPath): void {
   try {
     fsconfigSet(context, key, directory);
   } catch (error) {
-    if (!isErrno(error, "EINVAL")) throw error;
+    if (!isErrno(error, "EINVAL", "ENOTSUP")) throw error;
     fsconfigSet(context, key, `/proc/self/fd/${directory}`); // before Linux 6.13
   } finally {
     close(directory);

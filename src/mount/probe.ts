@@ -15,6 +15,7 @@ import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt, statAt } from "../sys/fil
 import { fsconfigSet, fsopen, umount } from "../sys/mount.ts";
 import { setXattr } from "../sys/xattr.ts";
 import { mountOverlay } from "./kernel-overlay.ts";
+import { isLegacyContext } from "./legacy-context.ts";
 import { findMount } from "./mount-info.ts";
 import { kernelOptions, type OverlayOptions } from "./overlay-options.ts";
 
@@ -79,12 +80,14 @@ function kernelChecks(path: PathOf): readonly HostCheck[] {
     check("overlayfs", `${AS_ROOT}; load the module (modprobe overlay)`, () => inContext(() => "in this kernel")),
     check("lowerdir+ by path", older, () =>
       inContext((context) => {
+        if (isLegacyContext(context)) throw new Refusal("this kernel has no lowerdir+");
         fsconfigSet(context, "lowerdir+", path("lower"));
         return "up to 500 layers";
       }),
     ),
     check("lowerdir+ by descriptor", "layers need paths of at most 255 bytes; Linux 6.13 or later has it", () =>
       inContext((context) => {
+        if (isLegacyContext(context)) throw new Refusal("this kernel has no lowerdir+");
         const fd = openAt(AT_FDCWD, path("lower"), O_PATH | O_DIRECTORY);
         try {
           fsconfigSet(context, "lowerdir+", fd);
