@@ -19,6 +19,7 @@ import { encodeSparseMap } from "./sparse.ts";
 export const END_OF_ARCHIVE: Buffer = Buffer.alloc(2 * BLOCK_BYTES);
 
 const NO_PADDING = Buffer.alloc(0);
+const [NEWLINE, SPACE, ZERO] = [0x0a, 0x20, 0x30];
 const NAME_BYTES = 100;
 const PREFIX_BYTES = 155;
 /** The most that 7 and 11 octal digits hold. */
@@ -57,25 +58,28 @@ interface HeaderFields {
  * them, as the ones that `lseek(SEEK_DATA)` finds are.
  */
 export function encodeEntry(entry: TarEntry): Buffer {
-  const records = new Map<string, Buffer>();
+  const records: PaxRecord[] = [];
   const path = entry.type === "directory" && !entry.path.endsWith("/") ? `${entry.path || "."}/` : entry.path;
   const map = entry.type === "file" && entry.extents !== null ? encodeSparseMap(entry.extents, entry.sizeBytes) : null;
   const sizeBytes = dataBytesOf(entry) + (map?.length ?? 0);
   if (map !== null) {
-    records.set("GNU.sparse.major", Buffer.from("1"));
-    records.set("GNU.sparse.minor", Buffer.from("0"));
-    records.set("GNU.sparse.name", bytesOf(path));
-    records.set("GNU.sparse.realsize", Buffer.from(String(entry.sizeBytes)));
+    record(records, "GNU.sparse.major", "1");
+    record(records, "GNU.sparse.minor", "0");
+    record(records, "GNU.sparse.name", path);
+    record(records, "GNU.sparse.realsize", String(entry.sizeBytes));
   }
+  const isPlainPath = isPlain(path);
+  const isPlainLink = isPlain(entry.linkTarget);
   // Programs that do not know the format extract the map with the data: under a name of its own, as GNU tar does it.
-  const names = map === null ? splitName(path) : { prefix: "", name: shorten("GNUSparseFile.0/", path) };
-  if (names === null) records.set("path", bytesOf(path));
-  const linkFits = entry.linkTarget.length <= NAME_BYTES && isPlain(entry.linkTarget);
-  if (!linkFits) records.set("linkpath", bytesOf(entry.linkTarget));
-  if (!isUtf8(bytesOf(path)) || !isUtf8(bytesOf(entry.linkTarget))) records.set("hdrcharset", Buffer.from("BINARY"));
-  addXattrs(entry, records);
+  const names = map === null ? splitName(path, isPlainPath) : { prefix: "", name: shorten("GNUSparseFile.0/", path) };
+  if (names === null) record(records, "path", path);
+  const linkFits = entry.linkTarget.length <= NAME_BYTES && isPlainLink;
+  if (!linkFits) record(records, "linkpath", entry.linkTarget);
+  const isText = (isPlainPath || isUtf8(bytesOf(path))) && (isPlainLink || isUtf8(bytesOf(entry.linkTarget)));
+  if (!isText) record(records, "hdrcharset", "BINARY");
+  if (entry.xattrs.size > 0) addXattrs(entry, records);
 
-  const header = encodeHeader({
+  const fields: HeaderFields = {
     prefix: names?.prefix ?? "",
     name: names?.name ?? shorten("", path),
     typeflag: TYPEFLAGS[entry.type],
@@ -87,12 +91,14 @@ export function encodeEntry(entry: TarEntry): Buffer {
     mtimeSeconds: fitOrRecordTime(entry.mtimeNs, records),
     deviceMajor: entry.deviceMajor,
     deviceMinor: entry.deviceMinor,
-  });
-  const parts = records.size === 0 ? [] : encodePax(records, path);
-  if (parts.length === 0 && map === null) return header;
-  parts.push(header);
-  if (map !== null) parts.push(map);
-  return Buffer.concat(parts);
+  };
+  const paxBytes = records.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const start = paxBytes === 0 ? 0 : BLOCK_BYTES + wholeBlocks(paxBytes);
+  const bytes = Buffer.allocUnsafe(start + BLOCK_BYTES + (map?.length ?? 0));
+  if (start > 0) writePax(bytes, records, paxBytes, path);
+  writeHeader(bytes, start, fields);
+  map?.copy(bytes, start + BLOCK_BYTES);
+  return bytes;
 }
 
 /** How many bytes of data follow an entry's headers. */
@@ -108,31 +114,48 @@ export function paddingFor(byteCount: number): Buffer {
   return rest === 0 ? NO_PADDING : END_OF_ARCHIVE.subarray(0, BLOCK_BYTES - rest);
 }
 
-/** Sorted by name, as all records are; "%" and "=" in names are escaped as GNU tar and libarchive do. */
-function addXattrs(entry: TarEntry, records: Map<string, Buffer>): void {
+/** A record of a PAX header. */
+interface PaxRecord {
+  readonly key: string;
+  /** A byte string, or bytes. */
+  readonly value: string | Buffer;
+  /** Of the whole record. */
+  readonly sizeBytes: number;
+}
+
+/** "LENGTH KEY=VALUE\n", where the length counts itself. */
+function record(records: PaxRecord[], key: string, value: string | Buffer): void {
+  const rest = key.length + value.length + 3;
+  const guess = rest + String(rest).length;
+  const sizeBytes = rest + String(guess).length; // one digit more can make it one digit longer
+  records.push({ key, value, sizeBytes });
+}
+
+/** "%" and "=" in names are escaped as GNU tar and libarchive do. */
+function addXattrs(entry: TarEntry, records: PaxRecord[]): void {
   for (const [name, value] of entry.xattrs) {
     const escaped = name.replace(/[%=]/g, (character) => (character === "%" ? "%25" : "%3D"));
-    records.set(`SCHILY.xattr.${escaped}`, Buffer.from(value.buffer, value.byteOffset, value.byteLength));
+    record(records, `SCHILY.xattr.${escaped}`, Buffer.from(value.buffer, value.byteOffset, value.byteLength));
   }
   for (const kind of ["access", "default"]) {
     const value = entry.xattrs.get(`system.posix_acl_${kind}`);
     const text = value === undefined ? null : aclToText(value);
-    if (text !== null) records.set(`SCHILY.acl.${kind}`, Buffer.from(text));
+    if (text !== null) record(records, `SCHILY.acl.${kind}`, Buffer.from(text));
   }
 }
 
-function fitOrRecord(value: number, most: number, key: string, records: Map<string, Buffer>): number {
+function fitOrRecord(value: number, most: number, key: string, records: PaxRecord[]): number {
   if (value <= most) return value;
-  records.set(key, Buffer.from(String(value)));
+  record(records, key, String(value));
   return 0;
 }
 
 /** Whole seconds for the header; anything else is recorded as well. */
-function fitOrRecordTime(timeNs: bigint, records: Map<string, Buffer>): number {
-  if (timeNs >= 0n && timeNs % NANOSECONDS === 0n && timeNs / NANOSECONDS <= MAX_SIZE)
-    return Number(timeNs / NANOSECONDS);
-  records.set("mtime", Buffer.from(formatTime(timeNs)));
-  return timeNs < 0n || timeNs / NANOSECONDS > MAX_SIZE ? 0 : Number(timeNs / NANOSECONDS);
+function fitOrRecordTime(timeNs: bigint, records: PaxRecord[]): number {
+  const seconds = Number(timeNs / NANOSECONDS);
+  const fits = timeNs >= 0n && seconds <= MAX_SIZE;
+  if (!fits || timeNs % NANOSECONDS !== 0n) record(records, "mtime", formatTime(timeNs));
+  return fits ? seconds : 0;
 }
 
 /** "-1.5" is 1.5 seconds before 1970. */
@@ -144,17 +167,9 @@ function formatTime(timeNs: bigint): string {
   return `${timeNs < 0n ? "-" : ""}${absolute / NANOSECONDS}${fraction === "" ? "" : `.${fraction}`}`;
 }
 
-/** A PAX header: its own header block, and the padded records. */
-function encodePax(records: ReadonlyMap<string, Buffer>, path: string): Buffer[] {
-  const parts: Buffer[] = [];
-  let sizeBytes = 0;
-  for (const key of [...records.keys()].sort()) {
-    const value = records.get(key) as Buffer;
-    const start = recordStart(key, value.length);
-    parts.push(start, value, RECORD_END);
-    sizeBytes += start.length + value.length + 1;
-  }
-  const header = encodeHeader({
+/** A PAX header at the start of `bytes`: its own header block, and the records, sorted by key and padded. */
+function writePax(bytes: Buffer, records: PaxRecord[], sizeBytes: number, path: string): void {
+  writeHeader(bytes, 0, {
     prefix: "",
     name: shorten("PaxHeaders/", path),
     typeflag: "x",
@@ -167,22 +182,29 @@ function encodePax(records: ReadonlyMap<string, Buffer>, path: string): Buffer[]
     deviceMajor: 0,
     deviceMinor: 0,
   });
-  return [header, ...parts, paddingFor(sizeBytes)];
+  let at = BLOCK_BYTES;
+  for (const { key, value, sizeBytes } of records.sort(byKey)) {
+    const end = at + sizeBytes - 1;
+    at += writeText(bytes, at, `${sizeBytes} ${key}=`);
+    if (typeof value === "string") writeText(bytes, at, value);
+    else value.copy(bytes, at);
+    bytes[end] = NEWLINE;
+    at = end + 1;
+  }
+  bytes.fill(0, at, BLOCK_BYTES + wholeBlocks(sizeBytes));
 }
 
-const RECORD_END = Buffer.from("\n");
+function byKey(a: PaxRecord, b: PaxRecord): number {
+  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
+}
 
-/** "LENGTH KEY=", where the length counts itself, and the newline that ends the record. */
-function recordStart(key: string, valueBytes: number): Buffer {
-  const rest = key.length + valueBytes + 3;
-  let length = rest + String(rest).length;
-  length = rest + String(length).length; // one digit more can make it one digit longer
-  return bytesOf(`${length} ${key}=`);
+function wholeBlocks(sizeBytes: number): number {
+  return Math.ceil(sizeBytes / BLOCK_BYTES) * BLOCK_BYTES;
 }
 
 /** How the ustar fields hold a name; null if they cannot. The prefix is the longest that a slash ends (as in Go). */
-function splitName(path: string): { readonly prefix: string; readonly name: string } | null {
-  if (!isPlain(path)) return null;
+function splitName(path: string, isPlain: boolean): { readonly prefix: string; readonly name: string } | null {
+  if (!isPlain) return null;
   if (path.length <= NAME_BYTES) return { prefix: "", name: path };
   const slash = path.lastIndexOf("/", Math.min(PREFIX_BYTES, path.length - 2));
   const name = path.slice(slash + 1);
@@ -201,27 +223,45 @@ function isPlain(bytes: string): boolean {
   return !/[^\x20-\x7e]/.test(bytes);
 }
 
-function encodeHeader(fields: HeaderFields): Buffer {
-  const block = Buffer.alloc(BLOCK_BYTES);
-  block.write(fields.name, 0, "latin1");
-  writeOctal(block, 100, 8, fields.mode);
-  writeOctal(block, 108, 8, fields.uid);
-  writeOctal(block, 116, 8, fields.gid);
-  writeOctal(block, 124, 12, fields.sizeBytes);
-  writeOctal(block, 136, 12, fields.mtimeSeconds);
-  block.write(fields.typeflag, 156, "latin1");
-  block.write(fields.linkName, 157, "latin1");
-  block.write("ustar\x0000", 257, "latin1");
-  writeOctal(block, 329, 8, fields.deviceMajor);
-  writeOctal(block, 337, 8, fields.deviceMinor);
-  block.write(fields.prefix, 345, "latin1");
-  let sum = 8 * 0x20; // the checksum field counts as spaces
-  for (let i = 0; i < BLOCK_BYTES; i++) sum += block[i] as number;
-  block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
-  return block;
+function writeHeader(bytes: Buffer, at: number, fields: HeaderFields): void {
+  bytes.fill(0, at, at + BLOCK_BYTES);
+  writeText(bytes, at, fields.name);
+  writeOctal(bytes, at + 100, 7, fields.mode);
+  writeOctal(bytes, at + 108, 7, fields.uid);
+  writeOctal(bytes, at + 116, 7, fields.gid);
+  writeOctal(bytes, at + 124, 11, fields.sizeBytes);
+  writeOctal(bytes, at + 136, 11, fields.mtimeSeconds);
+  bytes[at + 156] = fields.typeflag.charCodeAt(0);
+  writeText(bytes, at + 157, fields.linkName);
+  writeText(bytes, at + 257, "ustar\x0000");
+  writeOctal(bytes, at + 329, 7, fields.deviceMajor);
+  writeOctal(bytes, at + 337, 7, fields.deviceMinor);
+  writeText(bytes, at + 345, fields.prefix);
+  const linkEnd = at + 157 + fields.linkName.length;
+  const prefixEnd = at + 345 + fields.prefix.length;
+  // The checksum field counts as spaces. Summing only what is not zero saves half the time of a header.
+  const sum = sumOf(bytes, at, linkEnd) + sumOf(bytes, at + 257, at + 265) + sumOf(bytes, at + 329, prefixEnd);
+  writeOctal(bytes, at + 148, 6, sum + 8 * SPACE);
+  bytes[at + 155] = SPACE;
 }
 
-/** As many digits as fit before a NUL. */
-function writeOctal(block: Buffer, at: number, width: number, value: number): void {
-  block.write(value.toString(8).padStart(width - 1, "0"), at, "latin1");
+function sumOf(bytes: Buffer, from: number, to: number): number {
+  let sum = 0;
+  for (let i = from; i < to; i++) sum += bytes[i] as number;
+  return sum;
+}
+
+/** With leading zeros. What follows is a NUL already. */
+function writeOctal(bytes: Buffer, at: number, digits: number, value: number): void {
+  let rest = value;
+  for (let i = at + digits - 1; i >= at; i--) {
+    bytes[i] = ZERO + (rest % 8);
+    rest = Math.floor(rest / 8);
+  }
+}
+
+/** A byte string; returns its length. Most are too short for a native call to pay. */
+function writeText(bytes: Buffer, at: number, text: string): number {
+  for (let i = 0; i < text.length; i++) bytes[at + i] = text.charCodeAt(i);
+  return text.length;
 }
