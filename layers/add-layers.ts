@@ -14,11 +14,12 @@ import { canRestoreOwners } from "../src/privilege.ts";
 import { AT_FDCWD, RENAME_NOREPLACE, renameAt } from "../src/sys/file.ts";
 import { removeTree } from "../src/sys/remove-tree.ts";
 import { type Compression, SNIFF_BYTES, sniffCompression } from "./apply/decompress.ts";
+import { guessExpandedSize } from "./apply/expanded-size.ts";
 import { updateFileDigests } from "./apply/file-digests.ts";
 import { GroupCommit } from "./apply/group-commit.ts";
 import type { ApplyLimits } from "./apply/limits.ts";
 import { isSelfContained, stitch } from "./apply/stitch.ts";
-import type { UnpackResult, UnpackTask } from "./apply/unpack-layer.ts";
+import type { UnpackResult } from "./apply/unpack-layer.ts";
 import type { Unpacked } from "./apply/unpacker.ts";
 import { WorkerPool } from "./apply/worker-pool.ts";
 import { createTemporary } from "./content/temporary.ts";
@@ -108,7 +109,7 @@ export class LayerAdder implements AsyncDisposable {
   /** A layer whose identity only its bytes tell. */
   async #addUnknown(request: LayerRequest): Promise<AddedLayer> {
     await using temporary = createTemporary(this.#store.layout, "layer");
-    const result = await this.#pool.unpack(this.#task(request, temporary.path, this.#unpacks, true));
+    const result = await this.#unpack(request, temporary.path, this.#unpacks, true);
     await using _lock = await this.#lockLayer(chainIdOf(request.parent, result.diffId));
     return await this.#finish(request, result, temporary.path);
   }
@@ -120,7 +121,7 @@ export class LayerAdder implements AsyncDisposable {
     const isMissing =
       diffId === null || (getLayer(db, chainIdOf(parent, diffId)) ?? findSelfContained(db, diffId)) === null;
     const keepBlob = digest === null || !blobs.has(digest);
-    const result = await this.#pool.unpack(this.#task(request, temporary.path, isMissing && this.#unpacks, keepBlob));
+    const result = await this.#unpack(request, temporary.path, isMissing && this.#unpacks, keepBlob);
     return await this.#finish(request, result, temporary.path);
   }
 
@@ -145,17 +146,11 @@ export class LayerAdder implements AsyncDisposable {
     );
   }
 
-  #task(request: LayerRequest, directory: HostPath, unpack: boolean, keepBlob: boolean): UnpackTask {
-    return {
-      location: request.location,
-      directory,
-      unpack,
-      keepBlob,
-      expectedDigest: request.digest,
-      expectedSizeBytes: request.sizeBytes,
-      expectedDiffId: request.diffId,
-      limits: this.#limits,
-    };
+  #unpack(request: LayerRequest, directory: HostPath, unpack: boolean, keepBlob: boolean): Promise<UnpackResult> {
+    const { location, digest, sizeBytes, diffId } = request;
+    const expected = { expectedDigest: digest, expectedSizeBytes: sizeBytes, expectedDiffId: diffId };
+    const task = { location, directory, unpack, keepBlob, ...expected, limits: this.#limits };
+    return this.#pool.unpack(task, guessExpandedSize(location));
   }
 
   /** Finishes the tree on top of its parents and makes everything permanent. */

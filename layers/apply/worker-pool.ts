@@ -2,25 +2,31 @@
 
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
+import { type PackedError, unpackError } from "../thread-errors.ts";
 import type { UnpackResult, UnpackTask } from "./unpack-layer.ts";
-import { unpackError, type WorkerReply } from "./worker-messages.ts";
 
 /** The bundle has the worker beside it; a checkout runs the source. */
 const WORKER = new URL(import.meta.url.endsWith(".ts") ? "./worker.ts" : "./apply-worker.cjs", import.meta.url);
 
+/** A thread's answer to a task. */
+export type WorkerReply = { readonly result: UnpackResult } | { readonly error: PackedError };
+
 interface Job {
   readonly task: UnpackTask;
+  readonly weight: number;
   readonly resolve: (result: UnpackResult) => void;
   readonly reject: (error: Error) => void;
 }
 
 /**
- * Unpacks tasks on as many threads as there are cores, in the order they are given. Threads start when they are first
- * needed. Disposing ends them at once, work in progress included.
+ * Unpacks tasks on as many threads as there are cores, the heaviest first: a long one that is begun last would keep one
+ * core busy while the others have nothing left. Threads start when they are first needed. Disposing ends them at once,
+ * work in progress included.
  */
 export class WorkerPool implements AsyncDisposable {
   readonly #limit: number;
-  readonly #workers = new Map<Worker, Job | null>();
+  /** What each thread is at. One that starts chooses when it is there, among all that has come by then. */
+  readonly #workers = new Map<Worker, Job | "starting" | "idle">();
   readonly #queue: Job[] = [];
   readonly #progress = new SharedArrayBuffer(8);
   #ended = false;
@@ -34,10 +40,11 @@ export class WorkerPool implements AsyncDisposable {
     return Number(Atomics.load(new BigUint64Array(this.#progress), 0));
   }
 
-  /** @throws as `unpackLayer` */
-  unpack(task: UnpackTask): Promise<UnpackResult> {
+  /** `weight` says how long it may take, compared with others. @throws as `unpackLayer` */
+  unpack(task: UnpackTask, weight: number): Promise<UnpackResult> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ task, resolve, reject });
+      this.#queue.push({ task, weight, resolve, reject });
+      this.#queue.sort((a, b) => b.weight - a.weight);
       this.#next();
     });
   }
@@ -50,44 +57,52 @@ export class WorkerPool implements AsyncDisposable {
   }
 
   #next(): void {
-    if (this.#ended) return;
-    const worker = this.#idleWorker();
-    if (worker === null) return;
+    if (this.#ended || this.#queue.length === 0) return;
+    const states = [...this.#workers];
+    const idle = states.find(([, state]) => state === "idle")?.[0];
+    const starting = states.filter(([, state]) => state === "starting").length;
+    if (idle === undefined) {
+      if (states.length < this.#limit && starting < this.#queue.length) this.#start();
+      return;
+    }
     const job = this.#queue.shift();
     if (job === undefined) return;
-    this.#workers.set(worker, job);
-    worker.postMessage(job.task);
+    this.#workers.set(idle, job);
+    idle.postMessage(job.task);
   }
 
-  #idleWorker(): Worker | null {
-    if (this.#queue.length === 0) return null;
-    for (const [worker, job] of this.#workers) if (job === null) return worker;
-    return this.#workers.size < this.#limit ? this.#start() : null;
-  }
-
-  #start(): Worker {
+  #start(): void {
     // A small young generation: buffers die young and are large, so a big one would only hold memory.
     const worker = new Worker(WORKER, {
       workerData: { progress: this.#progress },
       resourceLimits: { maxYoungGenerationSizeMb: 4 },
     });
-    this.#workers.set(worker, null);
+    this.#workers.set(worker, "starting");
+    worker.on("online", () => this.#isIdle(worker));
     worker.on("message", (reply: WorkerReply) => {
-      const job = this.#workers.get(worker);
-      this.#workers.set(worker, null);
+      const job = this.#jobOf(worker);
       if ("result" in reply) job?.resolve(reply.result);
       else job?.reject(unpackError(reply.error));
-      this.#next();
+      this.#isIdle(worker);
     });
     worker.on("error", (error: Error) => this.#lost(worker, error));
     worker.on("exit", () => this.#lost(worker, new Error("an unpacking thread ended before its layer was done")));
-    return worker;
+  }
+
+  #isIdle(worker: Worker): void {
+    this.#workers.set(worker, "idle");
+    this.#next();
+  }
+
+  #jobOf(worker: Worker): Job | null {
+    const state = this.#workers.get(worker);
+    return typeof state === "object" ? state : null;
   }
 
   #lost(worker: Worker, error: Error): void {
-    const job = this.#workers.get(worker);
+    const job = this.#workers.get(worker) === "starting" ? this.#queue.shift() : this.#jobOf(worker);
     this.#workers.delete(worker);
-    job?.reject(error);
+    job?.reject(error); // of one that cannot even start a job that waits, so that this comes to an end
     this.#next();
   }
 }

@@ -2,8 +2,9 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import { clearThreadUmask } from "../../src/sys/thread.ts";
+import { packError } from "../thread-errors.ts";
 import { type UnpackTask, unpackLayer } from "./unpack-layer.ts";
-import { packError, type WorkerReply } from "./worker-messages.ts";
+import type { WorkerReply } from "./worker-pool.ts";
 
 const port = parentPort;
 if (port === null) throw new Error("this module is the entry of a worker thread");

@@ -1,4 +1,4 @@
-/** What crosses between the threads: structured cloning keeps no classes, so errors are taken apart and rebuilt. */
+/** Errors that cross between threads: structured cloning keeps no classes, so they are taken apart and rebuilt. */
 
 import {
   assertNever,
@@ -11,11 +11,10 @@ import {
   PosixError,
   UnsupportedError,
   UsageError,
-} from "../../src/errors.ts";
-import type { UnpackResult } from "./unpack-layer.ts";
+} from "../src/errors.ts";
 
 /** An error as data. */
-type PackedError =
+export type PackedError =
   | {
       readonly kind: "layerctl";
       readonly name: string;
@@ -25,9 +24,6 @@ type PackedError =
     }
   | { readonly kind: "system"; readonly errno: number; readonly syscall: string; readonly path: string | undefined }
   | { readonly kind: "bug"; readonly message: string; readonly stack: string | undefined };
-
-/** A worker's answer to a task. */
-export type WorkerReply = { readonly result: UnpackResult } | { readonly error: PackedError };
 
 const CLASSES = { UsageError, NotFoundError, ConflictError, IntegrityError, UnsupportedError } as const;
 
