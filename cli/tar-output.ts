@@ -4,7 +4,7 @@ import { closeSync, fsyncSync, openSync, renameSync, rmSync, statSync, write } f
 import { setTimeout as sleep } from "node:timers/promises";
 import { isatty } from "node:tty";
 import { promisify } from "node:util";
-import type { TarSink } from "../layers/diff/tar-stream-writer.ts";
+import { newChunk, type TarSink } from "../layers/diff/tar-stream-writer.ts";
 import { isErrno, UsageError } from "../src/errors.ts";
 import { bytesOf, type HostPath, hostPath } from "../src/paths.ts";
 import { STDOUT } from "./output.ts";
@@ -41,7 +41,7 @@ export class TarOutput implements TarSink, Disposable {
   }
 
   take(): Buffer {
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    return this.#free.pop() ?? newChunk(CHUNK_BYTES);
   }
 
   async write(chunk: Buffer): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * Builds dist/: cli.cjs (the entry), main.cjs (everything the command line needs, in one file, because each file read at
- * start-up costs) and apply-worker.cjs (the thread that unpacks a layer). Verbs are imported dynamically: esbuild keeps
- * each of them in a function that runs when the verb is chosen.
+ * start-up costs), and the threads: apply-worker.cjs unpacks layers, fill-worker.cjs reads files for a tar. Verbs are
+ * imported dynamically: esbuild keeps each of them in a function that runs when the verb is chosen.
  */
 
 import { rmSync } from "node:fs";
@@ -53,10 +53,7 @@ const common: BuildOptions = {
 
 rmSync(dist, { recursive: true, force: true });
 await build({ ...common, entryPoints: ["cli/main.ts"], outfile: join(dist, "main.cjs") });
-await build({
-  ...common,
-  entryPoints: ["layers/apply/worker.ts"],
-  outfile: join(dist, "apply-worker.cjs"),
-});
+await build({ ...common, entryPoints: ["layers/apply/worker.ts"], outfile: join(dist, "apply-worker.cjs") });
+await build({ ...common, entryPoints: ["layers/diff/fill-worker.ts"], outfile: join(dist, "fill-worker.cjs") });
 // Last, so that a dist with an entry is complete. Old nodes must get as far as reading why they are refused.
 await build({ ...common, banner: {}, entryPoints: ["cli/start.ts"], target: "node14", outfile: join(dist, "cli.cjs") });

@@ -44,12 +44,11 @@ import {
   S_IFLNK,
   S_IFMT,
   S_IFREG,
-  type Stat,
   setTimes,
-  statAtOrNull,
   symlinkAt,
   unlinkAt,
 } from "../../src/sys/file.ts";
+import { type Stat, statAtOrNull } from "../../src/sys/stat.ts";
 import { getXattr, listXattrs, setXattr } from "../../src/sys/xattr.ts";
 import { badPath, duplicate } from "./directories.ts";
 import type { PendingLink, Unpacked } from "./unpacker.ts";

@@ -166,10 +166,13 @@ async function attemptToWrite(store: Store, snapshot: Snapshot, options: CommitO
   return display(changed.startsWith(upperdir) ? changed.slice(upperdir.length) || "/" : changed);
 }
 
+/** What opening or reading a file says after something else was put in its place, or nothing. */
+const GONE = ["ENOENT", "ENOTDIR", "ELOOP", "ESTALE", "EISDIR", "ENXIO", "ESPIPE"] as const;
+
 /** The path that an error names, if it is one that a changing tree explains. */
 function changedUnder(error: unknown): string | null {
   if (error instanceof LayerctlError && error.code === "ERR_FILE_CHANGED") return String(error.data.path);
-  if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "ESTALE")) return null;
+  if (!isErrno(error, ...GONE)) return null;
   return "path" in error && typeof error.path === "string" ? error.path : "/";
 }
 

@@ -13,6 +13,8 @@
 
 import { constants, crc32, createDeflateRaw, createZstdCompress, type DeflateRaw, type ZstdCompress } from "node:zlib";
 
+import { newChunk } from "../diff/tar-stream-writer.ts";
+
 export type Compression = "gzip" | "zstd" | "none";
 
 export const COMPRESSIONS: readonly Compression[] = ["gzip", "zstd", "none"];
@@ -126,7 +128,7 @@ export class BlockCompressor implements AsyncDisposable {
 
   /** A block to fill. */
   take(): Buffer {
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#codec.blockBytes);
+    return this.#free.pop() ?? newChunk(this.#codec.blockBytes);
   }
 
   /** Takes over a block, which is full unless it is the last; waits while enough are in work. */

@@ -20,7 +20,7 @@ export interface Exported {
  * @throws {ConflictError} `ERR_FILE_CHANGED` if a file shrinks while it is read
  */
 export async function exportTree(tree: MergedTree, sink: TarSink, options: LayerTarOptions = {}): Promise<Exported> {
-  const writer = new LayerTarWriter(sink, options);
+  await using writer = new LayerTarWriter(sink, options);
   const skipped: SkippedEntry[] = [];
   const pending: MergedEntry[] = [tree.root]; // a stack, not recursion: trees may be deep
   for (let entry = pending.pop(); entry !== undefined; entry = pending.pop()) {
@@ -28,7 +28,8 @@ export async function exportTree(tree: MergedTree, sink: TarSink, options: Layer
       skipped.push({ path: entry.path, reason: "socket" });
       continue;
     }
-    await writer.node(new TreeNode(tree, entry));
+    const adding = writer.node(new TreeNode(tree, entry));
+    if (adding !== undefined) await adding;
     if (writer.isFull) await writer.drain();
     if (isMergedDirectory(entry)) for (const child of tree.list(entry).toReversed()) pending.push(child);
   }

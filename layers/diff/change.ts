@@ -5,7 +5,8 @@
  */
 
 import type { HostPath, LayerPath } from "../../src/paths.ts";
-import { S_IFDIR, S_IFMT, S_IFREG, type Stat } from "../../src/sys/file.ts";
+import { S_IFDIR, S_IFMT, S_IFREG } from "../../src/sys/file.ts";
+import type { Stat } from "../../src/sys/stat.ts";
 
 /** What differs. "links": which names share the file. */
 export type Aspect = "type" | "mode" | "owner" | "size" | "content" | "mtime" | "xattr" | "device" | "target" | "links";

@@ -8,7 +8,8 @@
 
 import { isErrno } from "../../src/errors.ts";
 import type { HostPath } from "../../src/paths.ts";
-import { AT_FDCWD, type Stat, statAtOrNull } from "../../src/sys/file.ts";
+import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../../src/sys/file.ts";
+import { type Stat, statAtOrNull } from "../../src/sys/stat.ts";
 
 /** A file of the upperdir and how it was before it was looked at. */
 export interface SeenFile {
@@ -30,20 +31,41 @@ export const SETTLE_MS = Number(TICK_NS / 1_000_000n) + 1;
 
 /** The first of `seen` that is not as it was; null if all are. */
 export function findChanged(seen: readonly SeenFile[]): HostPath | null {
-  return seen.find(({ hostPath, stat }) => !isSame(stat, statNow(hostPath)))?.hostPath ?? null;
+  using parents = new OpenParent();
+  return seen.find(({ hostPath, stat }) => !isAsItWas(parents, hostPath, stat))?.hostPath ?? null;
 }
 
-function statNow(path: HostPath): Stat | null {
+function isAsItWas(parents: OpenParent, path: HostPath, before: Stat): boolean {
   try {
-    return statAtOrNull(AT_FDCWD, path);
+    const now = parents.statAt(path);
+    return now !== null && before.isUnchangedIn(now);
   } catch (error) {
-    if (isErrno(error, "ENOTDIR")) return null; // a directory above it is gone
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return false; // a directory above it is gone
     throw error;
   }
 }
 
-/** By the change time, which nobody can set, and what shows a file put in its place. */
-function isSame(before: Stat, now: Stat | null): boolean {
-  if (now === null) return false;
-  return before.ctimeNs === now.ctimeNs && before.ino === now.ino && before.sizeBytes === now.sizeBytes;
+/** Stats files in the order of their directories: relative to an open one it costs two thirds. */
+class OpenParent implements Disposable {
+  #path = "";
+  #fd: number | null = null;
+
+  /** null if there is no such file. @throws PosixError if the directory that it was in cannot be opened */
+  statAt(path: HostPath): Stat | null {
+    const slash = path.lastIndexOf("/");
+    const parent = path.slice(0, slash) as HostPath;
+    if (this.#fd === null || parent !== this.#path) this.#open(parent);
+    return statAtOrNull(this.#fd ?? AT_FDCWD, path.slice(slash + 1));
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd !== null) close(this.#fd);
+    this.#fd = null;
+  }
+
+  #open(parent: HostPath): void {
+    this[Symbol.dispose]();
+    this.#fd = openAt(AT_FDCWD, parent, O_PATH | O_DIRECTORY);
+    this.#path = parent;
+  }
 }

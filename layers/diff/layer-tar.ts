@@ -37,13 +37,13 @@ export interface LayerTarOptions {
  */
 export async function writeLayerTar(diff: LayerDiff, sink: TarSink, options: LayerTarOptions = {}): Promise<number> {
   const members = [...diff.changes, ...diff.parents.map((node) => ({ path: node.path, node }))].sort(byPath);
-  const writer = new LayerTarWriter(sink, options);
+  await using writer = new LayerTarWriter(sink, options);
   for (const { path, node } of members) {
-    if (node === null) writer.whiteout(path);
-    else await writer.node(node);
+    const adding = node === null ? writer.whiteout(path) : writer.node(node);
+    if (adding !== undefined) await adding; // most files need no turn of the event loop
     if (writer.isFull) await writer.drain();
   }
-  return writer.finish();
+  return await writer.finish(); // before the writer is disposed
 }
 
 /** Writes nodes as members of a tar, in the order they come: parents first. */
@@ -62,8 +62,8 @@ export class LayerTarWriter extends TarStreamWriter {
     this.#options.onProgress?.(this.sizeBytes);
   }
 
-  whiteout(path: LayerPath): void {
-    this.add({ ...EMPTY, path: childPath(parentPath(path), WHITEOUT_PREFIX + baseName(path)), type: "file" });
+  whiteout(path: LayerPath): undefined {
+    this.add({ ...WHITEOUT, path: childPath(parentPath(path), WHITEOUT_PREFIX + baseName(path)) });
   }
 
   /** Adds a file, directory … or, for a file that is in already, a hard link to it. Resolves without waiting if it can. */
@@ -71,41 +71,43 @@ export class LayerTarWriter extends TarStreamWriter {
     const { stat } = node;
     const type = typeOf(stat.mode);
     const { epochNs } = this.#options;
+    const first = type !== "directory" && stat.nlink > 1 ? this.#firstName(node) : null;
+    const isLink = first !== null;
+    const isDevice = type === "character" || type === "block";
     const entry: TarEntry = {
-      ...EMPTY,
       path: memberName(node.path, type),
-      type,
+      type: isLink ? "hardlink" : type,
+      linkTarget: first ?? (type === "symlink" ? readlinkAt(AT_FDCWD, node.hostPath) : ""),
       mode: stat.mode & 0o7777,
       uid: stat.uid,
       gid: stat.gid,
       mtimeNs: epochNs !== undefined && stat.mtimeNs > epochNs ? epochNs : stat.mtimeNs,
+      sizeBytes: type === "file" && !isLink ? stat.sizeBytes : 0,
+      extents: null,
+      deviceMajor: isDevice && !isLink ? stat.rdevMajor : 0,
+      deviceMinor: isDevice && !isLink ? stat.rdevMinor : 0,
+      xattrs: isLink ? NO_XATTRS : node.xattrs,
     };
-    if (type !== "directory" && stat.nlink > 1) {
-      const first = this.#firstNames.get(inodeKey(stat));
-      if (first !== undefined) {
-        this.add({ ...entry, type: "hardlink", linkTarget: first });
-        return undefined;
-      }
-      this.#firstNames.set(inodeKey(stat), node.path);
+    if (entry.sizeBytes > 0) {
+      const isMetacopy = node.dataPath !== node.hostPath; // the blocks of its stat are not those of the content
+      return this.addFile(entry, node.dataPath, isMetacopy ? null : stat);
     }
-    return this.#content({ ...entry, xattrs: node.xattrs }, node);
+    this.add(entry);
+    return undefined;
   }
 
-  #content(entry: TarEntry, node: LayerNode): Promise<void> | undefined {
-    const { stat, hostPath, dataPath } = node;
-    if (entry.type === "file" && stat.sizeBytes > 0) {
-      const isMetacopy = dataPath !== hostPath; // the blocks of its stat are not those of the content
-      return this.addFile({ ...entry, sizeBytes: stat.sizeBytes }, dataPath, isMetacopy ? null : stat);
-    }
-    if (entry.type === "symlink") this.add({ ...entry, linkTarget: readlinkAt(AT_FDCWD, hostPath) });
-    else if (entry.type === "character" || entry.type === "block") {
-      this.add({ ...entry, deviceMajor: stat.rdevMajor, deviceMinor: stat.rdevMinor });
-    } else this.add(entry);
-    return undefined;
+  /** The name under which a file with several is in the tar already; null for the first, which is remembered. */
+  #firstName({ path, stat }: LayerNode): LayerPath | null {
+    const key = inodeKey(stat);
+    const first = this.#firstNames.get(key);
+    if (first !== undefined) return first;
+    this.#firstNames.set(key, path);
+    return null;
   }
 }
 
-const EMPTY: Omit<TarEntry, "path" | "type"> = {
+const WHITEOUT: Omit<TarEntry, "path"> = {
+  type: "file",
   linkTarget: "",
   mode: 0,
   uid: 0,

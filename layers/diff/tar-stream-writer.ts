@@ -1,37 +1,52 @@
 /**
- * Assembles a tar into chunks of one size and hands each over when it is full. File contents are read straight into the
- * chunk: a small file costs an open, a read and a close, and no copy.
+ * Assembles a tar from pieces of one size and hands each over when it is full. It lays out headers and leaves gaps for
+ * the contents of files, which are read straight into them, a few pieces ahead of what is handed over.
  */
 
-import { closeSync, readSync } from "node:fs";
-import { ConflictError } from "../../src/errors.ts";
-import { display, type HostPath } from "../../src/paths.ts";
+import type { HostPath, LayerPath } from "../../src/paths.ts";
 import { dataExtents } from "../../src/sys/copy.ts";
-import { AT_FDCWD, O_NOFOLLOW, O_RDONLY, openAt, type Stat, statAt } from "../../src/sys/file.ts";
+import { close, openWithoutLinks } from "../../src/sys/file.ts";
+import { type Stat, statAt } from "../../src/sys/stat.ts";
 import type { Extent, TarEntry } from "../tar/entry.ts";
 import { dataBytesOf, END_OF_ARCHIVE, encodeEntry, paddingFor } from "../tar/writer.ts";
+import { TarFiller } from "./tar-filler.ts";
+import { TarPiece } from "./tar-piece.ts";
 
 /** Where a tar goes. */
 export interface TarSink {
-  /** A chunk to fill: all chunks have one size. May be one that was written before and is done with. */
+  /** A chunk to fill: all chunks have one size, and memory that threads share. May be one that was written before. */
   take(): Buffer;
   /** Takes over `chunk`, which is full unless it is the last. The next call waits for the promise. */
   write(chunk: Buffer): Promise<void>;
 }
 
+/** A chunk for a sink to give. */
+export function newChunk(sizeBytes: number): Buffer {
+  return Buffer.from(new SharedArrayBuffer(sizeBytes));
+}
+
+interface Filling {
+  readonly piece: TarPiece;
+  readonly filled: Promise<void> | undefined;
+}
+
 /** What a hole is rounded to, so that the same file gives the same map on file systems with other block sizes. */
 const HOLE_BYTES = 4096;
+/** Pieces that are being filled, or are filled and wait for those before them. */
+const AHEAD = 4;
 
-export class TarStreamWriter {
+/** Disposing it ends its thread; the tar is whole only after `finish`. */
+export class TarStreamWriter implements AsyncDisposable {
   readonly #sink: TarSink;
-  readonly #full: Buffer[] = [];
-  #chunk: Buffer;
-  #used = 0;
+  readonly #filler = new TarFiller();
+  readonly #full: TarPiece[] = [];
+  readonly #filling: Filling[] = [];
+  #piece: TarPiece;
   #sizeBytes = 0;
 
   constructor(sink: TarSink) {
     this.#sink = sink;
-    this.#chunk = sink.take();
+    this.#piece = new TarPiece(sink.take());
   }
 
   /** How much there is so far. */
@@ -39,14 +54,20 @@ export class TarStreamWriter {
     return this.#sizeBytes;
   }
 
-  /** True if chunks wait: call `drain` before adding more. Kept apart from `add`, so that small files need no await. */
+  /** True if pieces wait: call `drain` before adding more. Kept apart from `add`, so that small files need no await. */
   get isFull(): boolean {
     return this.#full.length > 0;
   }
 
-  /** Hands over the chunks that are full. */
+  /**
+   * Fills the pieces that are laid out, and hands over what is filled.
+   * @throws {ConflictError} `ERR_FILE_CHANGED` if a file became shorter
+   */
   async drain(): Promise<void> {
-    for (const chunk of this.#full.splice(0)) await this.#sink.write(chunk);
+    for (const piece of this.#full.splice(0)) {
+      this.#fill(piece);
+      if (this.#filling.length > AHEAD) await this.#writeOldest();
+    }
   }
 
   /** Adds a member that has no content. */
@@ -55,73 +76,93 @@ export class TarStreamWriter {
   }
 
   /**
-   * Adds a regular file with its content from `dataPath`. `entry.extents` is found out here.
-   * @throws {ConflictError} `ERR_FILE_CHANGED` if the file is shorter than `entry.sizeBytes`
+   * Adds a regular file with its content from `dataPath`. `entry.extents` is found out here, from `stat` if that is of
+   * `dataPath`. Returns no promise unless the file is larger than a piece.
    */
-  async addFile(entry: TarEntry, dataPath: HostPath, stat: Stat | null): Promise<void> {
-    const fd = openAt(AT_FDCWD, dataPath, O_RDONLY | O_NOFOLLOW);
-    try {
-      const extents = extentsOf(fd, entry.sizeBytes, stat ?? statAt(fd, null));
-      const full: TarEntry = { ...entry, extents };
-      this.#append(encodeEntry(full));
-      for (const { offset, lengthBytes } of extents ?? [{ offset: 0, lengthBytes: entry.sizeBytes }]) {
-        await this.#copy(fd, offset, lengthBytes, entry.path);
-      }
-      this.#append(paddingFor(dataBytesOf(full)));
-    } finally {
-      closeSync(fd);
-    }
+  addFile(entry: TarEntry, dataPath: HostPath, stat: Stat | null): Promise<void> | undefined {
+    const extents = extentsOf(dataPath, entry.sizeBytes, stat);
+    const full: TarEntry = extents === null ? entry : { ...entry, extents };
+    this.#append(encodeEntry(full));
+    const parts = extents ?? [{ offset: 0, lengthBytes: entry.sizeBytes }];
+    if (entry.sizeBytes > this.#piece.room) return this.#addLarge(full, dataPath, parts);
+    for (const { offset, lengthBytes } of parts) this.#leave(full, dataPath, offset, lengthBytes);
+    this.#append(paddingFor(dataBytesOf(full)));
+    return undefined;
   }
 
-  /** Ends the archive. @returns its size */
+  /** Ends the archive. @returns its size @throws as `drain` */
   async finish(): Promise<number> {
     this.#append(END_OF_ARCHIVE);
     await this.drain();
-    if (this.#used > 0) await this.#sink.write(this.#chunk.subarray(0, this.#used));
+    if (this.#piece.bytes.length > 0) this.#fill(this.#piece);
+    while (this.#filling.length > 0) await this.#writeOldest();
     return this.#sizeBytes;
   }
 
-  async #copy(fd: number, offset: number, lengthBytes: number, path: string): Promise<void> {
-    let at = offset;
-    const end = offset + lengthBytes;
-    while (at < end) {
-      const room = Math.min(this.#chunk.length - this.#used, end - at);
-      const got = readSync(fd, this.#chunk, this.#used, room, at);
-      if (got === 0) {
-        throw new ConflictError(
-          "ERR_FILE_CHANGED",
-          `Cannot archive "${display(path)}": it became shorter while it was read`,
-          { data: { path: display(path) } },
-        );
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#filler[Symbol.asyncDispose]();
+  }
+
+  async #addLarge(entry: TarEntry, dataPath: HostPath, parts: readonly Extent[]): Promise<void> {
+    for (const { offset, lengthBytes } of parts) {
+      for (let done = 0; done < lengthBytes; ) {
+        done += this.#leave(entry, dataPath, offset + done, lengthBytes - done);
+        if (this.isFull) await this.drain();
       }
-      at += got;
-      this.#advance(got);
-      if (this.isFull && at < end) await this.drain();
     }
+    this.#append(paddingFor(dataBytesOf(entry)));
+  }
+
+  /** Leaves a gap in this piece for the bytes of a file, or for as many as it takes. @returns how many that were */
+  #leave({ path }: TarEntry, dataPath: HostPath, offset: number, lengthBytes: number): number {
+    const size = Math.min(this.#piece.room, lengthBytes);
+    if (size > 0) this.#piece.leave(dataPath, path as LayerPath, offset, size);
+    this.#advance(size);
+    return size;
   }
 
   #append(bytes: Buffer): void {
     for (let at = 0; at < bytes.length; ) {
-      const size = Math.min(this.#chunk.length - this.#used, bytes.length - at);
-      bytes.copy(this.#chunk, this.#used, at, at + size);
+      const size = this.#piece.append(bytes, at);
       at += size;
       this.#advance(size);
     }
   }
 
   #advance(size: number): void {
-    this.#used += size;
     this.#sizeBytes += size;
-    if (this.#used < this.#chunk.length) return;
-    this.#full.push(this.#chunk);
-    this.#chunk = this.#sink.take();
-    this.#used = 0;
+    if (this.#piece.room > 0) return;
+    this.#full.push(this.#piece);
+    this.#piece = new TarPiece(this.#sink.take());
+  }
+
+  #fill(piece: TarPiece): void {
+    const filled = this.#filler.fill(piece);
+    filled?.catch(() => {}); // whoever waits for it is told; it may fail before
+    this.#filling.push({ piece, filled });
+  }
+
+  async #writeOldest(): Promise<void> {
+    const oldest = this.#filling.shift();
+    if (oldest === undefined) return;
+    await oldest.filled;
+    await this.#sink.write(oldest.piece.bytes);
   }
 }
 
 /** The data of a sparse file; null for a file without holes. Only a file with fewer blocks than bytes is probed. */
-function extentsOf(fd: number, sizeBytes: number, stat: Stat): readonly Extent[] | null {
-  if (stat.blocks512 * 512 >= sizeBytes) return null;
+function extentsOf(path: HostPath, sizeBytes: number, known: Stat | null): readonly Extent[] | null {
+  if (known !== null && known.blocks512 * 512 >= sizeBytes) return null;
+  const fd = openWithoutLinks(path);
+  try {
+    if (statAt(fd, null).blocks512 * 512 >= sizeBytes) return null;
+    return holesLeftOut(fd, sizeBytes);
+  } finally {
+    close(fd);
+  }
+}
+
+function holesLeftOut(fd: number, sizeBytes: number): readonly Extent[] | null {
   const extents: { offset: number; lengthBytes: number }[] = [];
   for (const [start, end] of dataExtents(fd, sizeBytes)) {
     const offset = start - (start % HOLE_BYTES);

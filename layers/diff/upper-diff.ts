@@ -17,8 +17,9 @@ import { redirectOf } from "../../src/overlay/redirect.ts";
 import { isWhiteout, isXattrWhiteout } from "../../src/overlay/whiteout.ts";
 import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { childPath, type HostPath, joinHost, type LayerPath, ROOT } from "../../src/paths.ts";
-import { listDirectory } from "../../src/sys/directory.ts";
-import { AT_FDCWD, statAt, statAtOrNull } from "../../src/sys/file.ts";
+import { statDirectory } from "../../src/sys/directory.ts";
+import { AT_FDCWD } from "../../src/sys/file.ts";
+import { statAt } from "../../src/sys/stat.ts";
 import { listXattrs } from "../../src/sys/xattr.ts";
 import { isDirectory, isRegularFile, type LayerDiff, type LayerNode } from "./change.ts";
 import { DiffCollector } from "./collector.ts";
@@ -47,6 +48,11 @@ export interface UpperDiff extends LayerDiff {
 /** What the upperdir changes. @throws a system error, also if files vanish under the walk */
 export function diffUpper(options: UpperDiffOptions): UpperDiff {
   return new UpperWalk(options).run();
+}
+
+interface UpperEntry extends SeenFile {
+  readonly name: string;
+  readonly path: LayerPath;
 }
 
 const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
@@ -99,36 +105,34 @@ class UpperWalk {
 
   /** `below`: what the lower tree has at this path. `hides`: nothing of it shows unless the upperdir has it too. */
   #children(directory: LayerNode, below: MergedEntry | null, hides: boolean): void {
-    const present = new Set<string>();
-    for (const { name } of listDirectory(directory.hostPath)) {
-      const path = childPath(directory.path, name);
-      const old = below === null ? null : (this.#lower?.lookup(path) ?? null);
-      if (this.#child(name, path, joinHost(directory.hostPath, name), old, hides)) present.add(name);
+    const entries = statDirectory(directory.hostPath).map(({ name, stat }): UpperEntry => {
+      return { name, path: childPath(directory.path, name), stat, hostPath: joinHost(directory.hostPath, name) };
+    });
+    for (const entry of entries) this.#seen.push(entry);
+    for (const entry of entries) {
+      this.#child(entry, below === null ? null : (this.#lower?.lookup(entry.path) ?? null), hides);
     }
     if (!hides || below === null) return;
+    const present = new Set(entries.map(({ name }) => name));
     for (const gone of this.#lower?.list(below) ?? []) if (!present.has(gone.name)) this.#collector.delete(gone.path);
   }
 
-  /** One name of the upperdir; false if what the lower tree has there is gone and that is not said yet. */
-  #child(name: string, path: LayerPath, hostPath: HostPath, old: MergedEntry | null, hides: boolean): boolean {
-    const stat = statAtOrNull(AT_FDCWD, hostPath);
-    if (stat === null) return false; // it has gone since: its directory has changed, which `seen` will tell
-    this.#seen.push({ hostPath, stat });
+  /** One name of the upperdir. `old`: what the lower tree has there. */
+  #child({ name, path, stat, hostPath }: UpperEntry, old: MergedEntry | null, hides: boolean): void {
     const isMarked = !isWhiteout(stat) && listXattrs(hostPath).length > 0;
     if (isWhiteout(stat) || (isMarked && isXattrWhiteout(hostPath, stat, this.#namespace))) {
       if (old !== null) this.#collector.delete(path);
-      return true;
+      return;
     }
     const unfit = this.#collector.unfit(name, stat.mode);
     if (unfit !== null) {
       this.#collector.skip(path, unfit, old !== null);
-      return true;
+      return;
     }
     const xattrs = isMarked ? shownXattrs(hostPath, this.#namespace) : NO_XATTRS;
     const node: LayerNode = { path, stat, hostPath, dataPath: hostPath, xattrs };
     if (isDirectory(stat)) this.#directory(node, old, hides, isMarked);
     else this.#collector.compare(nodeOf(this.#lower, old), isMarked ? this.#withContent(node) : node);
-    return true;
   }
 
   #directory(node: LayerNode, old: MergedEntry | null, hides: boolean, isMarked: boolean): void {

@@ -5,7 +5,8 @@
 
 import { escapeXattr, shownXattrs } from "../../src/overlay/escape.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
-import { AT_FDCWD, chmod, chown, setTimes, statAt } from "../../src/sys/file.ts";
+import { AT_FDCWD, chmod, chown, setTimes } from "../../src/sys/file.ts";
+import { statAt } from "../../src/sys/stat.ts";
 import { setXattr } from "../../src/sys/xattr.ts";
 
 /** Makes directory `to` look like directory `from` in a mount. @throws PosixError */

@@ -7,8 +7,9 @@
 
 import { bytesOf, type HostPath, joinHost, type LayerPath } from "../paths.ts";
 import { listDirectory } from "../sys/directory.ts";
-import { AT_FDCWD, close, O_DIRECTORY, O_RDONLY, openAt, type Stat, statAt, statAtOrNull } from "../sys/file.ts";
+import { AT_FDCWD, close, O_DIRECTORY, O_RDONLY, openAt } from "../sys/file.ts";
 import { openHandle } from "../sys/file-handle.ts";
+import { type Stat, statAt, statAtOrNull } from "../sys/stat.ts";
 import { getXattr } from "../sys/xattr.ts";
 import { isMergedDirectory, type MergedEntry, MergedTree, type MergedTreeOptions } from "./merged-tree.ts";
 import { isMetacopy } from "./metacopy.ts";
@@ -64,7 +65,7 @@ export class IndexedTree extends MergedTree {
     const copy = this.#copies.get(keyOf(entry.stat));
     if (copy === undefined) return entry;
     const dataPath = isMetacopy(copy.path, "trusted") ? entry.dataPath : copy.path;
-    const stat = { ...copy.stat, nlink: Math.max(copy.stat.nlink, entry.stat.nlink) }; // the index may have the only link
+    const stat = copy.stat.withNlink(Math.max(copy.stat.nlink, entry.stat.nlink)); // the index may have the only link
     return { ...entry, stat, hostPath: copy.path, dataPath, layers: [0] };
   }
 }

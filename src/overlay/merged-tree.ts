@@ -10,7 +10,8 @@
 import { PosixError } from "../errors.ts";
 import { baseName, childPath, type HostPath, joinHost, type LayerPath, NAME_MAX, parentPath, ROOT } from "../paths.ts";
 import { listDirectory } from "../sys/directory.ts";
-import { AT_FDCWD, S_IFDIR, S_IFMT, S_IFREG, type Stat, statAt, statAtOrNull } from "../sys/file.ts";
+import { AT_FDCWD, S_IFDIR, S_IFMT, S_IFREG } from "../sys/file.ts";
+import { type Stat, statAt, statAtOrNull } from "../sys/stat.ts";
 import { shownXattrs } from "./escape.ts";
 import { isMetacopy } from "./metacopy.ts";
 import { opaquenessOf } from "./opaque.ts";

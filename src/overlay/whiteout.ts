@@ -4,7 +4,8 @@
  * where mknod of 0:0 is refused. overlayfs.rst, "whiteouts and opaque directories".
  */
 
-import { mknodAt, S_IFCHR, S_IFMT, S_IFREG, type Stat } from "../sys/file.ts";
+import { mknodAt, S_IFCHR, S_IFMT, S_IFREG } from "../sys/file.ts";
+import type { Stat } from "../sys/stat.ts";
 import { getXattr, type XattrTarget } from "../sys/xattr.ts";
 import { type OverlayNamespace, overlayXattr } from "./xattr-names.ts";
 

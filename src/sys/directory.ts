@@ -2,6 +2,8 @@
 
 import { type Dirent, readdirSync } from "node:fs";
 import { bytesOf, type HostPath } from "../paths.ts";
+import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "./file.ts";
+import { type Stat, statAtOrNull } from "./stat.ts";
 
 /** What a directory entry is, from its `d_type`. */
 export type FileKind = "file" | "directory" | "symlink" | "character" | "block" | "fifo" | "socket";
@@ -18,6 +20,23 @@ export function listDirectory(path: HostPath): readonly DirectoryEntry[] {
     encoding: "latin1",
   }) as unknown as Dirent<string>[];
   return entries.map((entry) => ({ name: entry.name, kind: kindOf(entry) })).sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/**
+ * The names of a directory, sorted by bytes, with what each is; one that vanishes meanwhile is left out. Relative to the
+ * open directory a statx costs two thirds of what it costs by its whole path.
+ * @throws a system error
+ */
+export function statDirectory(path: HostPath): readonly { readonly name: string; readonly stat: Stat }[] {
+  const fd = openAt(AT_FDCWD, path, O_PATH | O_DIRECTORY);
+  try {
+    return listDirectory(path).flatMap(({ name }) => {
+      const stat = statAtOrNull(fd, name);
+      return stat === null ? [] : [{ name, stat }];
+    });
+  } finally {
+    close(fd);
+  }
 }
 
 function kindOf(entry: Dirent<string>): FileKind {

@@ -3,16 +3,13 @@
  * `node:fs` cannot do. Nothing here follows a final symbolic link unless it says so.
  */
 
-import { check, cString, declare, failure, lastErrno } from "./libc.ts";
+import { check, cString, declare } from "./libc.ts";
 
 /** `openAt` and the like: paths are relative to the working directory. */
 export const AT_FDCWD = -100;
 /** `unlinkAt`: remove a directory. */
 export const AT_REMOVEDIR = 0x200;
 const AT_SYMLINK_NOFOLLOW = 0x100;
-const AT_EMPTY_PATH = 0x1000;
-const ENOENT = 2;
-const STATX_BASIC_AND_MOUNT_ID = 0x7ff | 0x1000;
 
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
@@ -22,6 +19,7 @@ export const O_TRUNC = 0o1000;
 export const O_NOFOLLOW = process.arch === "arm64" ? 0o100000 : 0o400000;
 export const O_DIRECTORY = process.arch === "arm64" ? 0o40000 : 0o200000;
 export const O_CLOEXEC = 0o2000000;
+const O_NONBLOCK = 0o4000;
 export const O_PATH = 0o10000000;
 
 /** `rename` flags (renameat2(2)). */
@@ -36,26 +34,11 @@ export const S_IFDIR = 0o040000;
 export const S_IFCHR = 0o020000;
 export const S_IFIFO = 0o010000;
 
-/** What lstat(2) tells, times in nanoseconds since the epoch. */
-export interface Stat {
-  readonly mode: number;
-  readonly nlink: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly ino: bigint;
-  readonly sizeBytes: number;
-  readonly blocks512: number;
-  readonly atimeNs: bigint;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
-  readonly rdevMajor: number;
-  readonly rdevMinor: number;
-  readonly devMajor: number;
-  readonly devMinor: number;
-  readonly mountId: number;
-}
-
 const open = declare("int openat(int dirfd, const void *path, int flags, unsigned int mode)");
+// Six arguments, because syscall(2) loads as many whatever the number takes.
+const openat2 = declare(
+  "long syscall(long number, int dirfd, const void *path, const void *how, size_t size, long e, long f)",
+);
 const closeFd = declare("int close(int fd)");
 const mkdir = declare("int mkdirat(int dirfd, const void *path, unsigned int mode)");
 const mknod = declare("int mknodat(int dirfd, const void *path, unsigned int mode, uint64_t dev)");
@@ -71,7 +54,6 @@ const chmodat = declare("int fchmodat(int dirfd, const void *path, unsigned int 
 const fchmod = declare("int fchmod(int fd, unsigned int mode)");
 const utimensat = declare("int utimensat(int dirfd, const void *path, const void *times, int flags)");
 const futimens = declare("int futimens(int fd, const void *times)");
-const statx = declare("int statx(int dirfd, const void *path, int flags, unsigned int mask, void *buffer)");
 const readlink = declare<number>("int64_t readlinkat(int dirfd, const void *path, void *buffer, size_t size)");
 const write = declare<number>("int64_t write(int fd, const void *buffer, size_t count)");
 const pwrite = declare<number>("int64_t pwrite(int fd, const void *buffer, size_t count, int64_t offset)");
@@ -80,6 +62,21 @@ const ftruncate = declare("int ftruncate(int fd, int64_t length)");
 /** openat(2), close-on-exec. @throws PosixError */
 export function openAt(dirfd: number, path: string, flags: number, mode = 0): number {
   return check(open(dirfd, cString(path), flags | O_CLOEXEC, mode), "openat", path);
+}
+
+const SYS_OPENAT2 = 437;
+const RESOLVE_NO_SYMLINKS = 4n;
+/** `struct open_how`: flags, mode, resolve. */
+const openHow = Buffer.from(
+  new BigUint64Array([BigInt(O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), 0n, RESOLVE_NO_SYMLINKS]).buffer,
+);
+
+/**
+ * Opens a file for reading whose path others may be changing: no symbolic link is followed on the way, and a fifo does
+ * not hold it up (openat2(2)). @throws PosixError `ELOOP` if the path leads through a symbolic link
+ */
+export function openWithoutLinks(path: string): number {
+  return check(openat2(SYS_OPENAT2, AT_FDCWD, cString(path), openHow, openHow.length, 0, 0), "openat2", path);
 }
 
 /** close(2). */
@@ -153,50 +150,6 @@ function putTime(ns: bigint, offset: number): void {
   }
   times.writeBigInt64LE(seconds, offset);
   times.writeBigInt64LE(rest, offset + 8);
-}
-
-const statBuffer = Buffer.alloc(256);
-
-/** statx(2) of `path`, not following a final symbolic link, or of the open file if `path` is null. @throws PosixError */
-export function statAt(dirfd: number, path: string | null): Stat {
-  const stat = statOrNull(dirfd, path);
-  if (stat === null) throw failure("statx", path ?? undefined);
-  return stat;
-}
-
-/** As `statAt`; null for ENOENT. @throws PosixError for anything else, ENOTDIR included */
-export function statAtOrNull(dirfd: number, path: string): Stat | null {
-  const stat = statOrNull(dirfd, path);
-  if (stat !== null) return stat;
-  if (lastErrno() === ENOENT) return null; // without an error object, which would cost four times the call
-  throw failure("statx", path);
-}
-
-function statOrNull(dirfd: number, path: string | null): Stat | null {
-  const flags = path === null ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  if (statx(dirfd, cString(path ?? ""), flags, STATX_BASIC_AND_MOUNT_ID, statBuffer) < 0) return null;
-  const b = statBuffer; // struct statx, linux/stat.h
-  return {
-    mode: b.readUInt16LE(28),
-    nlink: b.readUInt32LE(16),
-    uid: b.readUInt32LE(20),
-    gid: b.readUInt32LE(24),
-    ino: b.readBigUInt64LE(32),
-    sizeBytes: Number(b.readBigUInt64LE(40)),
-    blocks512: Number(b.readBigUInt64LE(48)),
-    atimeNs: readTime(64),
-    ctimeNs: readTime(96),
-    mtimeNs: readTime(112),
-    rdevMajor: b.readUInt32LE(128),
-    rdevMinor: b.readUInt32LE(132),
-    devMajor: b.readUInt32LE(136),
-    devMinor: b.readUInt32LE(140),
-    mountId: Number(b.readBigUInt64LE(144)),
-  };
-}
-
-function readTime(offset: number): bigint {
-  return statBuffer.readBigInt64LE(offset) * NS + BigInt(statBuffer.readUInt32LE(offset + 8));
 }
 
 const linkBuffer = Buffer.alloc(4097);

@@ -9,6 +9,7 @@ import { isErrno, PosixError } from "../errors.ts";
 import { type HostPath, hostPath } from "../paths.ts";
 import { listDirectory } from "./directory.ts";
 import * as file from "./file.ts";
+import { statAt, statAtOrNull } from "./stat.ts";
 
 const DEEPEST = 50;
 
@@ -30,7 +31,7 @@ export function removeTree(path: HostPath): void {
 
 /** As `removeTree`, a directory at each step: for trees so large that signals and timers want their turn between. */
 export function* removeTreeInSteps(path: HostPath): Generator<void> {
-  const stat = file.statAtOrNull(file.AT_FDCWD, path);
+  const stat = statAtOrNull(file.AT_FDCWD, path);
   if (stat === null) return;
   if ((stat.mode & file.S_IFMT) !== file.S_IFDIR) {
     file.unlinkAt(file.AT_FDCWD, path);
@@ -38,7 +39,7 @@ export function* removeTreeInSteps(path: HostPath): Generator<void> {
   }
   const rootFd = openDirectory(file.AT_FDCWD, path);
   try {
-    const walk: Walk = { path, rootFd, mountId: file.statAt(rootFd, "..").mountId, moved: 0 };
+    const walk: Walk = { path, rootFd, mountId: statAt(rootFd, "..").mountId, moved: 0 };
     let movedBefore: number;
     do {
       movedBefore = walk.moved; // what was moved up is found by listing the root again
@@ -51,7 +52,7 @@ export function* removeTreeInSteps(path: HostPath): Generator<void> {
 }
 
 function* emptyDirectory(walk: Walk, fd: number, depth: number): Generator<void> {
-  if (file.statAt(fd, null).mountId !== walk.mountId) {
+  if (statAt(fd, null).mountId !== walk.mountId) {
     throw new PosixError(constants.errno.EBUSY, "removeTree", walk.path);
   }
   for (const { name, kind } of listDirectory(hostPath(`/proc/self/fd/${fd}`))) {

@@ -2,18 +2,8 @@
 
 import { childPath, type HostPath, hostPath, type LayerPath, ROOT } from "../paths.ts";
 import { listDirectory } from "./directory.ts";
-import {
-  AT_FDCWD,
-  close,
-  O_DIRECTORY,
-  O_NOFOLLOW,
-  O_RDONLY,
-  openAt,
-  S_IFDIR,
-  S_IFMT,
-  type Stat,
-  statAt,
-} from "./file.ts";
+import { AT_FDCWD, close, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openAt, S_IFDIR, S_IFMT } from "./file.ts";
+import { type Stat, statAt } from "./stat.ts";
 
 /** What lies below the root of a walk. */
 export interface WalkEntry {

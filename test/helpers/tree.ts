@@ -28,9 +28,9 @@ import {
   S_IFLNK,
   S_IFMT,
   S_IFREG,
-  statAt,
   symlinkAt,
 } from "../../src/sys/file.ts";
+import { statAt } from "../../src/sys/stat.ts";
 
 /** The namespace that this user can write. */
 export const writableNamespace: OverlayNamespace = process.getuid?.() === 0 ? "trusted" : "user";

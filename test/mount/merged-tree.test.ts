@@ -21,13 +21,11 @@ import {
   S_IFLNK,
   S_IFMT,
   S_IFREG,
-  type Stat,
   setTimes,
-  statAt,
-  statAtOrNull,
   symlinkAt,
 } from "../../src/sys/file.ts";
 import { umount } from "../../src/sys/mount.ts";
+import { type Stat, statAt, statAtOrNull } from "../../src/sys/stat.ts";
 import { getXattr, listXattrs, setXattr } from "../../src/sys/xattr.ts";
 import { requires } from "../helpers/requires.ts";
 import { temporaryDirectory } from "../helpers/temporary.ts";

@@ -5,6 +5,7 @@ import { linkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { test } from "node:test";
 import { exportTree } from "../../../../layers/commit/export.ts";
+import { newChunk } from "../../../../layers/diff/tar-stream-writer.ts";
 import { MergedTree } from "../../../../src/overlay/merged-tree.ts";
 import { joinHost } from "../../../../src/paths.ts";
 import { temporaryDirectory } from "../../../helpers/temporary.ts";
@@ -12,7 +13,7 @@ import { writableNamespace as namespace, writeLayers } from "../../../helpers/tr
 
 async function exported(tree: MergedTree): Promise<{ bytes: Buffer; skipped: readonly string[] }> {
   const chunks: Buffer[] = [];
-  const sink = { take: () => Buffer.alloc(65_536), write: async (chunk: Buffer) => void chunks.push(chunk) };
+  const sink = { take: () => newChunk(65_536), write: async (chunk: Buffer) => void chunks.push(chunk) };
   const { sizeBytes, skipped } = await exportTree(tree, sink);
   const bytes = Buffer.concat(chunks);
   assert.equal(bytes.length, sizeBytes);

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { linkSync, mkdirSync, truncateSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { type LayerTarOptions, writeLayerTar } from "../../../../layers/diff/layer-tar.ts";
+import { newChunk } from "../../../../layers/diff/tar-stream-writer.ts";
 import { diffUpper } from "../../../../layers/diff/upper-diff.ts";
 import type { TarEntry } from "../../../../layers/tar/entry.ts";
 import { TarReader } from "../../../../layers/tar/reader.ts";
@@ -26,7 +27,7 @@ async function write(lower: HostPath, upperdir: HostPath, options: LayerTarOptio
   const merged = new MergedTree([upperdir, lower], { namespace });
   const diff = diffUpper({ upperdir, lower: new MergedTree([lower], { namespace }), merged, namespace });
   const sink = {
-    take: () => Buffer.alloc(CHUNK_BYTES),
+    take: () => newChunk(CHUNK_BYTES),
     write: async (chunk: Buffer) => void chunks.push(Buffer.from(chunk)),
   };
   const sizeBytes = await writeLayerTar(diff, sink, options);

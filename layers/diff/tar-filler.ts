@@ -1,0 +1,97 @@
+/**
+ * Fills the pieces of a tar: on a thread of its own while that keeps up, else on the thread that lays them out, so that
+ * two cores read files side by side and neither waits for the other. What fits into one piece never starts a thread.
+ */
+
+import { Worker } from "node:worker_threads";
+import { ConflictError } from "../../src/errors.ts";
+import { display } from "../../src/paths.ts";
+import { type PackedError, unpackError } from "../thread-errors.ts";
+import { type FileReads, fillPiece, type TarPiece } from "./tar-piece.ts";
+
+/** The bundle has the worker beside it; a checkout runs the source. */
+const WORKER = new URL(import.meta.url.endsWith(".ts") ? "./fill-worker.ts" : "./fill-worker.cjs", import.meta.url);
+
+/** A piece for the thread. */
+export interface FillTask {
+  readonly bytes: Uint8Array;
+  readonly reads: FileReads;
+}
+
+/** Its answers: that it has started, and then one for each piece, in order. */
+export type FillReply = "ready" | { readonly short: number | null } | { readonly error: PackedError };
+
+interface Sent {
+  readonly piece: TarPiece;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Pieces that the thread has at once: the one it fills and the next. */
+const MOST_SENT = 2;
+
+/** Disposing it ends the thread; what it has been sent is then never filled. */
+export class TarFiller implements AsyncDisposable {
+  #worker: Worker | null = null;
+  #isReady = false;
+  readonly #sent: Sent[] = [];
+
+  /**
+   * Fills a piece. Returns no promise if that is done at once.
+   * @throws {ConflictError} `ERR_FILE_CHANGED` if a file became shorter
+   * @throws a system error
+   */
+  fill(piece: TarPiece): Promise<void> | undefined {
+    if (piece.isComplete) return undefined;
+    if (this.#worker !== null && this.#isReady && this.#sent.length < MOST_SENT) return this.#send(this.#worker, piece);
+    if (piece.room === 0) this.#worker ??= this.#start(); // there is more to come
+    mustBeWhole(piece, fillPiece(piece.bytes, piece.reads));
+    return undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  #send(worker: Worker, piece: TarPiece): Promise<void> {
+    const task: FillTask = { bytes: piece.bytes, reads: piece.reads };
+    return new Promise((resolve, reject) => {
+      this.#sent.push({ piece, resolve, reject });
+      worker.postMessage(task);
+    });
+  }
+
+  #start(): Worker {
+    const worker = new Worker(WORKER);
+    worker.on("message", (reply: FillReply) => {
+      if (reply === "ready") this.#isReady = true;
+      else this.#answer(reply);
+    });
+    const lost = (error: Error): void => {
+      this.#isReady = false;
+      for (const { reject } of this.#sent.splice(0)) reject(error);
+    };
+    worker.on("error", lost);
+    worker.on("exit", () => lost(new Error("a reading thread ended before its work was done")));
+    return worker;
+  }
+
+  #answer(reply: Exclude<FillReply, "ready">): void {
+    const sent = this.#sent.shift();
+    if (sent === undefined) return;
+    try {
+      if ("error" in reply) throw unpackError(reply.error);
+      mustBeWhole(sent.piece, reply.short);
+      sent.resolve();
+    } catch (error) {
+      sent.reject(error as Error);
+    }
+  }
+}
+
+function mustBeWhole(piece: TarPiece, short: number | null): void {
+  if (short === null) return;
+  const path = display(piece.nameAt(short));
+  const message = `Cannot archive "${path}": it became shorter while it was read`;
+  throw new ConflictError("ERR_FILE_CHANGED", message, { data: { path } });
+}

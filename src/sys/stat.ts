@@ -1,0 +1,97 @@
+/**
+ * What a file is, by statx(2) (`struct statx`, linux/stat.h). A walk makes one for every file and looks at little of it,
+ * so times and inode numbers, which need BigInts, are put together when they are asked for.
+ */
+
+import { cString, declare, failure, lastErrno } from "./libc.ts";
+
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_EMPTY_PATH = 0x1000;
+const ENOENT = 2;
+const STATX_BASIC_AND_MOUNT_ID = 0x7ff | 0x1000;
+const NS = 1_000_000_000n;
+const TWO_TO_32 = 0x1_0000_0000;
+
+const statx = declare("int statx(int dirfd, const void *path, int flags, unsigned int mask, void *buffer)");
+const buffer = Buffer.alloc(256);
+/** `buffer` as 32-bit words, the low one of a pair first, as on every machine we run on. */
+const words = new Uint32Array(buffer.buffer, buffer.byteOffset, buffer.length / 4);
+const word = (at: number): number => words[at] as number;
+/** Exact up to 2^53. */
+const unsigned = (at: number): number => word(at) + word(at + 1) * TWO_TO_32;
+const signed = (at: number): number => word(at) + (word(at + 1) | 0) * TWO_TO_32;
+
+/** What lstat(2) tells, of the last statx in this thread when it is made. Times are nanoseconds since the epoch. */
+export class Stat {
+  readonly nlink: number = word(4);
+  readonly uid: number = word(5);
+  readonly gid: number = word(6);
+  readonly mode: number = word(7) & 0xffff;
+  readonly sizeBytes: number = unsigned(10);
+  readonly blocks512: number = unsigned(12);
+  readonly rdevMajor: number = word(32);
+  readonly rdevMinor: number = word(33);
+  readonly devMajor: number = word(34);
+  readonly devMinor: number = word(35);
+  readonly mountId: number = unsigned(36);
+  private readonly inoLow = word(8);
+  private readonly inoHigh = word(9);
+  private readonly atimeSeconds = signed(16);
+  private readonly atimeRest = word(18);
+  private readonly ctimeSeconds = signed(24);
+  private readonly ctimeRest = word(26);
+  private readonly mtimeSeconds = signed(28);
+  private readonly mtimeRest = word(30);
+
+  get ino(): bigint {
+    return (BigInt(this.inoHigh) << 32n) | BigInt(this.inoLow);
+  }
+
+  get atimeNs(): bigint {
+    return BigInt(this.atimeSeconds) * NS + BigInt(this.atimeRest);
+  }
+
+  get ctimeNs(): bigint {
+    return BigInt(this.ctimeSeconds) * NS + BigInt(this.ctimeRest);
+  }
+
+  get mtimeNs(): bigint {
+    return BigInt(this.mtimeSeconds) * NS + BigInt(this.mtimeRest);
+  }
+
+  /** False if the file was changed in between, or is another one: nobody can set the change time. */
+  isUnchangedIn(later: Stat): boolean {
+    return (
+      this.ctimeRest === later.ctimeRest &&
+      this.ctimeSeconds === later.ctimeSeconds &&
+      this.inoLow === later.inoLow &&
+      this.inoHigh === later.inoHigh &&
+      this.sizeBytes === later.sizeBytes
+    );
+  }
+
+  /** The same with another number of links. */
+  withNlink(nlink: number): Stat {
+    return Object.assign(Object.create(Stat.prototype), this, { nlink });
+  }
+}
+
+/** statx(2) of `path`, not following a final symbolic link, or of the open file if `path` is null. @throws PosixError */
+export function statAt(dirfd: number, path: string | null): Stat {
+  const stat = statOrNull(dirfd, path);
+  if (stat === null) throw failure("statx", path ?? undefined);
+  return stat;
+}
+
+/** As `statAt`; null for ENOENT. @throws PosixError for anything else, ENOTDIR included */
+export function statAtOrNull(dirfd: number, path: string): Stat | null {
+  const stat = statOrNull(dirfd, path);
+  if (stat !== null) return stat;
+  if (lastErrno() === ENOENT) return null; // without an error object, which would cost four times the call
+  throw failure("statx", path);
+}
+
+function statOrNull(dirfd: number, path: string | null): Stat | null {
+  const flags = path === null ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
+  return statx(dirfd, cString(path ?? ""), flags, STATX_BASIC_AND_MOUNT_ID, buffer) < 0 ? null : new Stat();
+}
