@@ -8,49 +8,25 @@
 
 import { IntegrityError, isErrno } from "../../src/errors.ts";
 import { isMergedDirectory, type MergedEntry, MergedTree } from "../../src/overlay/merged-tree.ts";
-import { setOpaque } from "../../src/overlay/opaque.ts";
-import { makeWhiteout } from "../../src/overlay/whiteout.ts";
-import {
-  baseName,
-  childPath,
-  display,
-  type HostPath,
-  joinHost,
-  type LayerPath,
-  parentPath,
-  ROOT,
-} from "../../src/paths.ts";
+import { opaquenessOf } from "../../src/overlay/opaque.ts";
+import { isWhiteout } from "../../src/overlay/whiteout.ts";
+import { baseName, childPath, display, type HostPath, type LayerPath, parentPath, ROOT } from "../../src/paths.ts";
 import { copyFileRange } from "../../src/sys/copy.ts";
-import { listDirectory } from "../../src/sys/directory.ts";
 import {
   AT_FDCWD,
-  AT_REMOVEDIR,
-  chmod,
-  chown,
   close,
-  linkAt,
-  mkdirAt,
-  mknodAt,
-  O_CREAT,
-  O_EXCL,
   O_NOFOLLOW,
   O_RDONLY,
-  O_WRONLY,
   openAt,
-  RENAME_NOREPLACE,
   readlinkAt,
-  renameAt,
   S_IFDIR,
   S_IFLNK,
   S_IFMT,
   S_IFREG,
-  setTimes,
-  symlinkAt,
-  unlinkAt,
 } from "../../src/sys/file.ts";
-import { type Stat, statAtOrNull } from "../../src/sys/stat.ts";
-import { getXattr, listXattrs, setXattr } from "../../src/sys/xattr.ts";
+import { getXattr, listXattrs } from "../../src/sys/xattr.ts";
 import { badPath, duplicate } from "./directories.ts";
+import { LayerTree } from "./layer-tree.ts";
 import type { PendingLink, Unpacked } from "./unpacker.ts";
 
 const MAX_SYMLINKS = 40;
@@ -78,7 +54,8 @@ export function stitch(tree: HostPath, unpacked: Unpacked, lowerdirs: readonly H
     const [link] = unpacked.pendingLinks;
     if (link !== undefined) throw brokenLink(link.path, link.target, "not there");
   }
-  const stitching = new Stitching(tree, lowerdirs.length === 0 ? null : new MergedTree(lowerdirs));
+  using layer = new LayerTree(tree);
+  const stitching = new Stitching(layer, lowerdirs.length === 0 ? null : new MergedTree(lowerdirs));
   for (const path of unpacked.implicitDirectories) stitching.finishImplicit(path);
   for (const path of unpacked.whiteouts) stitching.settleWhiteout(path);
   for (const link of unpacked.pendingLinks) stitching.link(link);
@@ -88,15 +65,17 @@ export function stitch(tree: HostPath, unpacked: Unpacked, lowerdirs: readonly H
 }
 
 class Stitching {
-  readonly #tree: HostPath;
+  readonly #tree: LayerTree;
   readonly #lower: MergedTree | null;
   /** Directories whose times a change here disturbs, with the times to restore. */
   readonly #times = new Map<LayerPath, bigint>();
   /** Where directories of the layer have moved to. */
   readonly #moved = new Map<LayerPath, LayerPath>();
   readonly #copied: LayerPath[] = [];
+  /** What has been made here for hard links. */
+  readonly #made = new Set<LayerPath>();
 
-  constructor(tree: HostPath, lower: MergedTree | null) {
+  constructor(tree: LayerTree, lower: MergedTree | null) {
     this.#tree = tree;
     this.#lower = lower;
   }
@@ -107,7 +86,7 @@ class Stitching {
     const lower = this.#lookup(path);
     if (lower === null) return;
     if ((lower.stat.mode & S_IFMT) === S_IFLNK) {
-      const destination = this.#resolve(path);
+      const destination = this.#resolve(path, (at) => this.#lowerSymlink(at));
       this.#moveInto(path, destination);
       this.#moved.set(original, destination);
       return;
@@ -123,7 +102,8 @@ class Stitching {
     const source = this.#sourceOf(target, path);
     this.#disturb(parentPath(place));
     try {
-      linkAt(AT_FDCWD, this.#host(source), AT_FDCWD, this.#host(place));
+      this.#tree.link(source, place);
+      this.#made.add(place);
     } catch (error) {
       if (isErrno(error, "EEXIST")) throw duplicate(place);
       throw error;
@@ -133,10 +113,11 @@ class Stitching {
   hideRoot(): void {
     if (this.#lower === null) return;
     for (const { name } of this.#lower.list(this.#lower.root)) {
-      const own = this.#stat(childPath(ROOT, name));
+      const path = childPath(ROOT, name);
+      const own = this.#tree.stat(path);
       this.#disturb(ROOT);
-      if (own === null) makeWhiteout(AT_FDCWD, joinHost(this.#tree, name));
-      else if ((own.mode & S_IFMT) === S_IFDIR) setOpaque(joinHost(this.#tree, name));
+      if (own === null) this.#tree.makeWhiteout(path);
+      else if ((own.mode & S_IFMT) === S_IFDIR) this.#tree.setOpaque(path);
     }
   }
 
@@ -146,11 +127,11 @@ class Stitching {
     const lower = this.#lookup(directory);
     if (lower !== null && isMergedDirectory(lower)) return;
     this.#disturb(directory);
-    unlinkAt(AT_FDCWD, this.#host(place));
+    this.#tree.remove(place);
   }
 
   restoreTimes(): void {
-    for (const [path, mtimeNs] of this.#times) setTimes(AT_FDCWD, this.#host(path), mtimeNs, mtimeNs);
+    for (const [path, mtimeNs] of this.#times) this.#tree.setTime(path, mtimeNs);
   }
 
   files(): StitchedFiles {
@@ -162,12 +143,28 @@ class Stitching {
     return this.#lower === null ? null : this.#lower.lookup(path);
   }
 
-  #host(path: LayerPath): HostPath {
-    return joinHost(this.#tree, path);
+  /** The target of the symbolic link that the layers below have at `path`; null if they have none there. */
+  #lowerSymlink(path: LayerPath): string | null {
+    const entry = this.#lookup(path);
+    const isSymlink = entry !== null && (entry.stat.mode & S_IFMT) === S_IFLNK;
+    return isSymlink ? readlinkAt(AT_FDCWD, entry.hostPath) : null;
   }
 
-  #stat(path: LayerPath): Stat | null {
-    return statAtOrNull(AT_FDCWD, this.#host(path));
+  /** As `#lowerSymlink`, for this layer on top of them. */
+  #mergedSymlink(path: LayerPath): string | null {
+    const own = this.#tree.stat(path);
+    if (own === null) return this.#hides(path) ? null : this.#lowerSymlink(path);
+    return (own.mode & S_IFMT) === S_IFLNK ? this.#tree.readlink(path) : null;
+  }
+
+  /** True if nothing of the layers below shows at `path`, because of what this layer has above it. */
+  #hides(path: LayerPath): boolean {
+    if (path === ROOT) return false;
+    const parent = parentPath(path);
+    if (this.#hides(parent)) return true;
+    const own = this.#tree.stat(parent);
+    if (own === null || parent === ROOT) return false;
+    return (own.mode & S_IFMT) !== S_IFDIR || opaquenessOf(this.#tree.xattrTarget(parent), "trusted") === "opaque";
   }
 
   /** Where a directory of the layer is now. */
@@ -181,8 +178,11 @@ class Stitching {
     return childPath(this.#current(parentPath(path)), baseName(path));
   }
 
-  /** The place in the merged tree below that `path`, a symbolic link, leads to. It need not be there. */
-  #resolve(path: LayerPath): LayerPath {
+  /**
+   * The place that `path` leads to, inside the root, with the symbolic links that `symlinkAt` knows. It need not be
+   * there.
+   */
+  #resolve(path: LayerPath, symlinkAt: (path: LayerPath) => string | null): LayerPath {
     let at: LayerPath = ROOT;
     let symlinks = 0;
     const names = path.split("/").reverse();
@@ -193,14 +193,13 @@ class Stitching {
         continue;
       }
       const next = childPath(at, name);
-      const entry = this.#lookup(next);
-      if (entry === null || (entry.stat.mode & S_IFMT) !== S_IFLNK) {
+      const target = symlinkAt(next);
+      if (target === null) {
         at = next;
         continue;
       }
       symlinks += 1;
       if (symlinks > MAX_SYMLINKS) throw badPath(path, "it is a symbolic link in a lower layer that leads in circles");
-      const target = readlinkAt(AT_FDCWD, entry.hostPath);
       if (target.startsWith("/")) at = ROOT;
       names.push(...target.split("/").reverse());
     }
@@ -212,30 +211,30 @@ class Stitching {
     this.#ensureDirectory(to);
     this.#disturb(parentPath(from));
     this.#disturb(to);
-    for (const { name, kind } of listDirectory(this.#host(from))) {
+    for (const { name, kind } of this.#tree.list(from)) {
       const [source, destination] = [childPath(from, name), childPath(to, name)];
-      const existing = this.#stat(destination);
+      const existing = this.#tree.stat(destination);
       if (existing !== null && kind === "directory" && (existing.mode & S_IFMT) === S_IFDIR) {
         this.#moveInto(source, destination);
         continue;
       }
       if (existing !== null) throw duplicate(destination);
-      renameAt(AT_FDCWD, this.#host(source), AT_FDCWD, this.#host(destination), RENAME_NOREPLACE);
+      this.#tree.rename(source, destination);
     }
-    unlinkAt(AT_FDCWD, this.#host(from), AT_REMOVEDIR);
+    this.#tree.removeDirectory(from);
     this.#times.delete(from);
   }
 
   /** Makes a directory of the layer, and its parents, with the metadata they have below. */
   #ensureDirectory(path: LayerPath): void {
-    const existing = this.#stat(path);
+    const existing = this.#tree.stat(path);
     if (existing !== null) {
       if ((existing.mode & S_IFMT) !== S_IFDIR) throw badPath(path, "it is a directory in a lower layer, a file here");
       return;
     }
     this.#ensureDirectory(parentPath(path));
     this.#disturb(parentPath(path));
-    mkdirAt(AT_FDCWD, this.#host(path), 0o755);
+    this.#tree.makeDirectory(path, 0o755);
     const lower = this.#lookup(path);
     if (lower !== null && !isMergedDirectory(lower)) throw badPath(path, "it is a file in a lower layer");
     if (lower === null) this.#times.set(path, 0n);
@@ -243,37 +242,50 @@ class Stitching {
   }
 
   #copyMetadata(from: MergedEntry, to: LayerPath): void {
-    const host = this.#host(to);
-    chown(AT_FDCWD, host, from.stat.uid, from.stat.gid);
-    if ((from.stat.mode & S_IFMT) !== S_IFLNK) chmod(AT_FDCWD, host, from.stat.mode);
+    this.#tree.setOwner(to, from.stat.uid, from.stat.gid);
+    if ((from.stat.mode & S_IFMT) !== S_IFLNK) this.#tree.setMode(to, from.stat.mode);
     for (const name of listXattrs(from.hostPath)) {
       const value = OVERLAY_OWN.test(name) ? null : getXattr(from.hostPath, name);
-      if (value !== null) setXattr(host, name, value);
+      if (value !== null) this.#tree.setXattr(to, name, value);
     }
-    setTimes(AT_FDCWD, host, from.stat.mtimeNs, from.stat.mtimeNs);
+    this.#tree.setTime(to, from.stat.mtimeNs);
     if ((from.stat.mode & S_IFMT) === S_IFDIR) this.#times.set(to, from.stat.mtimeNs);
   }
 
-  /** The path in this layer of the file that a hard link names, copied up from below if it is not here. */
+  /**
+   * The path in this layer of the file that a hard link names, copied up from below if it is not here.
+   *
+   * Nothing of that name was in this layer when its tar came to the link. What is there now came later, or replaces a
+   * whiteout, and is not what the link means.
+   */
   #sourceOf(target: LayerPath, link: LayerPath): LayerPath {
-    const own = this.#currentEntry(target);
-    if (this.#stat(own) !== null) return own;
-    const parent = this.#lookup(parentPath(own));
-    const resolved = parent === null ? own : childPath(this.#resolve(parentPath(own)), baseName(own));
-    const lower = this.#lookup(resolved);
+    const wanted = this.#currentEntry(target);
+    const parent = this.#resolve(parentPath(wanted), (at) => this.#mergedSymlink(at));
+    const source = childPath(parent, baseName(wanted));
+    if (this.#made.has(source)) return source;
+    const own = this.#tree.stat(source);
+    if (own !== null && isWhiteout(own)) throw brokenLink(link, target, "deleted by the same layer");
+    if (own !== null && (own.mode & S_IFMT) === S_IFDIR) throw brokenLink(link, target, "a directory");
+    const lower = this.#hides(source) ? null : this.#lookup(source);
+    if (own !== null) {
+      if (lower !== null && source === target) throw brokenLink(link, target, "replaced by the same layer");
+      return source;
+    }
     if (lower === null) throw brokenLink(link, target, "not there");
     if (isMergedDirectory(lower)) throw brokenLink(link, target, "a directory");
-    this.#ensureDirectory(parentPath(resolved));
-    this.#disturb(parentPath(resolved));
-    this.#copyUp(lower, resolved);
-    return resolved;
+    this.#ensureDirectory(parent);
+    this.#disturb(parent);
+    this.#copyUp(lower, source);
+    this.#made.add(source);
+    return source;
   }
 
   #copyUp(from: MergedEntry, to: LayerPath): void {
-    const type = from.stat.mode & S_IFMT;
+    const { mode, rdevMajor, rdevMinor } = from.stat;
+    const type = mode & S_IFMT;
     if (type === S_IFREG) this.#copyContent(from, to);
-    else if (type === S_IFLNK) symlinkAt(readlinkAt(AT_FDCWD, from.hostPath), AT_FDCWD, this.#host(to));
-    else mknodAt(AT_FDCWD, this.#host(to), from.stat.mode, from.stat.rdevMajor, from.stat.rdevMinor);
+    else if (type === S_IFLNK) this.#tree.symlink(readlinkAt(AT_FDCWD, from.hostPath), to);
+    else this.#tree.makeNode(to, mode, rdevMajor, rdevMinor);
     this.#copyMetadata(from, to);
   }
 
@@ -281,7 +293,7 @@ class Stitching {
     this.#copied.push(to);
     const source = openAt(AT_FDCWD, from.dataPath, O_RDONLY | O_NOFOLLOW);
     try {
-      const destination = openAt(AT_FDCWD, this.#host(to), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+      const destination = this.#tree.create(to);
       try {
         copyFileRange(source, destination, from.stat.sizeBytes);
       } finally {
@@ -295,7 +307,7 @@ class Stitching {
   /** Remembers the times of a directory before something in it changes. */
   #disturb(path: LayerPath): void {
     if (this.#times.has(path)) return;
-    const stat = this.#stat(path);
+    const stat = this.#tree.stat(path);
     if (stat !== null) this.#times.set(path, stat.mtimeNs);
   }
 }
