@@ -8,7 +8,7 @@ import type { Digest } from "../../src/digest.ts";
 import { IntegrityError, NotFoundError, UnsupportedError } from "../../src/errors.ts";
 import type { Descriptor, Platform } from "../oci/descriptor.ts";
 import { isAttestation, parseIndex } from "../oci/image-index.ts";
-import { MANIFEST_LIMIT_BYTES } from "../oci/manifest.ts";
+import { artifactTypeOf, MANIFEST_LIMIT_BYTES } from "../oci/manifest.ts";
 import { indexEntryKind } from "../oci/media-types.ts";
 import { formatPlatform, hostPlatform, normalizePlatform, platformRank } from "../oci/platform.ts";
 import { blobName, readBlob, type SourceFiles } from "./source-files.ts";
@@ -81,8 +81,9 @@ export class ImageChooser {
     if (path.includes(digest)) throw circular(digest);
     if (path.length > DEPTH_LIMIT) throw tooDeep(digest);
     const kind = indexEntryKind(mediaType);
-    if (kind === null) {
-      walk.otherType ??= mediaType;
+    const otherType = await artifactType(this.#files, descriptor);
+    if (otherType !== null) {
+      walk.otherType ??= otherType;
     } else if ((await this.#files.locate(blobName(descriptor))) === null) {
       walk.missing ??= digest;
     } else if (kind === "manifest") {
@@ -96,6 +97,18 @@ export class ImageChooser {
       walk.seen.add(digest); // an index reached twice adds nothing, and could add it very often
     }
   }
+}
+
+/**
+ * What an entry of an index is if it is no image and no index: the type of an artifact. Only images have a platform, so
+ * that the manifests of those need not be read.
+ */
+export async function artifactType(files: SourceFiles, descriptor: Descriptor): Promise<string | null> {
+  const kind = indexEntryKind(descriptor.mediaType);
+  if (kind === null) return descriptor.mediaType;
+  if (kind === "index" || descriptor.platform !== undefined) return null;
+  if ((await files.locate(blobName(descriptor))) === null) return null;
+  return artifactTypeOf(await readBlob(files, descriptor, "manifest", MANIFEST_LIMIT_BYTES));
 }
 
 function nothingFound({ missing, otherType }: Walk): Error {

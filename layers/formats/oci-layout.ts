@@ -6,7 +6,7 @@ import type { Descriptor, Platform } from "../oci/descriptor.ts";
 import { CONFIG_LIMIT_BYTES, checkLayerCount, parseImageConfig, platformOf } from "../oci/image-config.ts";
 import { checkLayoutHeader, isAttestation, LAYOUT_HEADER_LIMIT_BYTES, parseLayoutIndex } from "../oci/image-index.ts";
 import { MANIFEST_LIMIT_BYTES, parseManifest } from "../oci/manifest.ts";
-import { ImageChooser } from "./image-choice.ts";
+import { artifactType, ImageChooser } from "./image-choice.ts";
 import type { SourceImage, SourceLayer } from "./source.ts";
 import { locateBlob, readBlob, readDocument, type SourceFiles } from "./source-files.ts";
 import { entryName, tagged } from "./source-names.ts";
@@ -43,10 +43,7 @@ export async function readLayout(files: SourceFiles, options: LayoutOptions): Pr
     options.platform,
     async (manifest) => (await readImage(files, manifest)).platform,
   );
-  const groups = groupByName(
-    manifests.filter((entry) => !isAttestation(entry)),
-    options,
-  );
+  const groups = groupByName(await imagesAmong(files, manifests), options);
   for (const group of groups) {
     const chosen = await chooser.choose(group.entries);
     if (chosen.length > 1 && (group.reference ?? group.tag) !== null) throw ambiguous(group);
@@ -64,6 +61,14 @@ async function readTop(files: SourceFiles, name: string, limitBytes: number): Pr
   const location = await files.locate(name);
   if (location !== null) return await readDocument(location, name, limitBytes);
   throw new IntegrityError("ERR_LAYOUT_INCOMPLETE", `Cannot read the OCI layout: it has no "${name}"`);
+}
+
+/** The entries without attestations and artifacts, which may have names too; if there is nothing else, all of these. */
+async function imagesAmong(files: SourceFiles, entries: readonly Descriptor[]): Promise<readonly Descriptor[]> {
+  const candidates = entries.filter((entry) => !isAttestation(entry));
+  const images: Descriptor[] = [];
+  for (const entry of candidates) if ((await artifactType(files, entry)) === null) images.push(entry);
+  return images.length > 0 ? images : candidates;
 }
 
 /** Entries without a name are one group. An empty index is one, too, so that the choice can say so. */

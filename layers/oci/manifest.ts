@@ -7,6 +7,8 @@ import {
   checkConfigMediaType,
   checkLayerMediaType,
   checkManifestMediaType,
+  isImageConfig,
+  isImageLayer,
   OCI_MANIFEST,
   SCHEMA_1,
 } from "./media-types.ts";
@@ -40,6 +42,24 @@ export function parseManifest(bytes: Uint8Array, mediaType?: string): Manifest {
   for (const layer of layers) checkLayerMediaType(layer.mediaType);
   const annotations = root.field("annotations");
   return { mediaType: type, config, layers, ...(annotations.isAbsent ? {} : { annotations: annotations.stringMap() }) };
+}
+
+/**
+ * What a manifest is of, if not of a container image: an artifact has another kind of config (manifest.md, "Guidelines
+ * for Artifact Usage"), or an image's config and none of its layers (cosign's signatures). null for an image.
+ * @throws {IntegrityError} if it is malformed
+ */
+export function artifactTypeOf(bytes: Uint8Array): string | null {
+  const root = parseJson(bytes, "manifest", MANIFEST_LIMIT_BYTES);
+  const config = root.field("config");
+  if (config.isAbsent) return null;
+  const configType = config.field("mediaType").string();
+  if (!isImageConfig(configType)) return root.field("artifactType").optionalString() ?? configType;
+  const layerTypes = root
+    .field("layers")
+    .items()
+    .map((layer) => layer.field("mediaType").string());
+  return layerTypes.some(isImageLayer) ? null : (layerTypes[0] ?? null);
 }
 
 /** @throws {UnsupportedError} `ERR_SCHEMA_VERSION` for docker's schema 1, or a version not known */

@@ -28,6 +28,16 @@ export function indexEntryKind(mediaType: string): "index" | "manifest" | null {
   return mediaType === OCI_MANIFEST || mediaType === DOCKER_MANIFEST ? "manifest" : null;
 }
 
+/** True for the config of a container image. */
+export function isImageConfig(mediaType: string): boolean {
+  return mediaType === OCI_CONFIG || mediaType === DOCKER_CONFIG;
+}
+
+/** True for a layer of a container image, also one that layerctl cannot use. */
+export function isImageLayer(mediaType: string): boolean {
+  return /^application\/vnd\.(oci\.image\.layer|docker\.image\.rootfs)\./.test(mediaType);
+}
+
 /** The media type of a layer that layerctl writes, or finds without a descriptor. */
 export function layerMediaType(compression: "none" | "gzip" | "zstd"): string {
   return compression === "none" ? OCI_LAYER : `${OCI_LAYER}+${compression}`;
@@ -41,7 +51,7 @@ export function checkLayerMediaType(mediaType: string): void {
 
 /** @throws {UnsupportedError} `ERR_MEDIA_TYPE` unless it is the config of a container image */
 export function checkConfigMediaType(mediaType: string): void {
-  if (mediaType === OCI_CONFIG || mediaType === DOCKER_CONFIG) return;
+  if (isImageConfig(mediaType)) return;
   throw unsupported("manifest", mediaType, "its config is not an image's: it is another kind of artifact");
 }
 

@@ -111,6 +111,24 @@ test("attestations and artifacts beside an image are not images", async () => {
   await refused(withIndex(files, [artifact]), undefined, "ERR_MEDIA_TYPE", /vnd\.example\+json/);
 });
 
+test("manifests of artifacts beside an image, with a name or without, are not images", async () => {
+  const { files, manifests } = imagesFor(HOST);
+  const image = named(Object.assign({ ...manifests[0] }, { platform: undefined }), "localhost/a:1");
+  const empty = addBlob(files, Buffer.from("{}"), "application/vnd.oci.empty.v1+json");
+  const ofType = (fields: JsonObject): JsonObject =>
+    addBlob(files, Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MANIFEST, ...fields })), MANIFEST);
+  const sbom = ofType({ artifactType: "application/spdx+json", config: empty, layers: [empty] });
+  const config = { ...empty, mediaType: "application/vnd.oci.image.config.v1+json" };
+  const signature = ofType({
+    config,
+    layers: [{ ...empty, mediaType: "application/vnd.dev.cosign.simplesigning.v1+json" }],
+  });
+  assert.deepEqual(await chosen(withIndex(files, [sbom, image, named(signature, "localhost/a:sig")])), [HOST]);
+  assert.deepEqual(await chosen(withIndex(files, [nest(files, [sbom, signature, image])])), [HOST]);
+  await refused(withIndex(files, [signature]), undefined, "ERR_MEDIA_TYPE", /simplesigning/);
+  await refused(withIndex(files, [sbom]), undefined, "ERR_MEDIA_TYPE", /spdx\+json/);
+});
+
 test("platforms whose blobs are not there are no choice: docker saves such indexes", async () => {
   const { files, manifests } = imagesFor(HOST, FOREIGN);
   files.delete(blobName(String(manifests[0]?.digest)));
