@@ -24,6 +24,8 @@ export interface ImportOptions {
   /** The source is the tar of a root file system, not an image. */
   readonly rootfs?: boolean;
   readonly limits?: Partial<ApplyLimits>;
+  /** The most bytes of an archive that has to be spooled. Default 128 GiB. */
+  readonly maxArchiveBytes?: number;
   readonly signal?: AbortSignal;
   /** Called about ten times a second. */
   readonly onProgress?: (progress: ImportProgress) => void;
@@ -62,6 +64,7 @@ export async function importSource(
     temporary: temporary.path,
     rootfs: options.rootfs ?? false,
     ignoreNames: name !== null,
+    limitBytes: options.maxArchiveBytes,
     ...(platform === undefined ? {} : { platform }),
     ...(signal === undefined ? {} : { signal }),
   });

@@ -4,7 +4,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { IntegrityError } from "./errors.ts";
+import { IntegrityError, UnsupportedError } from "./errors.ts";
 
 declare const digestBrand: unique symbol;
 declare const diffIdBrand: unique symbol;
@@ -19,9 +19,20 @@ export type ChainId = Digest & { readonly [chainIdBrand]: true };
 
 const SHA256 = /^sha256:[0-9a-f]{64}$/;
 
-/** @throws {IntegrityError} `ERR_DIGEST_FORMAT` if `text` is not a sha256 digest in its canonical form. */
+/** Another algorithm's digest, by the grammar of descriptor.md. */
+const OTHER_ALGORITHM = /^(?!sha256:)[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/;
+
+/**
+ * @throws {IntegrityError} `ERR_DIGEST_FORMAT` if `text` is not a sha256 digest in its canonical form.
+ * @throws {UnsupportedError} `ERR_DIGEST_ALGORITHM` if it is a digest of another algorithm.
+ */
 export function parseDigest(text: unknown): Digest {
   if (typeof text === "string" && SHA256.test(text)) return text as Digest;
+  if (typeof text === "string" && OTHER_ALGORITHM.test(text)) {
+    const [algorithm] = text.split(":", 1);
+    const state = `its algorithm is ${algorithm}; only sha256 is known`;
+    throw new UnsupportedError("ERR_DIGEST_ALGORITHM", `Cannot use digest "${text.slice(0, 100)}": ${state}`);
+  }
   const shown = typeof text === "string" ? JSON.stringify(text.slice(0, 100)) : String(typeof text);
   throw new IntegrityError("ERR_DIGEST_FORMAT", `Cannot use digest ${shown}: it is not "sha256:" and 64 hex digits`);
 }

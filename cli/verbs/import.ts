@@ -2,6 +2,7 @@
 
 import { type Command, Option } from "commander";
 import { DEFAULT_LIMITS } from "../../layers/apply/limits.ts";
+import { SPOOL_LIMIT_BYTES } from "../../layers/formats/spool.ts";
 import { importSource } from "../../layers/import.ts";
 import { parsePlatform } from "../../layers/oci/platform.ts";
 import { familiar } from "../../layers/resolve-image.ts";
@@ -16,6 +17,7 @@ interface Options {
   readonly rootfs?: boolean;
   readonly maxLayerSize: string;
   readonly maxEntries: string;
+  readonly maxArchiveSize: string;
 }
 
 export function define(command: Command): void {
@@ -32,6 +34,12 @@ export function define(command: Command): void {
       ),
     )
     .addOption(new Option("--max-entries <n>", "refuse a layer with more entries").default(String(maxEntries)))
+    .addOption(
+      new Option(
+        "--max-archive-size <size>",
+        "refuse an archive from a pipe, or compressed as a whole, if larger",
+      ).default(String(SPOOL_LIMIT_BYTES), `${SPOOL_LIMIT_BYTES / 2 ** 30}GiB`),
+    )
     .addHelpText(
       "after",
       `
@@ -59,6 +67,7 @@ export async function run(context: Context, source: string, options: Options): P
     ...chosen,
     rootfs,
     limits,
+    maxArchiveBytes: parseSize(options.maxArchiveSize),
     signal: context.signal,
     onProgress: ({ doneBytes, totalBytes }) =>
       progress.show({ label: "importing", done: doneBytes, total: totalBytes, unit: "bytes" }),

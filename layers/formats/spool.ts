@@ -6,8 +6,8 @@ import { IntegrityError } from "../../src/errors.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
 import { decompress, sniffCompression } from "../apply/decompress.ts";
 
-/** The most bytes of a spooled file: what stops a compressed bomb. */
-const SPOOL_LIMIT_BYTES = 128 * 2 ** 30;
+/** The most bytes of a spooled file, unless told otherwise: what stops a compressed bomb. */
+export const SPOOL_LIMIT_BYTES = 128 * 2 ** 30;
 
 /** Pieces smaller than this are gathered before anything is told from the first bytes. */
 const START_BYTES = 512;
@@ -60,9 +60,8 @@ async function write(source: AsyncIterable<Buffer>, file: HostPath, options: Spo
       options.signal?.throwIfAborted();
       written += chunk.length;
       if (written > limitBytes) {
-        throw new IntegrityError("ERR_ARCHIVE_SIZE", `Cannot read the archive: it is larger than ${limitBytes} bytes`, {
-          data: { limitBytes },
-        });
+        const state = `it is larger than the limit of ${limitBytes} bytes; raise the limit if you trust it`;
+        throw new IntegrityError("ERR_ARCHIVE_SIZE", `Cannot read the archive: ${state}`, { data: { limitBytes } });
       }
       await handle.writeFile(chunk);
     }

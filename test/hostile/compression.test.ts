@@ -95,6 +95,12 @@ const REFUSED: readonly Hostile[] = [
     says: /sha256:.*limit|limit.*sha256:/,
   },
   {
+    name: "a bomb that is a whole archive is refused at its limit",
+    source: () => gzipSync(Buffer.alloc(4 << 20)),
+    arguments: ["--max-archive-size", "1MiB"],
+    says: /archive: it is larger than the limit of 1048576 bytes/,
+  },
+  {
     name: "a plain tar over the limit is refused",
     source: () => [BOMB],
     arguments: ["--max-layer-size", "1MiB"],

@@ -88,6 +88,8 @@ test("wrong types in a descriptor are named", () => {
   assert.throws(bad({ size: -1 }), fails(IntegrityError, "ERR_JSON_TYPE", /manifest\.layers\[0\]\.size: .*number -1/));
   assert.throws(bad({ digest: 7 }), fails(IntegrityError, "ERR_JSON_TYPE", /manifest\.layers\[0\]\.digest: expected/));
   assert.throws(bad({ digest: "sha256:../../x" }), fails(IntegrityError, "ERR_DIGEST_FORMAT", /sha256:\.\.\//));
+  const sha512 = `sha512:${"0".repeat(128)}`;
+  assert.throws(bad({ digest: sha512 }), fails(UnsupportedError, "ERR_DIGEST_ALGORITHM", /is sha512; only sha256/));
   assert.throws(
     bad({ annotations: { a: 1 } }),
     fails(IntegrityError, "ERR_JSON_TYPE", /annotations\.a: expected a string/),
