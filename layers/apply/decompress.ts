@@ -16,7 +16,7 @@ export type Compression = "none" | "gzip" | "zstd";
 const CHUNK_BYTES = 256 * 1024;
 
 /** Bytes that `sniffCompression` needs, or all there are. */
-export const SNIFF_BYTES = 6;
+export const SNIFF_BYTES = 10;
 
 /**
  * Tells the compression from the first `SNIFF_BYTES` of `subject`, as messages call it.
@@ -27,7 +27,8 @@ export function sniffCompression(head: Uint8Array, subject = "the layer"): Compr
   if (magic.startsWith("1f8b")) return "gzip";
   if (magic.startsWith("28b52ffd") || /^5.2a4d18/.test(magic)) return "zstd";
   if (magic.startsWith("fd377a585a00")) throw unsupported("xz", subject);
-  if (magic.startsWith("425a68")) throw unsupported("bzip2", subject);
+  // With the mark of its first block, or of its end: "BZh" alone may begin the name of a tar's first member.
+  if (/^425a683[1-9](314159265359|177245385090)/.test(magic)) throw unsupported("bzip2", subject);
   return "none";
 }
 

@@ -31,7 +31,8 @@ test("the compression is told from the first bytes", () => {
   assert.equal(sniffCompression(Buffer.from("usr/\0\0")), "none");
   assert.equal(sniffCompression(Buffer.alloc(0)), "none");
   assert.throws(() => sniffCompression(Buffer.from("fd377a585a00", "hex")), UnsupportedError);
-  assert.throws(() => sniffCompression(Buffer.from("BZh91A")), UnsupportedError);
+  assert.throws(() => sniffCompression(Buffer.from("BZh91AY&SY")), UnsupportedError);
+  assert.equal(sniffCompression(Buffer.from("BZhello.tx")), "none");
 });
 
 test("gzip members that follow each other are one stream", async () => {

@@ -92,7 +92,13 @@ test("a pipe is spooled like standard input", async () => {
 test("a spooled archive larger than the limit is refused while it is written", async () => {
   await using directory = temporaryDirectory();
   const bomb = put(directory, "bomb.tar.gz", gzipSync(Buffer.alloc(64 << 20)));
-  await assertRefused(directory, bomb, { limitBytes: 1 << 20 }, "ERR_ARCHIVE_SIZE", /larger than the limit of 1048576 bytes;/);
+  await assertRefused(
+    directory,
+    bomb,
+    { limitBytes: 1 << 20 },
+    "ERR_ARCHIVE_SIZE",
+    /larger than the limit of 1048576 bytes;/,
+  );
 });
 
 test("an aborted spool leaves nothing", async () => {
