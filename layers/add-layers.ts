@@ -26,7 +26,14 @@ import { createTemporary } from "./content/temporary.ts";
 import type { BlobLocation } from "./formats/source.ts";
 import { layerDirectoryName, layerTree } from "./layout.ts";
 import { acquireLock, type Lock } from "./locks.ts";
+import { Slots } from "./slots.ts";
 import type { Store } from "./store.ts";
+
+/**
+ * Layers under way at once, each with a few open files. More than there are cores: those that are unpacked wait for the
+ * ones below them.
+ */
+const MAX_UNDER_WAY = 64;
 
 /** A layer to add. What is null is not claimed, and found out. */
 export interface LayerRequest {
@@ -53,7 +60,9 @@ export interface AddedLayer {
 export class LayerAdder implements AsyncDisposable {
   readonly #store: Store;
   readonly #limits: ApplyLimits;
-  readonly #signal: AbortSignal | undefined;
+  readonly #slots = new Slots(MAX_UNDER_WAY);
+  readonly #ending = new AbortController();
+  readonly #signal: AbortSignal;
   readonly #pool: WorkerPool;
   readonly #commits: GroupCommit;
   readonly #underWay = new Set<Promise<unknown>>();
@@ -65,7 +74,7 @@ export class LayerAdder implements AsyncDisposable {
   constructor(store: Store, limits: ApplyLimits, layers: number, signal?: AbortSignal) {
     this.#store = store;
     this.#limits = limits;
-    this.#signal = signal;
+    this.#signal = signal === undefined ? this.#ending.signal : AbortSignal.any([signal, this.#ending.signal]);
     this.#pool = new WorkerPool(Math.max(1, Math.min(availableParallelism(), layers)));
     this.#commits = new GroupCommit(store);
   }
@@ -93,6 +102,7 @@ export class LayerAdder implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending.abort();
     await this.#pool[Symbol.asyncDispose]();
     await Promise.allSettled(this.#underWay);
   }
@@ -102,6 +112,7 @@ export class LayerAdder implements AsyncDisposable {
     const chainId = chainIdOf(request.parent, request.diffId);
     const present = this.#present(request, chainId, request.diffId);
     if (present !== null) return present;
+    using _slot = await this.#slots.take(); // base first, so that no layer waits for one that cannot start
     await using _lock = await this.#lockLayer(chainId);
     return this.#present(request, chainId, request.diffId) ?? (await this.#addMissing(request));
   }
@@ -121,6 +132,7 @@ export class LayerAdder implements AsyncDisposable {
     const isMissing =
       diffId === null || (getLayer(db, chainIdOf(parent, diffId)) ?? findSelfContained(db, diffId)) === null;
     const keepBlob = digest === null || !blobs.has(digest);
+    this.#signal.throwIfAborted(); // a pool that has been disposed would never answer
     const result = await this.#unpack(request, temporary.path, isMissing && this.#unpacks, keepBlob);
     return await this.#finish(request, result, temporary.path);
   }
@@ -137,13 +149,8 @@ export class LayerAdder implements AsyncDisposable {
   }
 
   #lockLayer(chainId: ChainId): Promise<Lock> {
-    const signal = this.#signal;
-    return acquireLock(
-      this.#store.layout,
-      `layer-${layerDirectoryName(chainId)}`,
-      "exclusive",
-      signal === undefined ? {} : { signal },
-    );
+    const name = `layer-${layerDirectoryName(chainId)}`;
+    return acquireLock(this.#store.layout, name, "exclusive", { signal: this.#signal });
   }
 
   #unpack(request: LayerRequest, directory: HostPath, unpack: boolean, keepBlob: boolean): Promise<UnpackResult> {
