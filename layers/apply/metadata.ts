@@ -3,9 +3,10 @@
  * data and owner before security.capability (both clear it), mode before ACLs (chmod rewrites their mask), times last.
  */
 
+import { statfsSync } from "node:fs";
 import { IntegrityError, isErrno } from "../../src/errors.ts";
 import { escapeXattr } from "../../src/overlay/escape.ts";
-import { display } from "../../src/paths.ts";
+import { bytesOf, display } from "../../src/paths.ts";
 import { chmod, chown, setTimes } from "../../src/sys/file.ts";
 import { setXattr, type XattrTarget, xattrTargetAt } from "../../src/sys/xattr.ts";
 import type { TarEntry } from "../tar/entry.ts";
@@ -47,7 +48,9 @@ function restoreXattrs(target: XattrTarget, entry: TarEntry): void {
     try {
       setXattr(target, escapeXattr(name), value);
     } catch (error) {
-      if (!isErrno(error, "ENOTSUP", "EINVAL", "ERANGE", "E2BIG", "EPERM", "EACCES")) throw error;
+      const refused = isErrno(error, "ENOTSUP", "EINVAL", "ERANGE", "E2BIG", "EPERM", "EACCES");
+      // ext4 keeps the attributes of a file in one block, and says ENOSPC to more than that takes.
+      if (!refused && !(isErrno(error, "ENOSPC") && hasSpace(target))) throw error;
       const [path, shown] = [display(entry.path), display(name)];
       throw new IntegrityError(
         "ERR_LAYER_XATTR",
@@ -56,4 +59,11 @@ function restoreXattrs(target: XattrTarget, entry: TarEntry): void {
       );
     }
   }
+}
+
+/** True if the file system of `target` has room for the attributes of any file. */
+function hasSpace(target: XattrTarget): boolean {
+  const directory = typeof target === "number" ? `/proc/self/fd/${target}` : target.slice(0, target.lastIndexOf("/"));
+  const { bavail, bsize } = statfsSync(bytesOf(directory));
+  return bavail * bsize > 1 << 20;
 }

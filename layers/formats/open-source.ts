@@ -62,7 +62,7 @@ export async function openSource(source: string, options: OpenOptions): Promise<
     return await openSpooled(found.isFIFO() ? await pipeStream(path) : stream(path), path, repository, options);
   }
   const location = { file: path, offset: 0, sizeBytes: found.size };
-  if (options.rootfs !== true && sniffCompression(await readStart(location)) !== "none") {
+  if (options.rootfs !== true && sniffCompression(await readStart(location), "the archive") !== "none") {
     return await openSpooled(stream(path), path, repository, options);
   }
   const contents = await openFile(path, path, repository, options);

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { temporaryStore } from "../helpers/layerctl.ts";
 import { requires } from "../helpers/requires.ts";
 import { device, directory, file, header, pax, symlink, tar } from "../helpers/tar-builder.ts";
 import { temporaryDirectory } from "../helpers/temporary.ts";
@@ -60,6 +61,20 @@ test("an attribute as large as ext4 takes survives", NEEDS_MOUNT, async () => {
     assert.equal(xattr(merged, "user.large", "f"), hex(value));
   });
 });
+
+test(
+  "an attribute larger than the file system takes is refused by its name, not as a full disk",
+  NEEDS_MOUNT,
+  async () => {
+    await using store = temporaryStore();
+    const path = join(store.path, "rootfs.tar");
+    writeFileSync(path, tar(pax({ "SCHILY.xattr.user.large": "v".repeat(65_536) }), file("f")));
+    const { exitCode, stderr } = store.run(["import", "--rootfs", path]);
+    if (exitCode === 0) return; // a file system without ext4's limit of one block
+    assert.equal(exitCode, 5, stderr);
+    assert.match(stderr, /"f": .*"user\.large".*ERR_LAYER_XATTR/);
+  },
+);
 
 test("text access control lists become what getfacl reads", NEEDS_MOUNT, async () => {
   const access = "user::rwx,user:1000:r--,group::r-x,group:nosuchgroup:rw-:4321,mask::rwx,other::---";
