@@ -111,7 +111,11 @@ function parseEntry(entry: string, where: TarPosition): AclEntry {
   if (name === "") return { tag, permissions: parsePermissions(permissions), id: NO_ID };
   const id = recordedId === undefined || recordedId === "" ? name : recordedId;
   if (!/^[0-9]{1,10}$/.test(id) || Number(id) >= NO_ID) {
-    throw refuse(where, "ERR_TAR_ACL", `its ACL names "${display(id)}" and gives no numeric id`);
+    throw refuse(
+      where,
+      "ERR_TAR_ACL",
+      `its ACL names "${display(id)}" and gives no numeric id; "tar --numeric-owner" writes ids`,
+    );
   }
   return { tag, permissions: parsePermissions(permissions), id: Number(id) };
 }

@@ -32,7 +32,10 @@ test("the binary form becomes text with numeric ids", () => {
 
 test("a name without an id is refused, as are lists the kernel would not take", () => {
   for (const [text, message] of [
-    ["user::rw-,user:daemon:r--,group::r--,mask::r--,other::r--", /names "daemon" and gives no numeric id/],
+    [
+      "user::rw-,user:daemon:r--,group::r--,mask::r--,other::r--",
+      /names "daemon" and gives no numeric id; "tar --numeric-owner" writes ids/,
+    ],
     ["user::rw-,user:daemon:r--:x,group::r--,mask::r--,other::r--", /names "x" and gives no numeric id/],
     ["user::rw-,user:4294967295:r--,group::r--,mask::r--,other::r--", /gives no numeric id/],
     ["user::rw-,group::r--", /lacks the entry/],
