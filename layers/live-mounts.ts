@@ -12,6 +12,7 @@ import { deleteMount, getMount, insertMount, listMountRows, type MountRow } from
 import { getSnapshotById } from "../src/meta/snapshots.ts";
 import { MOUNT_SOURCE } from "../src/mount/kernel-overlay.ts";
 import { type MountInfo, mountsOfType, overlayDirectories, readMountTable } from "../src/mount/mount-info.ts";
+import { otherMountTables } from "../src/mount/mount-namespaces.ts";
 import { bytesOf, display, type HostPath, joinHost } from "../src/paths.ts";
 import { snapshotDirectory } from "./layout.ts";
 import { tryAcquireLock } from "./locks.ts";
@@ -22,6 +23,16 @@ export interface LiveMount {
   /** Id of the snapshot; its row may be gone. */
   readonly snapshot: number;
   readonly target: HostPath;
+  /** Of the mount, in the kernel's table. */
+  readonly mountId: number;
+  /** What of the merged tree is shown: "/", or a directory of it that somebody bound elsewhere. */
+  readonly root: HostPath;
+}
+
+/** A mount of a snapshot in another mount namespace. */
+export interface ForeignMount extends LiveMount {
+  /** A process in that namespace. */
+  readonly pid: number;
 }
 
 /** The name of the lock that is held while a snapshot is mounted, unmounted or repaired. */
@@ -38,19 +49,32 @@ export function viewBase(store: Store, snapshot: number): HostPath {
 export function liveMounts(store: Store, table: string = readMountTable()): readonly LiveMount[] {
   const recorded = new Map(listMountRows(store.db).map((row) => [row.target, row.snapshot]));
   return mountsOfType("overlay", table).flatMap((mount) => {
-    const byTarget = mount.source === MOUNT_SOURCE ? recorded.get(mount.target) : undefined;
-    const snapshot = snapshotIdOf(store, mount) ?? byTarget; // mount(2) may show layers by number only
-    return snapshot === undefined ? [] : [{ snapshot, target: mount.target }];
+    const snapshot = snapshotIdOf(store, mount, recorded);
+    const { target, id, root } = mount;
+    return snapshot === undefined ? [] : [{ snapshot, target, mountId: id, root }];
   });
 }
 
-function snapshotIdOf(store: Store, mount: MountInfo): number | undefined {
+function snapshotIdOf(store: Store, mount: MountInfo, recorded: ReadonlyMap<HostPath, number>): number | undefined {
   const directories = overlayDirectories(mount);
   const own = directories?.upperdir ?? directories?.lowerdirs.at(-1) ?? "";
+  // Views of as many layers as overlayfs takes, and those that mount(2) shows by number, are known by their target.
+  const isNameless = own.startsWith(`${store.layout.layers}/`) || /^(?:\/proc\/self\/fd\/)?\d+$/.test(own);
+  if (isNameless) return mount.source === MOUNT_SOURCE ? recorded.get(mount.target) : undefined;
   const prefix = `${store.layout.snapshots}/`;
   if (!own.startsWith(prefix)) return undefined;
   const id = /^(\d+)\/(?:fs|empty)$/.exec(own.slice(prefix.length))?.[1];
   return id === undefined ? undefined : Number(id);
+}
+
+/** The mounts of this store's snapshots in other mount namespaces. Looks at every process. */
+export function foreignMounts(store: Store): readonly ForeignMount[] {
+  return otherMountTables().flatMap(({ pid, table }) => liveMounts(store, table).map((mount) => ({ ...mount, pid })));
+}
+
+/** "at "/mnt" in the mount namespace of process 12": where somebody else has it mounted. */
+export function describeForeign({ target, pid }: ForeignMount): string {
+  return `at "${display(target)}" in the mount namespace of process ${pid}`;
 }
 
 /** What was repaired. */
@@ -61,17 +85,26 @@ export interface MountRepairs {
   readonly adopted: readonly LiveMount[];
   /** There, of a snapshot that is not: only reported. `unmount` takes them by their target. */
   readonly strays: readonly LiveMount[];
+  /** Recorded, and there in another mount namespace only: left as it is. */
+  readonly elsewhere: readonly ForeignMount[];
 }
 
 /** Brings rows and kernel together and logs what was wrong. A snapshot that somebody is mounting now is left alone. */
 export function repairMounts(store: Store): MountRepairs {
   const live = liveMounts(store);
-  const lost = listMountRows(store.db).filter((row) => !live.some((mount) => isOf(mount, row)) && forget(store, row));
-  const unrecorded = live.filter((mount) => getMount(store.db, mount.snapshot) === null);
+  const away = listMountRows(store.db).filter((row) => !live.some((mount) => isOf(mount, row)));
+  const foreign = away.length === 0 ? [] : foreignMounts(store);
+  const elsewhere = foreign.filter((mount) => away.some((row) => row.snapshot === mount.snapshot));
+  const lost = away.filter((row) => !elsewhere.some((mount) => mount.snapshot === row.snapshot) && forget(store, row));
+  const whole = live.filter((mount) => mount.root === "/"); // not what somebody bound elsewhere
+  const unrecorded = whole.filter((mount) => getMount(store.db, mount.snapshot) === null);
   const strays = unrecorded.filter((mount) => getSnapshotById(store.db, mount.snapshot) === null);
   const adopted = unrecorded.filter((mount) => !strays.includes(mount) && adopt(store, mount));
   for (const { snapshot, target } of strays) store.logger.warn("mount.stray", { snapshot, target: display(target) });
-  return { lost, adopted, strays };
+  for (const { snapshot, target, pid } of elsewhere) {
+    store.logger.warn("mount.elsewhere", { snapshot, target: display(target), pid });
+  }
+  return { lost, adopted, strays, elsewhere };
 }
 
 function isOf(mount: LiveMount, row: MountRow): boolean {
@@ -99,7 +132,8 @@ function adopt(store: Store, mount: LiveMount): boolean {
   if (snapshot === null || !liveMounts(store).some((live) => live.target === mount.target)) return false;
   store.logger.warn("mount.adopted", { snapshot: snapshot.name, target: display(mount.target) });
   insertMount(store.db, {
-    ...mount,
+    snapshot: mount.snapshot,
+    target: mount.target,
     backend: "kernel",
     options: snapshot.options,
     targetMade: false,

@@ -2,34 +2,33 @@
  * Mounts of images and snapshots: what is mounted where is recorded, and never believed without a look at the kernel's
  * table. A mount needs no process of ours to live.
  *
- * Order: snapshot durable → mount → row; unmount → row gone. A crash leaves a mount without a row or a row without a
- * mount, and `repairMounts` settles both.
+ * Order: snapshot durable → mount → row (and in unmount.ts: unmount → row gone). A crash leaves a mount without a row or
+ * a row without a mount, and `repairMounts` settles both.
  */
 
-import { closeSync, mkdirSync, openSync } from "node:fs";
-import { ConflictError, isErrno, NotFoundError, UsageError } from "../src/errors.ts";
+import { mkdirSync } from "node:fs";
+import { ConflictError, NotFoundError, UsageError } from "../src/errors.ts";
 import { getImage } from "../src/meta/images.ts";
-import { deleteMount, getMount, getMountAt, insertMount, type MountRow } from "../src/meta/mounts.ts";
-import { getSnapshotRow } from "../src/meta/snapshots.ts";
+import { getMount, getMountAt, insertMount, type MountRow } from "../src/meta/mounts.ts";
+import { getSnapshotById, getSnapshotRow } from "../src/meta/snapshots.ts";
 import { type Backend, chooseBackend, type RequestedBackend } from "../src/mount/backend.ts";
 import { MAX_LAYERS, mountOverlay } from "../src/mount/kernel-overlay.ts";
-import { mountsBelow, readMountTable } from "../src/mount/mount-info.ts";
+import { readMountTable } from "../src/mount/mount-info.ts";
 import type { MountSpec } from "../src/mount/mount-spec.ts";
-import { mountUsers } from "../src/mount/mount-users.ts";
 import {
   checkOverlayOptions,
   formatOverlayOptions,
   type OverlayOptions,
   parseOverlayOptions,
 } from "../src/mount/overlay-options.ts";
-import { hasVolatileMark, removeVolatileMark } from "../src/mount/volatile-mark.ts";
+import { removeVolatileMark } from "../src/mount/volatile-mark.ts";
 import { bytesOf, display, type HostPath } from "../src/paths.ts";
 import { umount } from "../src/sys/mount.ts";
-import { syncFileSystem } from "../src/sys/sync.ts";
 import { type Image, imageOfRow, lowerdirsOf } from "./image.ts";
 import {
+  describeForeign,
+  foreignMounts,
   forgetLostMount,
-  type LiveMount,
   liveMounts,
   mountLockName,
   removeTarget,
@@ -37,7 +36,7 @@ import {
   viewBase,
 } from "./live-mounts.ts";
 import { acquireLock } from "./locks.ts";
-import { canonicalPath, type MountTarget, openTarget, refuseMounted } from "./mount-target.ts";
+import { type MountTarget, openTarget, refuseMounted } from "./mount-target.ts";
 import { findImage } from "./resolve-image.ts";
 import { getSnapshot, listSnapshots, prepare, removeSnapshot, type Snapshot } from "./snapshots/snapshots.ts";
 import type { Store } from "./store.ts";
@@ -100,7 +99,7 @@ export async function mountImage(store: Store, text: string, request: MountReque
     ...(reference === null ? {} : { reference }),
   });
   try {
-    return await mountSnapshot(store, snapshot, request);
+    return await mountPrepared(store, snapshot, request);
   } catch (error) {
     await removeSnapshot(store, snapshot.name);
     throw error;
@@ -131,13 +130,20 @@ export async function mountSnapshot(
   snapshot: Snapshot,
   request: MountRequest = {},
 ): Promise<MountedSnapshot> {
+  if (snapshot.upperdir !== null) refuseMountedElsewhere(store, snapshot);
+  return await mountPrepared(store, snapshot, request);
+}
+
+async function mountPrepared(store: Store, snapshot: Snapshot, request: MountRequest): Promise<MountedSnapshot> {
   const backend = chooseBackend(request.backend ?? "auto");
   const options = optionsFor(snapshot, request.options);
   const image = imageOf(store, snapshot);
   await ensureUnpacked(store, image.layers, signalOf(request));
   await using _lock = await acquireLock(store.layout, mountLockName(snapshot.id), "exclusive", signalOf(request));
+  if (getSnapshotById(store.db, snapshot.id) === null) throw goneMeanwhile(snapshot);
   const table = readMountTable();
   refuseMountedSnapshot(store, snapshot, table);
+  if (request.options?.volatile && snapshot.workdir !== null) removeVolatileMark(snapshot.workdir);
   const target = targetOf(store, snapshot, request.target, table);
   let isMounted = false;
   try {
@@ -186,6 +192,20 @@ function refuseMountedSnapshot(store: Store, snapshot: Snapshot, table: string):
   throw new ConflictError("ERR_SNAPSHOT_MOUNTED", message, { data: { name: snapshot.name, target } });
 }
 
+/** Two mounts of one upperdir spoil each other's changes, and the kernel lets them be made. */
+function refuseMountedElsewhere(store: Store, { id, name }: Snapshot): void {
+  const mount = foreignMounts(store).find((each) => each.snapshot === id);
+  if (mount === undefined) return;
+  const message = `Cannot mount snapshot "${name}": it is mounted ${describeForeign(mount)}; unmount it there first`;
+  const data = { name, target: display(mount.target), pid: mount.pid };
+  throw new ConflictError("ERR_SNAPSHOT_MOUNTED", message, { data });
+}
+
+function goneMeanwhile({ name }: Snapshot): NotFoundError {
+  const message = `Cannot mount snapshot "${name}": it was removed meanwhile`;
+  return new NotFoundError("ERR_SNAPSHOT_NOT_FOUND", message, { data: { name } });
+}
+
 function targetOf(store: Store, snapshot: Snapshot, wanted: string | undefined, table: string): MountTarget {
   if (wanted !== undefined) return openTarget(store.layout, wanted, table);
   mkdirSync(bytesOf(snapshot.merged), { recursive: true, mode: 0o755 });
@@ -210,7 +230,6 @@ function specOf(
     const lowerdirs = layers.length < MAX_LAYERS ? [...layers, base] : layers;
     return { lowerdirs, upperdir: null, workdir: null, target, readOnly: true, options };
   }
-  if (options.volatile) removeVolatileMark(workdir); // who asks for volatile takes the changes as they are
   return { lowerdirs: layers, upperdir, workdir, target, readOnly, options };
 }
 
@@ -222,7 +241,7 @@ function record(
   options: OverlayOptions,
 ): void {
   store.db.transaction("relaxed", () => {
-    const other = getMountAt(store.db, target.path); // nothing is mounted there, so that row is of a mount that was lost
+    const other = getMountAt(store.db, target.path); // nothing is mounted there now, as seen from here
     if (other !== null) forgetLostMount(store, { ...other, targetMade: false });
     insertMount(store.db, {
       snapshot: snapshot.id,
@@ -235,95 +254,17 @@ function record(
   });
 }
 
-/** What was unmounted. */
-export interface Unmounted {
-  /** null if the mount was of a snapshot that is gone. */
-  readonly name: string | null;
-  readonly targets: readonly HostPath[];
-}
-
-/**
- * Unmounts a snapshot by its name or target and keeps its changes. A target that was made for the mount is removed.
- * @throws {NotFoundError} `ERR_SNAPSHOT_NOT_FOUND`
- * @throws {ConflictError} `ERR_NOT_MOUNTED`; `ERR_MOUNT_IN_USE` with the processes and mounts that use it
- */
-export async function unmount(
-  store: Store,
-  nameOrTarget: string,
-  options: { readonly signal?: AbortSignal } = {},
-): Promise<Unmounted> {
-  const id = mountedSnapshotId(store, nameOrTarget);
-  await using _lock = await acquireLock(store.layout, mountLockName(id), "exclusive", options);
-  const row = getMount(store.db, id);
-  const live = liveMounts(store).filter((mount) => mount.snapshot === id);
-  const snapshot = listSnapshots(store).find((each) => each.id === id) ?? null;
-  if (live.length === 0) {
-    if (row !== null) forgetLostMount(store, row);
-    throw new ConflictError("ERR_NOT_MOUNTED", `Cannot unmount "${nameOrTarget}": it is not mounted`);
-  }
-  for (const mount of live.toReversed()) unmountTarget(mount);
-  if (row !== null) deleteMount(store.db, id);
-  if (row?.targetMade) removeTarget(row.target);
-  if (snapshot?.workdir != null && hasVolatileMark(snapshot.workdir)) await settleVolatile(snapshot.workdir);
-  return { name: snapshot?.name ?? null, targets: live.map((mount) => mount.target) };
-}
-
-function mountedSnapshotId(store: Store, nameOrTarget: string): number {
-  const row = getSnapshotRow(store.db, nameOrTarget);
-  if (row !== null) return row.id;
-  const target = canonicalPath(nameOrTarget);
-  const live = liveMounts(store).find((mount) => mount.target === target);
-  return live?.snapshot ?? getSnapshot(store, nameOrTarget).id;
-}
-
-function unmountTarget({ target }: LiveMount): void {
-  try {
-    umount(target);
-  } catch (error) {
-    if (!isErrno(error, "EBUSY")) throw error;
-    throw inUse(target);
-  }
-}
-
-function inUse(target: HostPath): ConflictError {
-  const users = mountUsers(target).map(({ pid, command, path }) => ({
-    pid,
-    command: display(command),
-    path: display(path),
-  }));
-  const mounts = mountsBelow(target)
-    .filter((mount) => mount.target !== target)
-    .map((mount) => display(mount.target));
-  const words = [
-    ...users.map(({ pid, command, path }) => `process ${pid} (${command}) uses "${path}"`),
-    ...mounts.map((mount) => `"${mount}" is mounted below it`),
-  ];
-  const state = words.length === 0 ? "it is in use" : words.join(", ");
-  return new ConflictError("ERR_MOUNT_IN_USE", `Cannot unmount "${display(target)}": ${state}`, {
-    data: { target: display(target), processes: users, mounts },
-  });
-}
-
-/** After a clean unmount nothing of a volatile mount is lost once it is written out: the next mount may go on. */
-async function settleVolatile(workdir: HostPath): Promise<void> {
-  const fd = openSync(bytesOf(workdir), "r");
-  try {
-    await syncFileSystem(fd);
-  } finally {
-    closeSync(fd);
-  }
-  removeVolatileMark(workdir);
-}
-
 /**
  * Every snapshot, oldest first, with its mount. What was recorded is compared with the kernel's table first and put
- * right: a mount lost to a reboot or an umount(8) is forgotten and logged, one without a record is recorded.
+ * right: a mount lost to a reboot or an umount(8) is forgotten and logged, one without a record is recorded. What is
+ * mounted in another mount namespace only is logged too, and not mounted as seen from here.
  */
 export function listMounts(store: Store): readonly SnapshotMount[] {
-  const { lost } = repairMounts(store);
+  const { lost, elsewhere } = repairMounts(store);
+  const isHere = (snapshot: Snapshot): boolean => !elsewhere.some((mount) => mount.snapshot === snapshot.id);
   return listSnapshots(store).map((snapshot) => ({
     snapshot,
-    mount: getMount(store.db, snapshot.id),
+    mount: isHere(snapshot) ? getMount(store.db, snapshot.id) : null,
     lostFrom: lost.find((row) => row.snapshot === snapshot.id)?.target ?? null,
   }));
 }

@@ -38,7 +38,8 @@ Makes a snapshot, which takes the changes, mounts it, and prints the target's pa
 ends; "layerctl umount" takes it away and keeps the changes, and mounting the snapshot's name again brings them back.
 
 Options of overlayfs: index=on|off, redirect_dir=on|off|follow|nofollow, metacopy=on|off, xino=on|off|auto, volatile,
-userxattr, nfs_export=on|off. Layers of 500 and paths with any characters can be mounted.
+userxattr, nfs_export=on|off. Up to 500 layers and paths with any characters can be mounted. After a crash of a volatile
+mount its changes may be incomplete: only an explicit -o volatile goes on with them.
 
 Examples:
   $ layerctl mount debian:12

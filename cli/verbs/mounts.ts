@@ -15,7 +15,7 @@ export function define(command: Command): void {
     "after",
     `
 TARGET is "-" for a snapshot that is not mounted; its changes are kept. A mount that something else took away (a reboot,
-umount) is noticed and shown as not mounted.
+umount) is noticed and shown as not mounted, and one in another mount namespace is warned of.
 
 Examples:
   $ layerctl mounts

@@ -24,7 +24,7 @@ export async function run(context: Context, names: readonly string[]): Promise<v
   const removed: string[] = [];
   try {
     for (const name of names) {
-      await removeSnapshot(store, name);
+      await removeSnapshot(store, name, { signal: context.signal });
       removed.push(name);
     }
   } finally {

@@ -1,8 +1,8 @@
 /** `layerctl umount NAME|TARGET`: the mount goes, the changes stay. */
 
 import type { Command } from "commander";
-import { unmount } from "../../layers/mounts.ts";
 import { Store } from "../../layers/store.ts";
+import { unmount } from "../../layers/unmount.ts";
 import type { Context } from "../context.ts";
 import { pathFields, printDocument } from "../output.ts";
 
@@ -10,7 +10,8 @@ export function define(command: Command): void {
   command.argument("<name|target>", "a snapshot, or the directory where it is mounted").addHelpText(
     "after",
     `
-Prints nothing. A mount that is in use stays, with exit code 4 and the processes that use it.
+Prints nothing. A mount that is in use stays, with exit code 4 and the processes that use it; so does one that another
+mount lies over, or parts of which are bound elsewhere: unmount those first.
 
 Examples:
   $ layerctl umount work

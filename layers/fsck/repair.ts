@@ -10,6 +10,7 @@ import { listImageDirectories } from "../../src/meta/images.ts";
 import { deleteLayer, type LayerRow, listLayers } from "../../src/meta/layers.ts";
 import { getSnapshotById } from "../../src/meta/snapshots.ts";
 import { mountsOfType, overlayDirectories, readMountTable } from "../../src/mount/mount-info.ts";
+import { otherMountTables } from "../../src/mount/mount-namespaces.ts";
 import { display, type HostPath, joinHost } from "../../src/paths.ts";
 import { blobPath, layerTree } from "../layout.ts";
 import { liveMounts } from "../live-mounts.ts";
@@ -35,22 +36,23 @@ export function refuseMounted(store: Store, layers: readonly LayerRow[]): void {
 
 /**
  * The layer directories that live mounts use, each with a target: as the kernel names them, and those of the images
- * of mounted snapshots, because mount(2) may show layers by number only.
+ * of mounted snapshots, because mount(2) may show layers by number only; in every mount namespace.
  */
 function mountedDirectories(store: Store): ReadonlyMap<string, HostPath> {
-  const table = readMountTable();
   const names = new Map(listLayers(store.db).map(({ directory }) => [layerTree(store.layout, directory), directory]));
   const mounted = new Map<string, HostPath>();
-  for (const mount of mountsOfType("overlay", table)) {
-    for (const lowerdir of overlayDirectories(mount)?.lowerdirs ?? []) {
-      const name = names.get(lowerdir as HostPath);
-      if (name !== undefined) mounted.set(name, mount.target);
+  for (const table of [readMountTable(), ...otherMountTables().map((other) => other.table)]) {
+    for (const mount of mountsOfType("overlay", table)) {
+      for (const lowerdir of overlayDirectories(mount)?.lowerdirs ?? []) {
+        const name = names.get(lowerdir as HostPath);
+        if (name !== undefined) mounted.set(name, mount.target);
+      }
     }
-  }
-  for (const { snapshot, target } of liveMounts(store, table)) {
-    const image = getSnapshotById(store.db, snapshot)?.image ?? null;
-    if (image === null) continue;
-    for (const name of listImageDirectories(store.db, image)) if (name !== null) mounted.set(name, target);
+    for (const { snapshot, target } of liveMounts(store, table)) {
+      const image = getSnapshotById(store.db, snapshot)?.image ?? null;
+      if (image === null) continue;
+      for (const name of listImageDirectories(store.db, image)) if (name !== null) mounted.set(name, target);
+    }
   }
   return mounted;
 }

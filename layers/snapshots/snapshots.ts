@@ -26,7 +26,8 @@ import { suggestion } from "../closest-names.ts";
 import { createTemporary } from "../content/temporary.ts";
 import { type Image, lowerdirsOf } from "../image.ts";
 import { snapshotDirectory } from "../layout.ts";
-import { liveMounts } from "../live-mounts.ts";
+import { describeForeign, foreignMounts, liveMounts, mountLockName } from "../live-mounts.ts";
+import { acquireLock } from "../locks.ts";
 import type { Store } from "../store.ts";
 import { discardTree } from "../sweep.ts";
 import { makeInitLayer } from "./init-layer.ts";
@@ -126,22 +127,32 @@ export function getSnapshot(store: Store, nameOrTarget: string): Snapshot {
  * @throws {ConflictError} `ERR_SNAPSHOT_MOUNTED` if it is mounted now, whoever mounted it
  * @throws {NotFoundError} as `getSnapshot`
  */
-export async function removeSnapshot(store: Store, nameOrTarget: string): Promise<void> {
-  const snapshot = store.db.transaction("durable", () => {
+export async function removeSnapshot(
+  store: Store,
+  nameOrTarget: string,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<void> {
+  const { id } = getSnapshot(store, nameOrTarget);
+  await using _lock = await acquireLock(store.layout, mountLockName(id), "exclusive", options);
+  store.db.transaction("durable", () => {
     const found = getSnapshot(store, nameOrTarget);
-    const target = liveTarget(store, found);
-    if (target !== null) {
-      const path = display(target);
-      const state = `it is mounted at "${path}"; unmount it first`;
-      throw new ConflictError("ERR_SNAPSHOT_MOUNTED", `Cannot remove snapshot "${found.name}": ${state}`, {
-        data: { name: found.name, target: path },
-      });
-    }
+    refuseMounted(store, found);
     deleteMount(store.db, found.id);
     deleteSnapshot(store.db, found.id);
-    return found;
   });
-  await discardTree(store, snapshotDirectory(store.layout, snapshot.id));
+  await discardTree(store, snapshotDirectory(store.layout, id));
+}
+
+/** In this mount namespace or in another one: its upperdir must not be taken from under a mount. */
+function refuseMounted(store: Store, snapshot: Snapshot): void {
+  const { name, id } = snapshot;
+  const here = liveTarget(store, snapshot);
+  const foreign = here === null ? foreignMounts(store).find((mount) => mount.snapshot === id) : undefined;
+  const target = here ?? foreign?.target;
+  if (target === undefined) return;
+  const where = foreign === undefined ? `at "${display(target)}"` : describeForeign(foreign);
+  const message = `Cannot remove snapshot "${name}": it is mounted ${where}; unmount it first`;
+  throw new ConflictError("ERR_SNAPSHOT_MOUNTED", message, { data: { name, target: display(target) } });
 }
 
 /** The snapshot of a row. */
