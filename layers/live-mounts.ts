@@ -89,8 +89,12 @@ export interface MountRepairs {
   readonly elsewhere: readonly ForeignMount[];
 }
 
-/** Brings rows and kernel together and logs what was wrong. A snapshot that somebody is mounting now is left alone. */
+/**
+ * Brings rows and kernel together and logs what was wrong. A snapshot that somebody is mounting now is left alone, and so
+ * is a store that cannot be written.
+ */
 export function repairMounts(store: Store): MountRepairs {
+  if (store.db.isReadOnly) return { lost: [], adopted: [], strays: [], elsewhere: [] };
   const live = liveMounts(store);
   const away = listMountRows(store.db).filter((row) => !live.some((mount) => isOf(mount, row)));
   const foreign = away.length === 0 ? [] : foreignMounts(store);

@@ -28,7 +28,7 @@ const LONGEST_WAIT_MS = 100;
 export class Lock implements AsyncDisposable, Disposable {
   #fd: number | null;
 
-  constructor(fd: number) {
+  constructor(fd: number | null) {
     this.#fd = fd;
   }
 
@@ -68,10 +68,21 @@ export function tryAcquireLock(layout: StoreLayout, name: string, mode: LockMode
   if (!NAME.test(name)) throw new UsageError("ERR_LOCK_NAME", `Cannot lock "${name}": it is not a lock's name`);
   const path = joinHost(layout.locks, name);
   for (;;) {
-    const fd = openSync(bytesOf(path), constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+    const fd = openLockFile(path, mode);
+    if (fd === null) return new Lock(null);
     if (!holdsNow(fd, mode)) return null;
     if (isStillAt(fd, path)) return new Lock(fd);
     closeSync(fd); // removeStaleLocks took the file between our open and our lock: this lock excludes nobody
+  }
+}
+
+/** null for a reader on a read-only file system: there is nobody to be excluded. */
+function openLockFile(path: HostPath, mode: LockMode): number | null {
+  try {
+    return openSync(bytesOf(path), constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  } catch (error) {
+    if (mode === "shared" && isErrno(error, "EROFS")) return null;
+    throw error;
   }
 }
 

@@ -260,11 +260,11 @@ function record(
  * mounted in another mount namespace only is logged too, and not mounted as seen from here.
  */
 export function listMounts(store: Store): readonly SnapshotMount[] {
-  const { lost, elsewhere } = repairMounts(store);
-  const isHere = (snapshot: Snapshot): boolean => !elsewhere.some((mount) => mount.snapshot === snapshot.id);
+  const { lost } = repairMounts(store);
+  const live = new Set(liveMounts(store).map((mount) => mount.snapshot));
   return listSnapshots(store).map((snapshot) => ({
     snapshot,
-    mount: isHere(snapshot) ? getMount(store.db, snapshot.id) : null,
+    mount: live.has(snapshot.id) ? getMount(store.db, snapshot.id) : null,
     lostFrom: lost.find((row) => row.snapshot === snapshot.id)?.target ?? null,
   }));
 }

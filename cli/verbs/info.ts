@@ -1,23 +1,26 @@
 /** `layerctl info`: what this host and store can do. */
 
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { storeLayout } from "../../layers/layout.ts";
+import { type StoreLayout, storeLayout } from "../../layers/layout.ts";
 import { formatPlatform, hostPlatform } from "../../layers/oci/platform.ts";
 import packageJson from "../../package.json" with { type: "json" };
+import { isErrno, isSystemError } from "../../src/errors.ts";
 import { type HostReport, probeHost } from "../../src/mount/probe.ts";
 import { bytesOf, display, hostPath } from "../../src/paths.ts";
 import type { Context } from "../context.ts";
 import { pathFields, printDocument, printLines, tableLines } from "../output.ts";
 
+const AS_OWNER = "run as its owner, or choose one that is yours with --root";
+
 export function define(command: Command): void {
   command.addHelpText(
     "after",
     `
-Everything is tried, in the store's file system (or, while there is no store, in the directory for temporary files), and
-what was tried is removed again. What does not work says why, and what to do about it. Makes no store.
+Everything is tried, in the store's file system (or, while there is no store that can be written, in the directory for
+temporary files), and what was tried is removed again. What does not work says why, and what to do about it. Makes no store.
 
 Examples:
   $ layerctl info
@@ -27,11 +30,12 @@ Examples:
 
 export function run(context: Context): void {
   const layout = storeLayout(context.root);
-  const exists = existsSync(bytesOf(layout.database));
-  const checks = exists ? probeHost(layout.temporary) : probeElsewhere();
+  const existence = existenceOf(layout);
+  const exists = existence !== "none";
+  const checks = exists ? probeStore(layout) : probeElsewhere();
   const head = { version: packageJson.version, node: process.versions.node, platform: formatPlatform(hostPlatform()) };
   if (context.json) {
-    printDocument({ ...head, store: { ...pathFields("path", layout.root), exists }, checks });
+    printDocument({ ...head, store: { ...pathFields("path", layout.root), exists: existence === "there" }, checks });
     return;
   }
   const { version, node, platform } = head;
@@ -43,12 +47,44 @@ export function run(context: Context): void {
   ]);
 }
 
-function probeElsewhere(): HostReport {
-  const directory = mkdtempSync(join(tmpdir(), "layerctl-info-"));
+/** "unknown" if this user may not look. */
+function existenceOf({ database }: StoreLayout): "there" | "none" | "unknown" {
   try {
-    return probeHost(hostPath(directory));
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
+    statSync(bytesOf(database));
+    return "there";
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return "none";
+    if (isSystemError(error)) return "unknown";
+    throw error;
+  }
+}
+
+/** In the store's file system, or elsewhere if nothing can be written there. */
+function probeStore({ root, temporary }: StoreLayout): HostReport {
+  try {
+    return [{ name: "store", works: true, detail: "can be written" }, ...probeHost(temporary)];
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    const advice = error.code === "EROFS" ? "choose another one with --root to import and mount" : AS_OWNER;
+    const detail = `"${display(root)}" cannot be written: ${error.code}`;
+    return [{ name: "store", works: false, detail, advice }, ...probeElsewhere()];
+  }
+}
+
+function probeElsewhere(): HostReport {
+  try {
+    const directory = mkdtempSync(join(tmpdir(), "layerctl-info-"));
+    try {
+      return probeHost(hostPath(directory));
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    const detail = `"${tmpdir()}" cannot be written: ${error.code}`;
+    return [
+      { name: "temporary files", works: false, detail, advice: "set TMPDIR to a directory where more can be tried" },
+    ];
   }
 }
 

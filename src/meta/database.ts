@@ -8,10 +8,13 @@
  * because its files are deleted next and a row without files is corruption.
  */
 
+import { closeSync, existsSync, openSync } from "node:fs";
+import { constants } from "node:os";
 import type Sqlite from "better-sqlite3";
-import { UnsupportedError } from "../errors.ts";
+import { PosixError, UnsupportedError } from "../errors.ts";
 import { bytesOf, type HostPath } from "../paths.ts";
 import { migrations } from "./migrations/index.ts";
+import { isOnReadOnlyFileSystem, openReadOnlyCopy } from "./read-only-copy.ts";
 import { isBusy, loadSqlite, translate } from "./sqlite.ts";
 
 /** What a column holds. Integers are below 2^53. */
@@ -27,11 +30,14 @@ export class Database implements Disposable {
   readonly #connection: Sqlite.Database;
   readonly #statements = new Map<string, Sqlite.Statement<unknown[]>>();
   readonly #path: string;
+  /** Its file system cannot be written: every change is refused. */
+  readonly isReadOnly: boolean;
   #isDurable = false;
 
-  constructor(connection: Sqlite.Database, path: string) {
+  constructor(connection: Sqlite.Database, path: string, isReadOnly = false) {
     this.#connection = connection;
     this.#path = path;
+    this.isReadOnly = isReadOnly;
   }
 
   /** The first row, or null. */
@@ -109,7 +115,7 @@ export class Database implements Disposable {
 
 /**
  * Opens the database at `path`, making it (mode 0600) or bringing it up to this build's schema first. Several processes
- * may do that at once. One that is up to date costs a single read.
+ * may do that at once. One that is up to date costs a single read. On a read-only file system it can be read.
  * @throws {UnsupportedError} `ERR_STORE_NEWER` if a newer layerctl has changed the schema
  * @throws {IntegrityError} `ERR_STORE_CORRUPT` if the file is no SQLite database
  * @throws {ConflictError} `ERR_STORE_BUSY` if another process keeps the lock for 20 seconds
@@ -119,6 +125,8 @@ export function openDatabase(path: HostPath): Database {
   const Connection = loadSqlite();
   let connection: Sqlite.Database | undefined;
   try {
+    if (isOnReadOnlyFileSystem(file)) return readOnlyDatabase(Connection, file);
+    if (!existsSync(file)) closeSync(openSync(file, "a", 0o600)); // SQLite would make it for everybody to read
     connection = new Connection(file, { timeout: BUSY_TIMEOUT_MS });
     if (schemaVersion(connection) !== migrations.length) upgrade(connection, file);
     connection.exec("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
@@ -129,18 +137,21 @@ export function openDatabase(path: HostPath): Database {
   }
 }
 
+function readOnlyDatabase(Connection: typeof Sqlite, file: string): Database {
+  const connection = openReadOnlyCopy(Connection, file);
+  const version = schemaVersion(connection);
+  if (version > migrations.length) throw newer(file, version);
+  if (version < migrations.length) throw new PosixError(constants.errno.EROFS, "sqlite", file); // it wants an upgrade
+  return new Database(connection, file, true);
+}
+
 function schemaVersion(connection: Sqlite.Database): number {
   return connection.pragma("user_version", { simple: true }) as number;
 }
 
 function upgrade(connection: Sqlite.Database, file: string): void {
   const version = schemaVersion(connection);
-  if (version > migrations.length) {
-    const state = `its schema is number ${version}, this layerctl knows ${migrations.length}; use the newer layerctl`;
-    throw new UnsupportedError("ERR_STORE_NEWER", `Cannot open the store's database "${file}": ${state}`, {
-      data: { path: file, version, known: migrations.length },
-    });
-  }
+  if (version > migrations.length) throw newer(file, version);
   enterWalMode(connection);
   connection.exec("PRAGMA synchronous = FULL");
   for (;;) {
@@ -158,6 +169,13 @@ function upgrade(connection: Sqlite.Database, file: string): void {
       throw error;
     }
   }
+}
+
+function newer(file: string, version: number): UnsupportedError {
+  const state = `its schema is number ${version}, this layerctl knows ${migrations.length}; use the newer layerctl`;
+  return new UnsupportedError("ERR_STORE_NEWER", `Cannot open the store's database "${file}": ${state}`, {
+    data: { path: file, version, known: migrations.length },
+  });
 }
 
 /** Entering WAL mode does not wait for other connections as other statements do: SQLite says "busy" at once. */

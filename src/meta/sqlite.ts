@@ -3,10 +3,12 @@
  * here as the errors of `src/errors.ts`.
  */
 
+import { constants as accessModes, accessSync, closeSync, openSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants } from "node:os";
+import { dirname } from "node:path";
 import type Sqlite from "better-sqlite3";
-import { ConflictError, IntegrityError, PosixError } from "../errors.ts";
+import { ConflictError, IntegrityError, isSystemError, PosixError } from "../errors.ts";
 
 let sqlite: typeof Sqlite | undefined;
 
@@ -42,10 +44,22 @@ export function translate(error: unknown, path: string): unknown {
   }
   if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") return corrupt(path, "it is corrupt", options);
   if (code === "SQLITE_FULL") return new PosixError(constants.errno.ENOSPC, "sqlite", path);
-  if (code.startsWith("SQLITE_READONLY")) return new PosixError(constants.errno.EROFS, "sqlite", path);
-  if (code.startsWith("SQLITE_CANTOPEN")) return new PosixError(constants.errno.EACCES, "sqlite", path);
+  if (code.startsWith("SQLITE_READONLY")) return refusalOf(path, constants.errno.EROFS);
+  if (code.startsWith("SQLITE_CANTOPEN")) return refusalOf(path, constants.errno.EACCES);
   if (code.startsWith("SQLITE_IOERR")) return new PosixError(constants.errno.EIO, "sqlite", path);
   return error;
+}
+
+/** Why the file cannot be written, in the host's own words, which SQLite keeps for itself; `otherwise` if it can. */
+function refusalOf(path: string, otherwise: number): Error {
+  try {
+    closeSync(openSync(path, "r+"));
+    accessSync(dirname(path), accessModes.W_OK | accessModes.X_OK); // for the write-ahead log
+  } catch (error) {
+    if (isSystemError(error)) return error;
+    throw error;
+  }
+  return new PosixError(otherwise, "sqlite", path);
 }
 
 /** What a damaged database is answered with, wherever it shows. */

@@ -9,6 +9,7 @@ import { release } from "node:os";
 import { isSystemError, LayerctlError } from "../errors.ts";
 import { isWhiteout, makeWhiteout } from "../overlay/whiteout.ts";
 import { bytesOf, display, type HostPath, joinHost } from "../paths.ts";
+import { canRestoreOwners } from "../privilege.ts";
 import { reflink } from "../sys/copy.ts";
 import { listDirectory } from "../sys/directory.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../sys/file.ts";
@@ -112,6 +113,10 @@ function inContext(action: (context: number) => string): string {
 
 function fileSystemChecks(path: PathOf): readonly HostCheck[] {
   return [
+    check("owners of files", `${AS_ROOT}, in no user namespace: without it images are imported, not mounted`, () => {
+      if (!canRestoreOwners()) throw new Refusal("files cannot be given any owner");
+      return "can be given";
+    }),
     check("trusted xattrs", `${AS_ROOT}; ${OTHER_FILE_SYSTEM}`, () => {
       setXattr(path("file"), "trusted.overlay.probe", Buffer.from("y"));
       return "set and kept";

@@ -1,0 +1,29 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { LAYERCTL, temporaryStore } from "../helpers/layerctl.ts";
+import { requires } from "../helpers/requires.ts";
+
+test("info tells a user who may write neither to the store nor elsewhere what is in the way", {
+  skip: requires("root"),
+}, async () => {
+  await using store = temporaryStore();
+  chmodSync(store.path, 0o755);
+  store.ok("images"); // makes the store
+  const infoWith = (temporary: string) => {
+    const env = { PATH: process.env.PATH, TMPDIR: temporary };
+    const options = { uid: 1000, gid: 1000, encoding: "utf8", env } as const;
+    const { status, stdout, stderr } = spawnSync(LAYERCTL, ["--root", store.root, "--json", "info"], options);
+    assert.deepEqual([status, stderr], [0, ""]);
+    const { checks } = JSON.parse(stdout) as { checks: { name: string; works: boolean; detail: string }[] };
+    return new Map(checks.map((check) => [check.name, check]));
+  };
+  const tried = infoWith("/tmp");
+  assert.match(tried.get("store")?.detail ?? "", /cannot be written: EACCES/);
+  assert.equal(tried.get("owners of files")?.works, false);
+  assert.match(infoWith(join(store.path)).get("temporary files")?.detail ?? "", /cannot be written: EACCES/);
+  const own = JSON.parse(store.ok("info", "--json")) as { checks: { name: string; works: boolean }[] };
+  assert.deepEqual([own.checks[0]?.name, own.checks[0]?.works], ["store", true]);
+});
