@@ -85,6 +85,10 @@ function nextStep(error: DescribedError): string | undefined {
       return "choose a store on a file system that can be written, with --root";
     case "EMFILE":
       return "raise the limit on open files (ulimit -n)";
+    case "ERR_MOUNT_REFUSED":
+    case "ERR_MOUNT_PRIVILEGE":
+    case "ERR_NO_OVERLAYFS":
+      return '"layerctl info" tries what this host and the store\'s file system can do';
     case "ERR_INTERNAL":
       return "this is a bug in layerctl: run it again with --debug and report what it prints";
   }

@@ -2,10 +2,11 @@
 
 import { chmodSync, existsSync, mkdirSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
-import { isErrno, NotFoundError } from "../src/errors.ts";
+import { isErrno, NotFoundError, UnsupportedError } from "../src/errors.ts";
 import { type Logger, silentLogger } from "../src/log.ts";
 import { type Database, openDatabase } from "../src/meta/database.ts";
 import { bytesOf, display, type HostPath, hostPath, hostPathOfBytes } from "../src/paths.ts";
+import { tellsFileTypes } from "../src/sys/directory.ts";
 import { syncDirectory } from "../src/sys/sync.ts";
 import { getXattr, setXattr } from "../src/sys/xattr.ts";
 import { BlobStore } from "./content/blob-store.ts";
@@ -34,6 +35,7 @@ export class Store implements Disposable {
   /**
    * Opens the store at `root`, made first (mode 0700) if `create` is not false. Opening one that is up to date costs one
    * look at the file system and one read of the database.
+   * @throws {UnsupportedError} `ERR_NO_FILE_TYPES` if one is to be made on a file system that overlayfs cannot use
    * @throws {NotFoundError} `ERR_STORE_NOT_FOUND` if there is none and `create` is false
    * @throws what `openDatabase` throws
    */
@@ -61,11 +63,22 @@ const EMPTY_ACL = Buffer.from([2, 0, 0, 0]);
 function makeDirectories(layout: StoreLayout): void {
   const { root, blobs, layers, snapshots, temporary, locks, empty } = layout;
   makeDirectory(root);
+  makeDirectory(blobs);
+  if (!tellsFileTypes(root)) throw noFileTypes(root);
   for (const path of [blobs, layers, snapshots, temporary, locks, empty]) {
     makeDirectory(path);
     forgetParent(path);
   }
   for (const path of [root, blobs]) syncDirectory(path);
+}
+
+/** overlayfs mounts there, but lists whiteouts as if they were files. */
+function noFileTypes(root: HostPath): UnsupportedError {
+  const path = display(root);
+  const message =
+    `Cannot make a store at "${path}": its file system does not tell types in listings (d_type), which overlayfs needs; ` +
+    "put the store on ext4, xfs or btrfs";
+  return new UnsupportedError("ERR_NO_FILE_TYPES", message, { data: { path } });
 }
 
 /**

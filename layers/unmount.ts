@@ -11,8 +11,9 @@ import { mountsBelow } from "../src/mount/mount-info.ts";
 import { mountUsers } from "../src/mount/mount-users.ts";
 import { hasVolatileMark, removeVolatileMark } from "../src/mount/volatile-mark.ts";
 import { bytesOf, display, type HostPath } from "../src/paths.ts";
-import { AT_FDCWD, statAtOrNull } from "../src/sys/file.ts";
+import { AT_FDCWD } from "../src/sys/file.ts";
 import { umount } from "../src/sys/mount.ts";
+import { statAtOrNull } from "../src/sys/stat.ts";
 import { syncFileSystem } from "../src/sys/sync.ts";
 import {
   describeForeign,

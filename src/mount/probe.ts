@@ -11,7 +11,7 @@ import { isWhiteout, makeWhiteout } from "../overlay/whiteout.ts";
 import { bytesOf, display, type HostPath, joinHost } from "../paths.ts";
 import { canRestoreOwners } from "../privilege.ts";
 import { reflink } from "../sys/copy.ts";
-import { listDirectory } from "../sys/directory.ts";
+import { tellsFileTypes } from "../sys/directory.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../sys/file.ts";
 import { fsconfigSet, fsopen, umount } from "../sys/mount.ts";
 import { statAt } from "../sys/stat.ts";
@@ -55,6 +55,7 @@ export function probeHost(directory: HostPath): HostReport {
 type PathOf = (name: string) => HostPath;
 
 const AS_ROOT = "run as root";
+const AS_ABOVE = "as for overlay mount";
 const OTHER_FILE_SYSTEM = "put the store on ext4, xfs or btrfs (--root DIR)";
 
 /** Runs one check: `action` gives the detail, or throws why it does not work. */
@@ -127,8 +128,7 @@ function fileSystemChecks(path: PathOf): readonly HostCheck[] {
       return "character device 0:0";
     }),
     check("file types in listings", `${OTHER_FILE_SYSTEM}; xfs needs ftype=1`, () => {
-      const kind = listDirectory(path("")).find((entry) => entry.name === "file")?.kind;
-      if (kind !== "file") throw new Refusal("the file system does not tell types (d_type)");
+      if (!tellsFileTypes(path(""))) throw new Refusal("the file system does not tell types (d_type)");
       return "d_type";
     }),
     check("reflink", "works without it, copying; xfs and btrfs have it", () => {
@@ -155,14 +155,16 @@ const OPTIONS: readonly (readonly [options: OverlayOptions, advice: string])[] =
 ];
 
 function overlayChecks(path: PathOf): readonly HostCheck[] {
-  const writable = check("overlay mount", `${AS_ROOT}; ${OTHER_FILE_SYSTEM}`, () => tryMount(path, "plain", {}));
+  const mount = check("overlay mount", `${AS_ROOT}; ${OTHER_FILE_SYSTEM}`, () => tryMount(path, "plain", {}));
   const options = OPTIONS.map(([option, advice]) => {
     const name = kernelOptions(option)
       .map(([key, value]) => (value === true ? key : `${key}=${value}`))
       .at(-1);
+    if (!mount.works)
+      return { name: `option ${name}`, works: false, detail: "no overlay mount works", advice: AS_ABOVE };
     return check(`option ${name}`, advice, () => tryMount(path, `option-${name}`, option));
   });
-  return [writable, ...options];
+  return [mount, ...options];
 }
 
 /** Mounts with an upperdir and looks whether the options are in force: the kernel drops some without an error. */

@@ -1,7 +1,7 @@
 /** Directory listings with names as byte strings. */
 
-import { type Dirent, readdirSync } from "node:fs";
-import { bytesOf, type HostPath } from "../paths.ts";
+import { type Dirent, lstatSync, readdirSync, type Stats } from "node:fs";
+import { bytesOf, type HostPath, joinHost } from "../paths.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "./file.ts";
 import { type Stat, statAtOrNull } from "./stat.ts";
 
@@ -15,10 +15,7 @@ export interface DirectoryEntry {
 
 /** The entries of a directory, sorted by bytes, without "." and "..". @throws Node's system error */
 export function listDirectory(path: HostPath): readonly DirectoryEntry[] {
-  const entries = readdirSync(bytesOf(path), {
-    withFileTypes: true,
-    encoding: "latin1",
-  }) as unknown as Dirent<string>[];
+  const entries = typedEntries(path) ?? untypedEntries(path);
   return entries.map((entry) => ({ name: entry.name, kind: kindOf(entry) })).sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
@@ -39,7 +36,29 @@ export function statDirectory(path: HostPath): readonly { readonly name: string;
   }
 }
 
-function kindOf(entry: Dirent<string>): FileKind {
+/** True if the file system tells in a listing what the entries are. */
+export function tellsFileTypes(path: HostPath): boolean {
+  return typedEntries(path) !== null;
+}
+
+type TypedEntry = { readonly name: string } & Pick<Dirent, keyof Stats & keyof Dirent>;
+
+/** null if the file system does not tell types: node looks those up by path, and cannot where the path is a Buffer. */
+function typedEntries(path: HostPath): readonly TypedEntry[] | null {
+  try {
+    return readdirSync(bytesOf(path), { withFileTypes: true, encoding: "latin1" }) as unknown as Dirent<string>[];
+  } catch (error) {
+    if (error instanceof TypeError && "code" in error && error.code === "ERR_INVALID_ARG_TYPE") return null;
+    throw error;
+  }
+}
+
+function untypedEntries(path: HostPath): readonly TypedEntry[] {
+  const names = readdirSync(bytesOf(path), { encoding: "latin1" });
+  return names.map((name) => Object.assign(lstatSync(bytesOf(joinHost(path, name))), { name }));
+}
+
+function kindOf(entry: TypedEntry): FileKind {
   if (entry.isFile()) return "file";
   if (entry.isDirectory()) return "directory";
   if (entry.isSymbolicLink()) return "symlink";
