@@ -1,6 +1,6 @@
 /** Where a mount may go: to a directory outside the store where nothing is mounted yet. */
 
-import { lstatSync, mkdirSync, realpathSync, type Stats } from "node:fs";
+import { lstatSync, mkdirSync, readlinkSync, realpathSync, type Stats } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import { ConflictError, isErrno, NotFoundError, UsageError } from "../src/errors.ts";
 import { findMount } from "../src/mount/mount-info.ts";
@@ -17,7 +17,10 @@ export interface MountTarget {
 
 /** A path as a person gave it, absolute and without symbolic links; what does not exist stays as it is. */
 export function canonicalPath(text: string): HostPath {
-  const path = hostPath(resolve(text));
+  return withoutLinks(absolutePath(text));
+}
+
+function withoutLinks(path: HostPath): HostPath {
   try {
     return hostPathOfBytes(realpathSync(bytesOf(path), "buffer"));
   } catch (error) {
@@ -26,19 +29,28 @@ export function canonicalPath(text: string): HostPath {
   }
 }
 
+/** Not node's `resolve` alone: the working directory's name may not be UTF-8. */
+function absolutePath(text: string): HostPath {
+  const path = hostPath(text);
+  const base = path.startsWith("/") ? "/" : hostPathOfBytes(readlinkSync("/proc/self/cwd", "buffer"));
+  return resolve(base, path) as HostPath;
+}
+
 /**
  * Makes ready the directory that the user wants to mount at; it is made if its parent exists.
- * @throws {UsageError} `ERR_TARGET_IN_STORE` if it is inside the store or hides it
+ * @throws {UsageError} `ERR_TARGET_EMPTY`; `ERR_TARGET_IN_STORE` if it is inside the store or hides it
  * @throws {NotFoundError} `ERR_TARGET_PARENT` if its parent does not exist
  * @throws {ConflictError} `ERR_TARGET_TYPE` if it is not a directory, `ERR_TARGET_MOUNTED` if something is mounted there
  */
 export function openTarget(layout: StoreLayout, text: string, table: string): MountTarget {
-  const parent = canonicalPath(dirname(resolve(text)));
-  const existing = canonicalPath(text);
+  if (text === "") throw new UsageError("ERR_TARGET_EMPTY", 'Cannot mount at "": it is empty');
+  const wanted = absolutePath(text);
+  const parent = withoutLinks(dirname(wanted) as HostPath);
+  const existing = withoutLinks(wanted);
   const stat = statOrNull(existing);
-  const path = stat === null ? joinHost(parent, hostPath(basename(resolve(text)))) : existing;
+  const path = stat === null ? joinHost(parent, basename(wanted)) : existing;
   const shown = display(path);
-  const store = canonicalPath(bytesOf(layout.root).toString());
+  const store = withoutLinks(layout.root);
   if (isWithin(path, store) || isWithin(store, path)) {
     const state = path === store || isWithin(path, store) ? "it is inside the store" : "it would hide the store";
     throw new UsageError("ERR_TARGET_IN_STORE", `Cannot mount at "${shown}": ${state}`, { data: { target: shown } });

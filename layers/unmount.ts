@@ -68,6 +68,7 @@ export async function unmount(
 function mountedSnapshotId(store: Store, nameOrTarget: string): number {
   const row = getSnapshotRow(store.db, nameOrTarget);
   if (row !== null) return row.id;
+  if (nameOrTarget === "") return getSnapshot(store, nameOrTarget).id; // not the working directory: there is none
   const target = canonicalPath(nameOrTarget);
   const live = liveMounts(store).find((mount) => mount.target === target);
   return live?.snapshot ?? getSnapshot(store, nameOrTarget).id;

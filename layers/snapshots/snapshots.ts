@@ -4,8 +4,7 @@
  * mount, and making mounts is for others.
  */
 
-import { existsSync, mkdirSync, realpathSync, renameSync } from "node:fs";
-import { resolve } from "node:path";
+import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { ConflictError, isErrno, NotFoundError } from "../../src/errors.ts";
 import { getImage } from "../../src/meta/images.ts";
 import { deleteMount, getMountAt } from "../../src/meta/mounts.ts";
@@ -19,7 +18,7 @@ import {
 } from "../../src/meta/snapshots.ts";
 import { mountsBelow, readMountTable } from "../../src/mount/mount-info.ts";
 import { MergedTree } from "../../src/overlay/merged-tree.ts";
-import { bytesOf, display, type HostPath, hostPath, joinHost } from "../../src/paths.ts";
+import { bytesOf, display, type HostPath, joinHost } from "../../src/paths.ts";
 import { removeTree } from "../../src/sys/remove-tree.ts";
 import { syncDirectory } from "../../src/sys/sync.ts";
 import { suggestion } from "../closest-names.ts";
@@ -28,6 +27,7 @@ import { type Image, lowerdirsOf } from "../image.ts";
 import { snapshotDirectory } from "../layout.ts";
 import { describeForeign, foreignMounts, liveMounts, mountLockName } from "../live-mounts.ts";
 import { acquireLock } from "../locks.ts";
+import { canonicalPath } from "../mount-target.ts";
 import type { Store } from "../store.ts";
 import { discardTree } from "../sweep.ts";
 import { makeInitLayer } from "./init-layer.ts";
@@ -176,18 +176,8 @@ function liveTarget(store: Store, snapshot: Snapshot): HostPath | null {
 }
 
 function rowMountedAt(store: Store, text: string): SnapshotRow | null {
-  const path = resolve(text);
-  const mount = getMountAt(store.db, hostPath(path)) ?? getMountAt(store.db, hostPath(realPathOr(path)));
+  const mount = text === "" ? null : getMountAt(store.db, canonicalPath(text));
   return mount === null ? null : getSnapshotById(store.db, mount.snapshot);
-}
-
-function realPathOr(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES", "ENAMETOOLONG")) return path;
-    throw error;
-  }
 }
 
 /** Renames the finished directory into place and makes that durable, as the row that is about to be must have it. */

@@ -115,3 +115,11 @@ test("a snapshot that is removed while it is about to be mounted is not mounted"
     assert.deepEqual(liveMounts(store), []);
   });
 });
+
+test("an empty target is no directory, not the one that the command was started in", { skip }, async () => {
+  await withStore(async ({ store }) => {
+    await assert.rejects(mountImage(store, "debian:12", { target: "" }), { code: "ERR_TARGET_EMPTY" });
+    await assert.rejects(unmount(store, ""), { code: "ERR_SNAPSHOT_NOT_FOUND" });
+    await assert.rejects(removeSnapshot(store, ""), { code: "ERR_SNAPSHOT_NOT_FOUND" });
+  });
+});
