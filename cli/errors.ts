@@ -33,13 +33,20 @@ export interface Report {
 }
 
 /** Prints `error` and returns the exit code it stands for. */
-export function reportError(error: unknown, report: Report): number {
+export function reportError(thrown: unknown, report: Report): number {
+  const error = firstOf(thrown);
   if (error instanceof Cancelled) return error.exitCode; // who sent the signal knows
   if (isErrno(error, "EPIPE") && error.syscall === "write") return EXIT_PIPE; // the reader has what it wanted
   const described = describe(error);
   write(STDERR, report.json ? jsonLine({ error: described }) : asText(described));
   if (report.debug && error instanceof Error) write(STDERR, stackOf(error));
   return described.exitCode;
+}
+
+/** What failed first: a \`using\` that cannot clean up either (the disk is full, the device broken) hides it in its own. */
+function firstOf(error: unknown): unknown {
+  const isSuppressing = error instanceof Error && error.name === "SuppressedError" && "suppressed" in error;
+  return isSuppressing ? firstOf(error.suppressed) : error;
 }
 
 /** The error document of `--json`. */
@@ -54,7 +61,7 @@ export interface DescribedError {
 
 /** What is said of an error. */
 export function describe(error: unknown): DescribedError {
-  const described = classify(error);
+  const described = classify(firstOf(error));
   const next = nextStep(described);
   return next === undefined ? described : { ...described, next };
 }

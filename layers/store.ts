@@ -35,11 +35,12 @@ export class Store implements Disposable {
   /**
    * Opens the store at `root`, made first (mode 0700) if `create` is not false. Opening one that is up to date costs one
    * look at the file system and one read of the database.
-   * @throws {UnsupportedError} `ERR_NO_FILE_TYPES` if one is to be made on a file system that overlayfs cannot use
+   * @throws {UnsupportedError} `ERR_NO_PROC`; `ERR_NO_FILE_TYPES` if one is to be made on a file system that overlayfs cannot use
    * @throws {NotFoundError} `ERR_STORE_NOT_FOUND` if there is none and `create` is false
    * @throws what `openDatabase` throws
    */
   static open(root: HostPath, options: StoreOptions = {}): Store {
+    if (!existsSync("/proc/self/fd")) throw noProc();
     const given = storeLayout(hostPath(resolve(bytesOf(root).toString())));
     if (!existsSync(bytesOf(given.database))) {
       if (options.create === false) throw noStore(given.root);
@@ -101,6 +102,12 @@ function makeDirectory(path: HostPath): void {
     makeDirectory(parent);
     makeDirectory(path);
   }
+}
+
+/** Mounts, deep directories and names that are not UTF-8 are reached through it. */
+function noProc(): UnsupportedError {
+  const state = "/proc is not mounted; mount it first (mount -t proc proc /proc)";
+  return new UnsupportedError("ERR_NO_PROC", `Cannot work here: ${state}`);
 }
 
 function noStore(root: HostPath): NotFoundError {

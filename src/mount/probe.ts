@@ -4,7 +4,7 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { isSystemError, LayerctlError } from "../errors.ts";
 import { isWhiteout, makeWhiteout } from "../overlay/whiteout.ts";
@@ -77,9 +77,13 @@ function reasonOf(error: unknown): string {
 }
 
 function kernelChecks(path: PathOf): readonly HostCheck[] {
-  const older = "works without it, slower and with fewer layers; Linux 6.8 or later has it";
+  const older = "works without it, by mount(2); Linux 6.8 or later has it";
   return [
     check("kernel", "Linux 5.11 or later is needed", () => release()),
+    check("/proc", "mount it: mount -t proc proc /proc", () => {
+      if (!existsSync("/proc/self/fd")) throw new Refusal("it is not mounted");
+      return "mounted";
+    }),
     check("overlayfs", `${AS_ROOT}; load the module (modprobe overlay)`, () => inContext(() => "in this kernel")),
     check("lowerdir+ by path", older, () =>
       inContext((context) => {
@@ -88,7 +92,7 @@ function kernelChecks(path: PathOf): readonly HostCheck[] {
         return "up to 500 layers";
       }),
     ),
-    check("lowerdir+ by descriptor", "layers need paths of at most 255 bytes; Linux 6.13 or later has it", () =>
+    check("lowerdir+ by descriptor", "works without it, by way of /proc; Linux 6.13 or later has it", () =>
       inContext((context) => {
         if (isLegacyContext(context)) throw new Refusal("this kernel has no lowerdir+");
         const fd = openAt(AT_FDCWD, path("lower"), O_PATH | O_DIRECTORY);

@@ -27,3 +27,12 @@ test("info tells a user who may write neither to the store nor elsewhere what is
   const own = JSON.parse(store.ok("info", "--json")) as { checks: { name: string; works: boolean }[] };
   assert.deepEqual([own.checks[0]?.name, own.checks[0]?.works], ["store", true]);
 });
+
+test("without /proc a command says what is missing, and info shows it", { skip: requires("root") }, async () => {
+  await using store = temporaryStore();
+  const script = 'umount -l /proc && { "$@" images; echo $?; "$@" info; }';
+  const args = ["--mount", "sh", "-c", script, "sh", LAYERCTL, "--root", store.root];
+  const { stdout, stderr } = spawnSync("unshare", args, { encoding: "utf8" });
+  assert.match(stderr, /\/proc is not mounted; mount it first .*\(ERR_NO_PROC\)/);
+  assert.match(stdout, /^6\n[\s\S]*no +\/proc +it is not mounted; mount it/);
+});

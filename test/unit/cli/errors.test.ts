@@ -35,3 +35,19 @@ test("an error keeps its code and values, and says what to do next where that he
   assert.match(describe(new PosixError(28, "write", "/x")).next ?? "", /layerctl gc/);
   assert.match(describe(new TypeError("x is not a function")).next ?? "", /--debug/);
 });
+
+test("what failed first is told, not that cleaning up failed too", () => {
+  const full = (): void => {
+    using _broken = {
+      [Symbol.dispose]() {
+        throw new PosixError(5, "unlink");
+      },
+    };
+    throw new PosixError(28, "write");
+  };
+  assert.throws(full, (error) => {
+    const { code, exitCode } = describe(error);
+    assert.deepEqual([code, exitCode], ["ENOSPC", 7]);
+    return true;
+  });
+});
