@@ -14,13 +14,15 @@ interface Options {
 
 export function define(command: Command): void {
   command
-    .option("--deep", "read every unpacked file too, and compare it with the digest recorded when it was unpacked")
+    .option("--deep", "compare every unpacked file too, with its digest recorded at import and, as root, with its blob")
     .option("--repair", "take away what is damaged: layers are unpacked again, blobs come back with the next import")
     .addHelpText(
       "after",
       `
 Compares the database with the files, and every blob with its digest. Prints a line for each finding and a summary. Exit
-code 5 if something is damaged and not repaired; garbage, which "layerctl gc" removes, is no damage.
+code 5 if something is damaged and not repaired; garbage, which "layerctl gc" removes, is no damage. With --deep the files
+of each layer are hashed, and it is unpacked once more beside, which takes its space meanwhile, to compare everything else:
+modes, owners, times, attributes, links, devices, directories.
 
 Examples:
   $ layerctl fsck

@@ -1,4 +1,7 @@
-/** Every layer with a row is unpacked; with `deep`, its files have the content that was recorded. */
+/**
+ * Every layer with a row is unpacked; with `deep`, its files have the content that was recorded, and everything else of
+ * it is as its blob says.
+ */
 
 import { existsSync } from "node:fs";
 import { type ChainId, chainIdOf, type Digest } from "../../src/digest.ts";
@@ -6,11 +9,14 @@ import { IntegrityError, isErrno } from "../../src/errors.ts";
 import { getLayer, type LayerRow, listLayers } from "../../src/meta/layers.ts";
 import { listLayerBlobs } from "../../src/meta/reachability.ts";
 import { bytesOf } from "../../src/paths.ts";
+import { canRestoreOwners } from "../../src/privilege.ts";
 import { readFileDigests } from "../apply/file-digests.ts";
+import { WorkerPool } from "../apply/worker-pool.ts";
 import { layerFileDigests, layerTree } from "../layout.ts";
 import type { Store } from "../store.ts";
 import type { Finding } from "./finding.ts";
-import { compareLayer, describeDifferences } from "./layer-files.ts";
+import { compareLayer, describeDifferences, joinDifferences } from "./layer-files.ts";
+import { compareWithBlob } from "./layer-metadata.ts";
 import type { ProgressCounter } from "./progress.ts";
 
 export interface LayersChecked {
@@ -31,10 +37,15 @@ export async function checkLayers(store: Store, check: LayerCheck): Promise<Laye
   const findings: Finding[] = [];
   const repairable: LayerRow[] = [];
   const problems = new Map<string, Problem | null>(); // by directory: layers may share one
-  for (const layer of listLayers(store.db)) {
+  const sound = new Set<ChainId>(); // with all layers below
+  await using pool = new WorkerPool(1);
+  for (const layer of baseFirst(listLayers(store.db))) {
     check.signal?.throwIfAborted();
-    if (!problems.has(layer.directory)) problems.set(layer.directory, await directoryProblem(store, layer, check));
+    if (!problems.has(layer.directory)) {
+      problems.set(layer.directory, await directoryProblem(store, layer, check, { pool, sound }));
+    }
     const problem = rowProblem(store, layer) ?? problems.get(layer.directory) ?? null;
+    if (problem === null && (layer.parent === null || sound.has(layer.parent))) sound.add(layer.chainId);
     if (problem === null || getLayer(store.db, layer.chainId) === null) continue;
     const isRepairable = canDrop(store, layer.chainId, check.goodBlobs);
     if (isRepairable) repairable.push(layer);
@@ -58,7 +69,12 @@ function rowProblem(store: Store, { chainId, parent, diffId }: LayerRow): Proble
   return isParentThere ? null : { kind: "layer-missing", message: `the layer below it, ${parent}, is not there` };
 }
 
-async function directoryProblem(store: Store, layer: LayerRow, check: LayerCheck): Promise<Problem | null> {
+async function directoryProblem(
+  store: Store,
+  layer: LayerRow,
+  check: LayerCheck,
+  { pool, sound }: { readonly pool: WorkerPool; readonly sound: ReadonlySet<ChainId> },
+): Promise<Problem | null> {
   const tree = layerTree(store.layout, layer.directory);
   const digests = layerFileDigests(store.layout, layer.directory);
   const missing = [tree, digests].find((path) => !existsSync(bytesOf(path)));
@@ -66,15 +82,41 @@ async function directoryProblem(store: Store, layer: LayerRow, check: LayerCheck
   if (!check.deep) return null;
   try {
     const records = readFileDigests(digests);
-    const differences = await compareLayer(tree, records, check.signal);
+    const differences = [await compareLayer(tree, records, check.signal)];
+    const blob = listLayerBlobs(store.db, layer.chainId).find((digest) => check.goodBlobs.has(digest));
+    if (blob !== undefined && canCompare(store, layer, sound)) {
+      differences.push(await compareWithBlob(store, layer, blob, tree, pool, check.signal));
+    }
     check.progress.add(layer.sizeBytes);
-    const message = describeDifferences(differences);
+    const message = describeDifferences(joinDifferences(differences));
     return message === "" ? null : { kind: "layer-changed", message };
   } catch (error) {
     if (error instanceof IntegrityError) return { kind: "layer-changed", message: error.message };
     if (isErrno(error, "EIO", "EUCLEAN")) return { kind: "layer-changed", message: `it cannot be read: ${error.code}` };
     throw error;
   }
+}
+
+/** A layer may have taken something of those below, so these are looked at before it. */
+function baseFirst(layers: readonly LayerRow[]): readonly LayerRow[] {
+  const byChain = new Map(layers.map((layer) => [layer.chainId, layer]));
+  const depths = new Map<ChainId, number>();
+  const depthOf = ({ chainId, parent }: LayerRow): number => {
+    const known = depths.get(chainId);
+    if (known !== undefined) return known;
+    depths.set(chainId, 0); // damaged rows may go round in a circle
+    const below = parent === null ? undefined : byChain.get(parent);
+    const depth = below === undefined ? 0 : 1 + depthOf(below);
+    depths.set(chainId, depth);
+    return depth;
+  };
+  return [...layers].sort((a, b) => depthOf(a) - depthOf(b));
+}
+
+/** True if the layer can be made again as it was: what it may need of the layers below is sound. */
+function canCompare(store: Store, { parent, selfContained }: LayerRow, sound: ReadonlySet<ChainId>): boolean {
+  if (!canRestoreOwners() || store.db.isReadOnly) return false;
+  return selfContained || parent === null || sound.has(parent);
 }
 
 /** True if an image that needs the layer has a good blob of it, or no image needs it. */

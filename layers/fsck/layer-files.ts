@@ -70,6 +70,14 @@ function hashFile(parentFd: number, name: string): string {
   }
 }
 
+/** All of them, each path once, sorted by bytes. */
+export function joinDifferences(all: readonly LayerDifferences[]): LayerDifferences {
+  const join = (key: keyof LayerDifferences): readonly LayerPath[] => [
+    ...new Set(all.flatMap((each) => [...each[key]]).sort()),
+  ];
+  return { missing: join("missing"), changed: join("changed"), extra: join("extra") };
+}
+
 /** "3 files changed: a, b, …". */
 export function describeDifferences({ missing, changed, extra }: LayerDifferences): string {
   const parts = [
@@ -83,7 +91,7 @@ export function describeDifferences({ missing, changed, extra }: LayerDifference
       ([what, paths]) =>
         `${paths.length} ${what}: ${paths
           .slice(0, 5)
-          .map((path) => `"${display(path)}"`)
+          .map((path) => `"${display(path) || "/"}"`)
           .join(", ")}`,
     )
     .join("; ");

@@ -1,0 +1,102 @@
+/**
+ * Compares an unpacked layer with a copy unpacked anew from its blob, in everything that the recorded digests do not
+ * know: which entries there are, their types, modes, owners, times, attributes, links, devices.
+ */
+
+import { constants } from "node:os";
+import type { Digest } from "../../src/digest.ts";
+import { IntegrityError, isErrno, PosixError } from "../../src/errors.ts";
+import type { LayerRow } from "../../src/meta/layers.ts";
+import { isWhiteout } from "../../src/overlay/whiteout.ts";
+import { type HostPath, joinHost, type LayerPath, ROOT } from "../../src/paths.ts";
+import { AT_FDCWD, readlinkAt, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type Stat, statAt } from "../../src/sys/file.ts";
+import { walkTree } from "../../src/sys/walk-tree.ts";
+import { getXattr, listXattrs, type XattrTarget, xattrTargetAt } from "../../src/sys/xattr.ts";
+import { layerStack } from "../add-layers.ts";
+import { stitch } from "../apply/stitch.ts";
+import type { WorkerPool } from "../apply/worker-pool.ts";
+import { createTemporary } from "../content/temporary.ts";
+import type { Store } from "../store.ts";
+import type { LayerDifferences } from "./layer-files.ts";
+
+/** What was imported once is within its limits. */
+const NO_LIMITS = { maxLayerBytes: Number.MAX_SAFE_INTEGER, maxEntries: Number.MAX_SAFE_INTEGER };
+const NONE: LayerDifferences = { missing: [], changed: [], extra: [] };
+const BREATHE_EVERY = 1024;
+
+/**
+ * Takes as much space as the layer while it runs, and nothing afterwards. Where there is none, or the blob cannot be
+ * unpacked by this layerctl, that is logged and nothing is compared.
+ */
+export async function compareWithBlob(
+  store: Store,
+  layer: LayerRow,
+  blob: Digest,
+  tree: HostPath,
+  pool: WorkerPool,
+  signal: AbortSignal | undefined,
+): Promise<LayerDifferences> {
+  await using temporary = createTemporary(store.layout, "layer");
+  try {
+    await unpackAnew(store, layer, blob, temporary.path, pool);
+  } catch (error) {
+    const isKnown = error instanceof IntegrityError || isErrno(error, "ENOSPC", "EDQUOT");
+    if (!isKnown) throw error;
+    store.logger.warn("fsck.metadata.skipped", { chainId: layer.chainId, reason: error.message });
+    return NONE;
+  }
+  const expected = await signatures(joinHost(temporary.path, "diff"), signal);
+  const found = await signatures(tree, signal);
+  return {
+    missing: [...expected.keys()].filter((path) => !found.has(path)),
+    extra: [...found.keys()].filter((path) => !expected.has(path)),
+    changed: [...found].filter(([path, text]) => (expected.get(path) ?? text) !== text).map(([path]) => path),
+  };
+}
+
+async function unpackAnew(
+  store: Store,
+  { parent, diffId }: LayerRow,
+  digest: Digest,
+  directory: HostPath,
+  pool: WorkerPool,
+): Promise<void> {
+  const sizeBytes = store.blobs.sizeOf(digest);
+  if (sizeBytes === null) throw new PosixError(constants.errno.ENOENT, "open", store.blobs.path(digest));
+  const { unpacked } = await pool.unpack({
+    location: { file: store.blobs.path(digest), offset: 0, sizeBytes },
+    directory,
+    unpack: true,
+    keepBlob: false,
+    expectedDigest: digest,
+    expectedSizeBytes: sizeBytes,
+    expectedDiffId: diffId,
+    limits: NO_LIMITS,
+  });
+  if (unpacked !== null) {
+    stitch(joinHost(directory, "diff"), unpacked, parent === null ? [] : layerStack(store, parent));
+  }
+}
+
+/** A text for each entry of a tree, the root too: equal texts are equal entries, but for the content of files. */
+async function signatures(tree: HostPath, signal: AbortSignal | undefined): Promise<ReadonlyMap<LayerPath, string>> {
+  const found = new Map([[ROOT, signatureOf(statAt(AT_FDCWD, tree), tree, "")]]);
+  for (const { path, name, parentFd, stat } of walkTree(tree)) {
+    const target = (stat.mode & S_IFMT) === S_IFLNK ? readlinkAt(parentFd, name) : "";
+    found.set(path, signatureOf(stat, xattrTargetAt(parentFd, name), target));
+    if (found.size % BREATHE_EVERY !== 0) continue;
+    await new Promise((resolve) => setImmediate(resolve));
+    signal?.throwIfAborted();
+  }
+  return found;
+}
+
+function signatureOf(stat: Stat, xattrs: XattrTarget, linkTarget: string): string {
+  if (isWhiteout(stat)) return "whiteout"; // all that the kernel looks at
+  const { mode, uid, gid, mtimeNs, rdevMajor, rdevMinor } = stat;
+  const type = mode & S_IFMT;
+  const links = type === S_IFDIR ? 0 : stat.nlink;
+  const sizeBytes = type === S_IFREG ? stat.sizeBytes : 0;
+  const attributes = [...listXattrs(xattrs)].sort().map((name) => `${name}=${getXattr(xattrs, name)?.toString("hex")}`);
+  return [mode, uid, gid, mtimeNs, rdevMajor, rdevMinor, links, sizeBytes, linkTarget, ...attributes].join(" ");
+}
