@@ -23,6 +23,8 @@ export const ROOT = "" as LayerPath;
 
 /** The longest name a Linux file system takes, in bytes. */
 export const NAME_MAX = 255;
+/** What begins the name of a whiteout in a layer tar (image-spec, layer.md, "Whiteouts"). */
+export const WHITEOUT_PREFIX = ".wh.";
 /** The longest path a system call takes, in bytes, without its NUL. */
 export const PATH_MAX = 4095;
 
@@ -94,6 +96,7 @@ export function bytesFromText(text: string): string {
 
 /**
  * Parses a path found in an archive: "./" prefixes, doubled and trailing slashes are folded away.
+ * A whiteout may hide any name: one of 255 bytes makes a component of 259, which no file system has to hold.
  * @throws {IntegrityError} `ERR_PATH_UNSAFE` if it is absolute, has a ".." or a NUL, a component over 255 bytes, or over 4,095 in all.
  */
 export function parseLayerPath(raw: string): LayerPath {
@@ -107,7 +110,8 @@ export function parseLayerPath(raw: string): LayerPath {
   for (const part of raw.split("/")) {
     if (part === "" || part === ".") continue;
     if (part === "..") throw unsafe(raw, 'it contains ".."');
-    if (part.length > NAME_MAX) throw unsafe(raw, `a name in it is ${part.length} bytes long, the most is ${NAME_MAX}`);
+    const most = part.startsWith(WHITEOUT_PREFIX) ? NAME_MAX + WHITEOUT_PREFIX.length : NAME_MAX;
+    if (part.length > most) throw unsafe(raw, `a name in it is ${part.length} bytes long, the most is ${most}`);
     parts.push(part);
   }
   return parts.join("/") as LayerPath;

@@ -58,8 +58,7 @@ export interface LayerDiff {
   readonly skipped: readonly SkippedEntry[];
 }
 
-/** What begins the names that layers reserve (layer.md, "Whiteouts"). */
-export const WHITEOUT_PREFIX = ".wh.";
+export { WHITEOUT_PREFIX } from "../../src/paths.ts";
 
 export function isDirectory(stat: Stat): boolean {
   return (stat.mode & S_IFMT) === S_IFDIR;

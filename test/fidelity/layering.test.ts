@@ -24,6 +24,14 @@ test("a whiteout hides a file, and a directory with all it has", NEEDS_MOUNT, as
   });
 });
 
+test("a whiteout hides a name of 255 bytes, though its own is longer than any file's", NEEDS_MOUNT, async () => {
+  const name = "n".repeat(255);
+  const long = (path: string): Buffer => Buffer.concat([pax({ path }), file("long")]);
+  await withMerged([tar(long(name), file("kept", "k")), tar(long(`.wh.${name}`))], (merged) =>
+    assert.deepEqual(names(merged), ["kept"]),
+  );
+});
+
 const OPAQUE = file("d/.wh..wh..opq");
 for (const [order, members] of [
   ["first", [OPAQUE, directory("d/"), file("d/new", "n")]],
