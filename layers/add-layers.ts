@@ -14,7 +14,6 @@ import { canRestoreOwners } from "../src/privilege.ts";
 import { AT_FDCWD, RENAME_NOREPLACE, renameAt } from "../src/sys/file.ts";
 import { removeTree } from "../src/sys/remove-tree.ts";
 import { type Compression, SNIFF_BYTES, sniffCompression } from "./apply/decompress.ts";
-import { guessExpandedSize } from "./apply/expanded-size.ts";
 import { updateFileDigests } from "./apply/file-digests.ts";
 import { GroupCommit } from "./apply/group-commit.ts";
 import type { ApplyLimits } from "./apply/limits.ts";
@@ -157,7 +156,7 @@ export class LayerAdder implements AsyncDisposable {
     const { location, digest, sizeBytes, diffId } = request;
     const expected = { expectedDigest: digest, expectedSizeBytes: sizeBytes, expectedDiffId: diffId };
     const task = { location, directory, unpack, keepBlob, ...expected, limits: this.#limits };
-    return this.#pool.unpack(task, guessExpandedSize(location));
+    return this.#pool.unpack(task);
   }
 
   /** Finishes the tree on top of its parents and makes everything permanent. */

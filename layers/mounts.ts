@@ -10,7 +10,7 @@ import { mkdirSync } from "node:fs";
 import { ConflictError, NotFoundError, UsageError } from "../src/errors.ts";
 import { getImage } from "../src/meta/images.ts";
 import { getMount, getMountAt, insertMount, type MountRow } from "../src/meta/mounts.ts";
-import { getSnapshotById, getSnapshotRow } from "../src/meta/snapshots.ts";
+import { getSnapshotById, getSnapshotRow, setSnapshotOptions } from "../src/meta/snapshots.ts";
 import { type Backend, chooseBackend, type RequestedBackend } from "../src/mount/backend.ts";
 import { MAX_LAYERS, mountOverlay } from "../src/mount/kernel-overlay.ts";
 import { readMountTable } from "../src/mount/mount-info.ts";
@@ -52,7 +52,7 @@ export interface MountRequest {
   /** Give a new snapshot the stubs that a runtime wants to find (`makeInitLayer`). */
   readonly init?: boolean;
   readonly backend?: RequestedBackend;
-  /** Default: those that the snapshot was made with. */
+  /** Default: those of the snapshot's last mount. */
   readonly options?: OverlayOptions;
   readonly signal?: AbortSignal;
 }
@@ -243,6 +243,7 @@ function record(
   store.db.transaction("relaxed", () => {
     const other = getMountAt(store.db, target.path); // nothing is mounted there now, as seen from here
     if (other !== null) forgetLostMount(store, { ...other, targetMade: false });
+    setSnapshotOptions(store.db, snapshot.id, formatOverlayOptions(optionsToKeep(snapshot, options)));
     insertMount(store.db, {
       snapshot: snapshot.id,
       target: target.path,
@@ -252,6 +253,12 @@ function record(
       createdAtMs: Date.now(),
     });
   });
+}
+
+/** What its changes show depends on the options of the last mount; `volatile` is only of the mount that asks for it. */
+function optionsToKeep(snapshot: Snapshot, { volatile: _, ...options }: OverlayOptions): OverlayOptions {
+  const { volatile } = parseOverlayOptions(snapshot.options);
+  return { ...options, ...(volatile === undefined ? {} : { volatile }) };
 }
 
 /**

@@ -35,7 +35,8 @@ export function define(command: Command): void {
       "after",
       `
 Makes a snapshot, which takes the changes, mounts it, and prints the target's path alone. The mount stays when the command
-ends; "layerctl umount" takes it away and keeps the changes, and mounting the snapshot's name again brings them back.
+ends; "layerctl umount" takes it away and keeps the changes, and mounting the snapshot's name again brings them back, with
+the options of its last mount (without volatile) unless -o gives others.
 
 Options of overlayfs: index=on|off, redirect_dir=on|off|follow|nofollow, metacopy=on|off, xino=on|off|auto, volatile,
 userxattr, nfs_export=on|off. Up to 500 layers and paths with any characters can be mounted. After a crash of a volatile

@@ -3,6 +3,7 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { type PackedError, unpackError } from "../thread-errors.ts";
+import { guessExpandedSize } from "./expanded-size.ts";
 import type { UnpackResult, UnpackTask } from "./unpack-layer.ts";
 
 /** The bundle has the worker beside it; a checkout runs the source. */
@@ -13,6 +14,7 @@ export type WorkerReply = { readonly result: UnpackResult } | { readonly error: 
 
 interface Job {
   readonly task: UnpackTask;
+  /** How long it may take, compared with others. */
   readonly weight: number;
   readonly resolve: (result: UnpackResult) => void;
   readonly reject: (error: Error) => void;
@@ -40,10 +42,10 @@ export class WorkerPool implements AsyncDisposable {
     return Number(Atomics.load(new BigUint64Array(this.#progress), 0));
   }
 
-  /** `weight` says how long it may take, compared with others. @throws as `unpackLayer` */
-  unpack(task: UnpackTask, weight: number): Promise<UnpackResult> {
+  /** @throws as `unpackLayer` */
+  unpack(task: UnpackTask): Promise<UnpackResult> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ task, weight, resolve, reject });
+      this.#queue.push({ task, weight: guessExpandedSize(task.location), resolve, reject });
       this.#queue.sort((a, b) => b.weight - a.weight);
       this.#next();
     });

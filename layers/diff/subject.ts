@@ -6,9 +6,10 @@
 import { existsSync } from "node:fs";
 import { type Digest, hexOf } from "../../src/digest.ts";
 import { ConflictError, NotFoundError } from "../../src/errors.ts";
+import { usesIndex } from "../../src/mount/kernel-defaults.ts";
 import { parseOverlayOptions } from "../../src/mount/overlay-options.ts";
 import { IndexedTree } from "../../src/overlay/indexed-tree.ts";
-import { MergedTree } from "../../src/overlay/merged-tree.ts";
+import { MergedTree, type MergedTreeOptions } from "../../src/overlay/merged-tree.ts";
 import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
 import { type Image, type ImageLayer, lowerdirsOf } from "../image.ts";
@@ -26,7 +27,7 @@ export interface Subject {
   readonly kind: "snapshot" | "image" | "layer";
   /** null for an image or a layer, and for a view. */
   readonly upperdir: HostPath | null;
-  /** The index of a snapshot that was mounted with `index=on`. */
+  /** The index of a snapshot whose last mount used it (`index=on`). */
   readonly indexdir: HostPath | null;
   /** The init layer of a snapshot, if it has one. */
   readonly initdirs: readonly HostPath[];
@@ -88,15 +89,15 @@ function findLayer(store: Store, text: string, digits: string): { image: Image; 
 /** A snapshot as a subject. Its layers are unpacked, as they were when it was made. */
 export async function snapshotSubject(store: Store, snapshot: Snapshot, options: FindOptions = {}): Promise<Subject> {
   const lowerdirs = await imageDirectories(store, snapshot, options);
-  const { userxattr, index } = parseOverlayOptions(snapshot.options);
-  const indexdir = snapshot.workdir === null || index === false ? null : joinHost(snapshot.workdir, "index");
+  const overlay = parseOverlayOptions(snapshot.options);
+  const indexdir = snapshot.workdir === null ? null : joinHost(snapshot.workdir, "index");
   return {
     kind: "snapshot",
     upperdir: snapshot.upperdir,
-    indexdir: indexdir !== null && existsSync(bytesOf(indexdir)) ? indexdir : null,
+    indexdir: indexdir !== null && existsSync(bytesOf(indexdir)) && usesIndex(overlay) ? indexdir : null,
     initdirs: snapshot.initdir === null ? [] : [snapshot.initdir],
     lowerdirs,
-    namespace: userxattr === true ? "user" : "trusted",
+    namespace: overlay.userxattr === true ? "user" : "trusted",
   };
 }
 
@@ -121,9 +122,19 @@ async function stackSubject(
 
 /** Everything that a subject shows. Make it anew for each use: it remembers what it has seen. */
 export function treeOf(subject: Subject): MergedTree {
+  return stackOf(subject, {});
+}
+
+/** As `treeOf`, without what the init layer has put there, unless the upperdir has changed or moved it. */
+function ownTreeOf(subject: Subject): MergedTree {
+  const [concealed] = subject.initdirs;
+  return stackOf(subject, concealed === undefined ? {} : { concealed });
+}
+
+function stackOf(subject: Subject, extra: MergedTreeOptions): MergedTree {
   const { upperdir, indexdir, initdirs, lowerdirs, namespace } = subject;
-  const directories = upperdir === null ? lowerdirs : [upperdir, ...initdirs, ...lowerdirs];
-  const options = { namespace, unpackedLayers: true };
+  const directories = [...(upperdir === null ? [] : [upperdir]), ...initdirs, ...lowerdirs];
+  const options = { ...extra, namespace, unpackedLayers: true };
   return indexdir === null
     ? new MergedTree(directories, options)
     : new IndexedTree(directories, { ...options, indexdir });
@@ -133,7 +144,7 @@ export function treeOf(subject: Subject): MergedTree {
 export function diffSnapshot(subject: Subject & { upperdir: HostPath }, options: CompareOptions = {}): UpperDiff {
   const { upperdir, lowerdirs, namespace } = subject;
   const lower = new MergedTree(lowerdirs, { namespace, unpackedLayers: true });
-  return diffUpper({ ...options, upperdir, lower, merged: treeOf(subject), namespace });
+  return diffUpper({ ...options, upperdir, lower, merged: ownTreeOf(subject), namespace });
 }
 
 /**
@@ -152,5 +163,5 @@ export function diffBelow(subject: Subject, options: CompareOptions = {}): Layer
 
 /** What turns `before` into `after`, at the cost of what they do not share. @throws a system error */
 export function diffSubjects(before: Subject, after: Subject, options: CompareOptions = {}): LayerDiff {
-  return diffTrees(treeOf(before), treeOf(after), options);
+  return diffTrees(ownTreeOf(before), ownTreeOf(after), options);
 }

@@ -19,7 +19,7 @@ export interface SnapshotRow {
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
   readonly labels: Readonly<Record<string, string>>;
-  /** The overlay options of its mount, as the user gave them. */
+  /** The overlay options of its last mount, as the user gave them; before that, those to mount it with. */
   readonly options: string;
 }
 
@@ -65,6 +65,11 @@ export function listSnapshotRows(db: Database): readonly SnapshotRow[] {
 export function listSnapshotsOf(db: Database, image: Digest): readonly string[] {
   const rows = db.all("SELECT name FROM snapshots WHERE image = ? ORDER BY name", image) as { name: string }[];
   return rows.map((row) => row.name);
+}
+
+/** Remembers the overlay options that a snapshot is mounted with. */
+export function setSnapshotOptions(db: Database, id: number, options: string): void {
+  db.run("UPDATE snapshots SET options = ? WHERE id = ?", options, id);
 }
 
 /** Forgets a snapshot; its directory may be deleted once the transaction is durable. @throws if it has a mount row */

@@ -14,7 +14,7 @@ import { getXattr } from "../sys/xattr.ts";
 import { isMergedDirectory, type MergedEntry, MergedTree, type MergedTreeOptions } from "./merged-tree.ts";
 import { isMetacopy } from "./metacopy.ts";
 import { isWhiteout } from "./whiteout.ts";
-import { overlayXattr } from "./xattr-names.ts";
+import { type OverlayNamespace, overlayXattr } from "./xattr-names.ts";
 
 /** Version, magic, length, flags, type, and the UUID of the file system. */
 const HEADER_BYTES = 21;
@@ -39,13 +39,15 @@ export class IndexedTree extends MergedTree {
   readonly indexdir: IndexedFile;
   /** By the device and inode of the lower file. */
   readonly #copies: ReadonlyMap<string, IndexedFile>;
+  readonly #namespace: OverlayNamespace;
 
   constructor(lowerdirs: readonly HostPath[], options: IndexedTreeOptions) {
     super(lowerdirs, options);
-    const { indexdir } = options;
+    const { indexdir, namespace = "trusted" } = options;
+    this.#namespace = namespace;
     this.indexdir = { path: indexdir, stat: statAt(AT_FDCWD, indexdir) };
     const files = filesIn(indexdir);
-    this.hasAliases = files.some(hasAliases);
+    this.hasAliases = files.some((file) => hasAliases(file, namespace));
     this.#copies = this.hasAliases ? byLowerFile(files, lowerdirs.at(-1) ?? indexdir) : new Map();
   }
 
@@ -64,7 +66,7 @@ export class IndexedTree extends MergedTree {
     if (entry.stat.nlink < 2 || isMergedDirectory(entry) || entry.layers[0] === 0) return entry;
     const copy = this.#copies.get(keyOf(entry.stat));
     if (copy === undefined) return entry;
-    const dataPath = isMetacopy(copy.path, "trusted") ? entry.dataPath : copy.path;
+    const dataPath = isMetacopy(copy.path, this.#namespace) ? entry.dataPath : copy.path;
     const stat = copy.stat.withNlink(Math.max(copy.stat.nlink, entry.stat.nlink)); // the index may have the only link
     return { ...entry, stat, hostPath: copy.path, dataPath, layers: [0] };
   }
@@ -84,8 +86,8 @@ function filesIn(indexdir: HostPath): readonly IndexedFile[] {
 }
 
 /** True unless every name that the mount shows is in the upperdir. `overlay.nlink` says how many there are in all. */
-function hasAliases({ path, stat }: IndexedFile): boolean {
-  const value = getXattr(path, overlayXattr("trusted", "nlink"))?.toString("latin1") ?? "";
+function hasAliases({ path, stat }: IndexedFile, namespace: OverlayNamespace): boolean {
+  const value = getXattr(path, overlayXattr(namespace, "nlink"))?.toString("latin1") ?? "";
   const match = /^U([+-]\d+)$/.exec(value);
   if (match === null) return true; // counted from the lower file ("L"), or not told
   const names = stat.nlink + Number(match[1]);

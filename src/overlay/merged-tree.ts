@@ -31,6 +31,8 @@ export interface MergedTreeOptions {
    * unpacked from tars (only opaque directories and 0:0 whiteouts): a lookup then costs one statx a layer.
    */
   readonly unpackedLayers?: boolean;
+  /** A lowerdir whose entries do not show where they lie; moved or changed by an upperdir they do. */
+  readonly concealed?: HostPath;
 }
 
 /** One name of the merged tree. */
@@ -62,6 +64,7 @@ export class MergedTree {
   readonly #namespace: OverlayNamespace;
   readonly #followRedirect: boolean;
   readonly #unpackedLayers: boolean;
+  readonly #concealed: HostPath | null;
   readonly #directories = new Map<LayerPath, MergedEntry | null>();
 
   /** `lowerdirs` top first, at least one; the first may be an upperdir. @throws a system error if one is missing */
@@ -72,6 +75,7 @@ export class MergedTree {
     this.#namespace = options.namespace ?? "trusted";
     this.#followRedirect = options.followRedirect ?? true;
     this.#unpackedLayers = options.unpackedLayers ?? false;
+    this.#concealed = options.concealed ?? null;
     this.root = {
       path: ROOT,
       name: "",
@@ -144,7 +148,12 @@ export class MergedTree {
       }
     }
     if (search.metacopy) throw new PosixError(EIO, "overlay metacopy", childPath(parent.path, name));
-    return search.entry(childPath(parent.path, name), name);
+    const entry = search.entry(childPath(parent.path, name), name);
+    return entry === null || this.#isConcealed(entry) ? null : entry;
+  }
+
+  #isConcealed({ path, hostPath, layers }: MergedEntry): boolean {
+    return this.#concealed !== null && layers.length === 1 && hostPath === joinHost(this.#concealed, path);
   }
 
   /** Looks in one layer, as `ovl_lookup_layer`; true if something was found there that counts. */
