@@ -6,6 +6,7 @@
 
 import { closeSync, readSync } from "node:fs";
 import type { HostPath } from "../../src/paths.ts";
+import { dataExtents } from "../../src/sys/copy.ts";
 import {
   AT_FDCWD,
   O_NOFOLLOW,
@@ -75,9 +76,12 @@ function sameContent(a: HostPath, b: HostPath, sizeBytes: number): boolean {
   try {
     const rightFd = openAt(AT_FDCWD, b, O_RDONLY | O_NOFOLLOW);
     try {
-      for (let at = 0; at < sizeBytes; at += PIECE_BYTES) {
-        const size = readFully(leftFd, left, at);
-        if (readFully(rightFd, right, at) !== size || left.compare(right, 0, size, 0, size) !== 0) return false;
+      let at = 0;
+      for (const [start, end] of dataOf(leftFd, rightFd, sizeBytes)) {
+        for (at = Math.max(at, start); at < end; at += PIECE_BYTES) {
+          const size = readFully(leftFd, left, at);
+          if (readFully(rightFd, right, at) !== size || left.compare(right, 0, size, 0, size) !== 0) return false;
+        }
       }
       return true;
     } finally {
@@ -86,6 +90,12 @@ function sameContent(a: HostPath, b: HostPath, sizeBytes: number): boolean {
   } finally {
     closeSync(leftFd);
   }
+}
+
+/** Where one of two files may have data, by the start: what is a hole in both need not be read. */
+function dataOf(a: number, b: number, sizeBytes: number): readonly (readonly [start: number, end: number])[] {
+  if (sizeBytes <= PIECE_BYTES) return [[0, sizeBytes]]; // read sooner than asked about
+  return [...dataExtents(a, sizeBytes), ...dataExtents(b, sizeBytes)].sort(([one], [other]) => one - other);
 }
 
 /** Fills `buffer` from `position` on; less only at the end of the file. */
