@@ -76,8 +76,11 @@ function wrong(part: string, why: string): UsageError {
   return new UsageError("ERR_MOUNT_OPTION", `Cannot use mount option "${part}": ${why}`, { data: { option: part } });
 }
 
+const INDEX_NEEDS_TRUSTED = "the index marks links and devices too, which take trusted attributes only";
+
 /**
- * Returns if the kernel can take these options together.
+ * Returns if these options go together. The kernel itself takes an index with `userxattr`, fails to copy up a symbolic
+ * link or device with several names, and then never mounts that workdir again.
  * @throws {UsageError} `ERR_MOUNT_OPTION_CONFLICT` with the two that exclude each other
  */
 export function checkOverlayOptions(options: OverlayOptions, hasUpperdir: boolean): void {
@@ -86,6 +89,8 @@ export function checkOverlayOptions(options: OverlayOptions, hasUpperdir: boolea
   if (userxattr && redirectDir !== undefined && redirectDir !== "nofollow") {
     throw conflict("userxattr", `redirect_dir=${redirectDir}`, "redirects need trusted attributes");
   }
+  if (userxattr && index) throw conflict("userxattr", "index=on", INDEX_NEEDS_TRUSTED);
+  if (userxattr && nfsExport) throw conflict("userxattr", "nfs_export=on", INDEX_NEEDS_TRUSTED);
   if (metacopy && redirectDir !== undefined && redirectDir !== "on") {
     throw conflict("metacopy=on", `redirect_dir=${redirectDir}`, "a metadata copy that is renamed needs a redirect");
   }

@@ -57,6 +57,8 @@ test("an unknown option's error lists the known ones", () => {
 const CONFLICTS: readonly (readonly [text: string, hasUpperdir: boolean])[] = [
   ["userxattr,metacopy=on", true],
   ["userxattr,redirect_dir=on", true],
+  ["userxattr,index=on", true],
+  ["userxattr,nfs_export=on", true],
   ["metacopy=on,redirect_dir=nofollow", true],
   ["nfs_export=on,metacopy=on", true],
   ["nfs_export=on,index=off", true],
