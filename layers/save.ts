@@ -1,7 +1,8 @@
 /** Save: images of the store as files that other tools read. Every blob goes out as it is, so every digest stays. */
 
+import { statSync } from "node:fs";
 import { ConflictError, UsageError } from "../src/errors.ts";
-import { hostPath } from "../src/paths.ts";
+import { bytesOf, hostPath } from "../src/paths.ts";
 import type { SavedImage, SaveProgress, WriteOptions } from "./formats/saved-image.ts";
 import { writeArchive, writeArchiveFile } from "./formats/write-archive.ts";
 import { writeLayout } from "./formats/write-layout.ts";
@@ -12,6 +13,12 @@ import type { Store } from "./store.ts";
 
 export const SAVE_FORMATS = ["oci-archive", "oci-layout", "docker-archive"] as const;
 export type SaveFormat = (typeof SAVE_FORMATS)[number];
+
+/** What `destination` is for if nothing else is said: a directory, there or named with a slash at its end, is a layout. */
+export function defaultSaveFormat(destination: string): SaveFormat {
+  const there = statSync(bytesOf(hostPath(destination)), { throwIfNoEntry: false });
+  return destination.endsWith("/") || there?.isDirectory() ? "oci-layout" : "oci-archive";
+}
 
 export interface SaveOptions {
   /** A file, a directory for oci-layout, or "-" for `output`. */

@@ -1,14 +1,14 @@
 /** `layerctl save REF... -o DEST`: images for other tools. */
 
 import { type Command, Option } from "commander";
-import { SAVE_FORMATS, type SaveFormat, saveImages } from "../../layers/save.ts";
+import { defaultSaveFormat, SAVE_FORMATS, type SaveFormat, saveImages } from "../../layers/save.ts";
 import { Store } from "../../layers/store.ts";
 import type { Context } from "../context.ts";
 import { jsonBesideStream, printDocument } from "../output.ts";
 
 interface Options {
   readonly output: string;
-  readonly format: SaveFormat;
+  readonly format?: SaveFormat;
 }
 
 export function define(command: Command): void {
@@ -18,7 +18,11 @@ export function define(command: Command): void {
       "-o, --output <file|dir>",
       'where to: a file, a directory for oci-layout, or "-" for standard output',
     )
-    .addOption(new Option("--format <format>", "what to write").choices(SAVE_FORMATS).default("oci-archive"))
+    .addOption(
+      new Option("--format <format>", "what to write (default: oci-layout to a directory, else oci-archive)").choices(
+        SAVE_FORMATS,
+      ),
+    )
     .addHelpText(
       "after",
       `
@@ -28,13 +32,14 @@ that is there already is added to; a file is replaced when all is written.
 Examples:
   $ layerctl save debian:mine -o mine.tar
   $ layerctl save debian:12 debian:mine -o both.tar --format docker-archive
-  $ layerctl save debian:mine -o layout --format oci-layout
+  $ layerctl save debian:mine -o layout/
   $ layerctl save debian:mine -o - --format docker-archive | docker load`,
     );
 }
 
 export async function run(context: Context, references: readonly string[], options: Options): Promise<void> {
-  const { output: destination, format } = options;
+  const { output: destination } = options;
+  const format = options.format ?? defaultSaveFormat(destination);
   if (context.json && destination === "-") throw jsonBesideStream();
   using store = Store.open(context.root, { logger: context.logger });
   using progress = context.openProgress();

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { openSource } from "../../../layers/formats/open-source.ts";
-import { type SaveFormat, saveImages } from "../../../layers/save.ts";
+import { defaultSaveFormat, type SaveFormat, saveImages } from "../../../layers/save.ts";
 import { Store } from "../../../layers/store.ts";
 import { NotFoundError, UsageError } from "../../../src/errors.ts";
 import { addStoredImage } from "../../helpers/stored-image.ts";
@@ -44,4 +44,14 @@ test("a save of what is not there, or to where it cannot go, is refused and writ
   await assert.rejects(saveImages(store, [LOCAL, "missing"], { destination, format: "oci-archive" }), NotFoundError);
   await assert.rejects(saveImages(store, [LOCAL], { destination: "-", format: "oci-layout" }), UsageError);
   assert.deepEqual(readdirSync(join(directory.path, "out")), []);
+});
+
+test("without a format a directory becomes a layout, and anything else an archive", async () => {
+  await using directory = temporaryDirectory();
+  mkdirSync(join(directory.path, "there"));
+  const formats = ["there", "new/", "new", "a.tar", "a/b.tar"].map((name) =>
+    defaultSaveFormat(join(directory.path, name)),
+  );
+  assert.deepEqual(formats, ["oci-layout", "oci-layout", "oci-archive", "oci-archive", "oci-archive"]);
+  assert.equal(defaultSaveFormat("-"), "oci-archive");
 });
