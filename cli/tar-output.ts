@@ -1,12 +1,12 @@
 /** Where a tar goes that a command writes: standard output, or a file that appears when it is whole. */
 
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, statSync, write } from "node:fs";
+import { closeSync, fsyncSync, openSync, realpathSync, renameSync, rmSync, statSync, write } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isatty } from "node:tty";
 import { promisify } from "node:util";
 import { newChunk, type TarSink } from "../layers/diff/tar-stream-writer.ts";
 import { isErrno, UsageError } from "../src/errors.ts";
-import { bytesOf, type HostPath, hostPath } from "../src/paths.ts";
+import { bytesOf, type HostPath, hostPath, hostPathOfBytes } from "../src/paths.ts";
 import { STDOUT } from "./output.ts";
 
 const CHUNK_BYTES = 1 << 20;
@@ -26,17 +26,20 @@ export class TarOutput implements TarSink, Disposable {
    * @throws {UsageError} `ERR_DESTINATION` if that is a terminal
    */
   constructor(destination: string) {
-    this.#path = hostPath(destination);
+    const path = hostPath(destination);
+    const existing = statSync(bytesOf(path), { throwIfNoEntry: false });
+    // A symlink stays one, and a file keeps its mode: what it points to is replaced.
+    this.#path = existing?.isFile() ? hostPathOfBytes(realpathSync(bytesOf(path), "buffer")) : path;
     this.#temporary = null;
     if (destination === "-") {
       const why = "it is a terminal; redirect it, or name a file";
       if (isatty(STDOUT)) throw new UsageError("ERR_DESTINATION", `Cannot write a tar to standard output: ${why}`);
       this.#fd = STDOUT;
-    } else if (isSpecial(this.#path)) {
-      this.#fd = openSync(bytesOf(this.#path), "w");
+    } else if (existing !== undefined && !existing.isFile()) {
+      this.#fd = openSync(bytesOf(path), "w"); // a pipe or device: written to, not replaced
     } else {
       this.#temporary = `${this.#path}.${process.pid}.tmp` as HostPath;
-      this.#fd = openSync(bytesOf(this.#temporary), "wx", 0o666);
+      this.#fd = openSync(bytesOf(this.#temporary), "wx", existing === undefined ? 0o666 : existing.mode & 0o777);
     }
   }
 
@@ -78,10 +81,4 @@ export class TarOutput implements TarSink, Disposable {
     this.#isOpen = false;
     if (this.#fd !== STDOUT) closeSync(this.#fd);
   }
-}
-
-/** True for what is there and is not a regular file: it is written to, not replaced. */
-function isSpecial(path: HostPath): boolean {
-  const stat = statSync(bytesOf(path), { throwIfNoEntry: false });
-  return stat !== undefined && !stat.isFile();
 }
