@@ -17,7 +17,7 @@ import { listImages, resolveImage } from "../images.ts";
 import { getSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
 import { ensureUnpacked } from "../unpack.ts";
-import type { LayerDiff } from "./change.ts";
+import { inodeKey, isDirectory, type LayerDiff } from "./change.ts";
 import type { CompareOptions } from "./compare.ts";
 import { diffTrees } from "./tree-diff.ts";
 import { diffUpper, type UpperDiff } from "./upper-diff.ts";
@@ -143,8 +143,28 @@ function stackOf(subject: Subject, extra: MergedTreeOptions): MergedTree {
 /** What the upperdir of a snapshot changes in its image; the init layer is part of neither. @throws a system error */
 export function diffSnapshot(subject: Subject & { upperdir: HostPath }, options: CompareOptions = {}): UpperDiff {
   const { upperdir, lowerdirs, namespace } = subject;
-  const lower = new MergedTree(lowerdirs, { namespace, unpackedLayers: true });
-  return diffUpper({ ...options, upperdir, lower, merged: ownTreeOf(subject), namespace });
+  const lower = (): MergedTree => new MergedTree(lowerdirs, { namespace, unpackedLayers: true });
+  const diff = diffUpper({ ...options, upperdir, lower: lower(), merged: ownTreeOf(subject), namespace });
+  if (!hasLinksOutside(diff, upperdir)) return diff;
+  return { ...diffTrees(lower(), ownTreeOf(subject), options), seen: diff.seen };
+}
+
+/**
+ * True if a directory that was moved with a redirect has files with more names in the lower layers than were found. The
+ * others may be anywhere, and show the same file still: only a look at everything finds them.
+ */
+function hasLinksOutside({ changes }: LayerDiff, upperdir: HostPath): boolean {
+  const missing = new Map<string, number>();
+  for (const { node } of changes) {
+    if (node === null || node.stat.nlink < 2 || isDirectory(node.stat) || isIn(node.hostPath, upperdir)) continue;
+    const key = inodeKey(node.stat);
+    missing.set(key, (missing.get(key) ?? node.stat.nlink) - 1);
+  }
+  return [...missing.values()].some((count) => count > 0);
+}
+
+function isIn(path: HostPath, directory: HostPath): boolean {
+  return path.startsWith(`${directory}/`);
 }
 
 /**

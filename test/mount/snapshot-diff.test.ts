@@ -69,6 +69,18 @@ test(
   },
 );
 
+test("a file in a renamed directory stays the same file as its names elsewhere", NEEDS_MOUNT, async () => {
+  await using store = storeWith(LINKED);
+  const merged = store.mount(IMAGE, "--name", "work", "-o", "redirect_dir=on");
+  renameSync(join(merged, "d"), join(merged, "e"));
+  assert.equal(diff(store, "work"), "C /c, D /d, A /e, A /e/a, A /e/b");
+  assert.equal(diff(store, IMAGE, "work"), diff(store, "work"));
+  store.ok("commit", "work", "made");
+  const made = store.mount("made");
+  assert.equal(lstatSync(join(made, "c")).nlink, 3);
+  assert.equal(lstatSync(join(made, "c")).ino, lstatSync(join(made, "e/b")).ino);
+});
+
 test("the init layer is no part of a comparison, what the user did to it is", NEEDS_MOUNT, async () => {
   await using store = storeWith(LINKED);
   const merged = store.mount(IMAGE, "--name", "work", "--init", "-o", "redirect_dir=on");
