@@ -70,17 +70,23 @@ async function write(source: AsyncIterable<Buffer>, file: HostPath, options: Spo
   }
 }
 
-/** Throws as soon as `signal` is aborted, also while nothing comes: standard input may stay silent for ever. */
+/**
+ * Throws as soon as `signal` is aborted, also while nothing comes: standard input may stay silent for ever. Each chunk has
+ * a promise of its own, since racing one that lives as long as the stream would keep every chunk in memory.
+ */
 function abortable(source: AsyncIterable<Buffer>, signal: AbortSignal): AsyncIterable<Buffer> {
   const iterator = source[Symbol.asyncIterator]();
-  const aborted = Promise.withResolvers<never>();
-  aborted.promise.catch(() => undefined); // nobody may be waiting for it
-  const abort = (): void => aborted.reject(signal.reason);
-  if (signal.aborted) abort();
-  else signal.addEventListener("abort", abort, { once: true });
+  let rejectPending = (_reason: unknown): void => {};
+  const abort = (): void => rejectPending(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
   return {
     [Symbol.asyncIterator]: () => ({
-      next: () => Promise.race([iterator.next(), aborted.promise]),
+      next: () =>
+        new Promise((resolve, reject) => {
+          rejectPending = reject;
+          if (signal.aborted) abort();
+          else iterator.next().then(resolve, reject);
+        }),
       async return() {
         signal.removeEventListener("abort", abort);
         if (!signal.aborted) await iterator.return?.(); // it would wait for the bytes that do not come
