@@ -4,8 +4,8 @@
  */
 
 import { constants } from "node:os";
-import { isErrno, isSystemError, LayerctlError } from "../src/errors.ts";
-import { jsonLine, STDERR, write } from "./output.ts";
+import { isErrno, isSystemError, LayerctlError, type SystemError } from "../src/errors.ts";
+import { jsonLine, STDERR, safeText, write } from "./output.ts";
 
 /** A bug in layerctl: nobody expected this error. */
 const EXIT_BUG = 1;
@@ -30,6 +30,8 @@ export class Cancelled extends Error {
 export interface Report {
   readonly json: boolean;
   readonly debug: boolean;
+  /** The command that failed, if one was chosen. */
+  readonly command?: string | undefined;
 }
 
 /** Prints `error` and returns the exit code it stands for. */
@@ -37,7 +39,7 @@ export function reportError(thrown: unknown, report: Report): number {
   const error = firstOf(thrown);
   if (error instanceof Cancelled) return error.exitCode; // who sent the signal knows
   if (isErrno(error, "EPIPE") && error.syscall === "write") return EXIT_PIPE; // the reader has what it wanted
-  const described = describe(error);
+  const described = describe(error, report.command);
   write(STDERR, report.json ? jsonLine({ error: described }) : asText(described));
   if (report.debug && error instanceof Error) write(STDERR, stackOf(error));
   return described.exitCode;
@@ -59,10 +61,10 @@ export interface DescribedError {
   readonly data?: Readonly<Record<string, unknown>>;
 }
 
-/** What is said of an error. */
-export function describe(error: unknown): DescribedError {
+/** What is said of an error of `command`. */
+export function describe(error: unknown, command?: string): DescribedError {
   const described = classify(firstOf(error));
-  const next = nextStep(described);
+  const next = nextStep(described, command);
   return next === undefined ? described : { ...described, next };
 }
 
@@ -72,14 +74,20 @@ function classify(error: unknown): DescribedError {
     return { class: name, code, exitCode, message, ...(Object.keys(data).length > 0 && { data }) };
   }
   if (isSystemError(error)) {
-    return { class: "SystemError", code: error.code, exitCode: EXIT_SYSTEM, message: error.message };
+    return { class: "SystemError", code: error.code, exitCode: EXIT_SYSTEM, message: refusal(error) };
   }
   const message = error instanceof Error ? error.message : String(error);
   return { class: "Bug", code: "ERR_INTERNAL", exitCode: EXIT_BUG, message };
 }
 
+/** A system error in our words: node's put the code first and end with the paths. */
+function refusal({ code, errno, syscall = "go on", path }: SystemError): string {
+  const object = path === undefined ? "" : ` "${safeText(path)}"`;
+  return `Cannot ${syscall}${object}: ${process.getBuiltinModule("node:util").getSystemErrorMap().get(errno)?.[1] ?? code}`;
+}
+
 /** What a person can do about it; undefined where the message says it, or nobody knows. */
-function nextStep(error: DescribedError): string | undefined {
+function nextStep(error: DescribedError, command: string | undefined): string | undefined {
   const isRoot = process.geteuid?.() === 0;
   switch (error.code) {
     case "EACCES":
@@ -96,10 +104,16 @@ function nextStep(error: DescribedError): string | undefined {
     case "ERR_MOUNT_PRIVILEGE":
     case "ERR_NO_OVERLAYFS":
       return '"layerctl info" tries what this host and the store\'s file system can do';
+    case "ERR_IMAGE_NOT_FOUND":
+      return '"layerctl images" lists the images there are, "layerctl import" brings one in';
+    case "ERR_SNAPSHOT_NOT_FOUND":
+      return '"layerctl mounts" lists the snapshots there are';
     case "ERR_INTERNAL":
       return "this is a bug in layerctl: run it again with --debug and report what it prints";
   }
-  return error.exitCode === EXIT_USAGE ? 'see "layerctl --help", or --help after the command' : undefined;
+  return error.exitCode === EXIT_USAGE
+    ? `see "layerctl ${command === undefined ? "" : `${command} `}--help"`
+    : undefined;
 }
 
 function asText(error: DescribedError): string {

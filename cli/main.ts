@@ -3,7 +3,7 @@
 import { argumentTexts } from "./arguments.ts";
 import { Context } from "./context.ts";
 import { Cancelled, reportError } from "./errors.ts";
-import { parseCommandLine } from "./program.ts";
+import { commandName, parseCommandLine } from "./program.ts";
 
 /** Runs the command that `argv` names; returns the exit code of src/errors.ts. */
 async function main(argv: readonly string[]): Promise<number> {
@@ -19,7 +19,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     const reason: unknown = cancel.signal.reason; // whatever failed after the signal, the signal is why
-    return reportError(reason instanceof Cancelled ? reason : error, { json, debug });
+    return reportError(reason instanceof Cancelled ? reason : error, { json, debug, command: commandName(argv) });
   }
 }
 

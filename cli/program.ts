@@ -18,6 +18,9 @@ export interface Invocation {
   readonly args: readonly unknown[];
 }
 
+/** Where no terminal says how wide it is. */
+const HELP_WIDTH = 100;
+
 const EXAMPLES = `
 Examples:
   $ layerctl import debian.tar
@@ -26,15 +29,16 @@ Examples:
   $ layerctl commit work debian:mine -m "what I did"
   $ layerctl save debian:mine -o mine.tar
 
-Run "layerctl COMMAND --help" for the options and examples of a command.`;
+Run "layerctl help COMMAND" or "layerctl COMMAND --help" for the options and examples of a command.`;
 
 /**
- * What `argv` (without node and script) asks for; null if that was help or the version, which have been printed.
+ * What `given` (without node and script) asks for; null if that was help or the version, which have been printed.
  * @throws {UsageError} `ERR_USAGE` for what no command or option is called
  */
-export async function parseCommandLine(argv: readonly string[]): Promise<Invocation | null> {
+export async function parseCommandLine(given: readonly string[]): Promise<Invocation | null> {
+  const { chosen, argv } = understand(given);
   const program = createProgram();
-  const chosen = chosenVerb(argv);
+  if (given.includes("--json")) program.configureOutput({ writeErr: () => {} }); // the error's document is all there is
   let invocation: Invocation | null = null;
   for (const entry of chosen === undefined ? VERBS : [chosen]) addCommand(program, entry);
   if (chosen !== undefined) {
@@ -52,8 +56,7 @@ export async function parseCommandLine(argv: readonly string[]): Promise<Invocat
   } catch (error) {
     if (!isCommanderError(error)) throw error;
     if (error.exitCode === 0) return null;
-    if (error.code === "commander.help") throw new UsageError("ERR_USAGE", "Cannot run: no command given");
-    throw new UsageError("ERR_USAGE", error.message.replace(/^error: /, ""));
+    throw new UsageError("ERR_USAGE", `Cannot run "${chosen?.name ?? "layerctl"}": ${stateOf(error)}`);
   }
   return invocation;
 }
@@ -72,10 +75,10 @@ export async function commandHelp(): Promise<ReadonlyMap<string, string>> {
   return new Map(texts);
 }
 
-/** As --help prints it. */
+/** As --help prints it where there is no terminal. */
 function helpOf(command: Command): string {
   let help = "";
-  command.configureOutput({ writeOut: (text) => (help += text) });
+  command.configureOutput({ writeOut: (text) => (help += text), getOutHelpWidth: () => HELP_WIDTH });
   command.outputHelp();
   return help;
 }
@@ -102,8 +105,8 @@ function createProgram(): Command {
       writeOut: (text) => write(STDOUT, text),
       writeErr: (text) => write(STDERR, text),
       outputError: () => {}, // the message is in the error that follows
-      getOutHelpWidth: () => Number(process.env.COLUMNS) || 100, // asking the terminal would load node's tty
-      getErrHelpWidth: () => 100,
+      getOutHelpWidth: () => Number(process.env.COLUMNS) || process.stdout.columns || HELP_WIDTH,
+      getErrHelpWidth: () => HELP_WIDTH,
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     })
@@ -128,15 +131,44 @@ function addGlobalOptions(command: Command): void {
 /** Options of the program that take the next argument as their value. */
 const VALUED = new Set(["--root"]);
 
-/** The command that `argv` names: its first argument that is not an option or the value of one. */
-function chosenVerb(argv: readonly string[]): VerbEntry | undefined {
-  for (let at = 0; at < argv.length; at += 1) {
-    const argument = argv[at] ?? "";
-    if (VALUED.has(argument)) at += 1;
-    else if (argument === "-h" || argument === "--help") return undefined;
-    else if (!argument.startsWith("-")) return VERBS.find((entry) => entry.name === argument);
+/** Where in `argv` the command is: its first argument that is not an option or the value of one; -1 if there is none. */
+function commandIndex(argv: readonly string[]): number {
+  return argv.findIndex((argument, at) => !argument.startsWith("-") && !VALUED.has(argv[at - 1] ?? ""));
+}
+
+/**
+ * The command that `given` names, and what commander is to parse: "help COMMAND" is "COMMAND --help", and behind what is
+ * no command nothing counts, lest its --help be answered with ours.
+ */
+function understand(given: readonly string[]): {
+  readonly chosen: VerbEntry | undefined;
+  readonly argv: readonly string[];
+} {
+  let argv = given;
+  let at = commandIndex(argv);
+  if (argv[at] === "help") {
+    argv = [...argv.slice(0, at), ...argv.slice(at + 1), "--help"];
+    at = commandIndex(argv);
   }
-  return undefined;
+  const isHelpBefore = argv.slice(0, Math.max(at, 0)).some((option) => option === "-h" || option === "--help");
+  if (at < 0 || isHelpBefore) return { chosen: undefined, argv };
+  const chosen = VERBS.find((entry) => entry.name === argv[at]);
+  return { chosen, argv: chosen === undefined ? argv.slice(0, at + 1) : argv };
+}
+
+/** The name of the command in `argv`, for messages. */
+export function commandName(argv: readonly string[]): string | undefined {
+  return understand(argv).chosen?.name;
+}
+
+/** What commander found, as the end of a message: its suggestions come on a line of their own, its sentences with a stop. */
+function stateOf(error: CommanderError): string {
+  if (error.code === "commander.help") return "no command is given";
+  return error.message
+    .replace(/^error: /, "")
+    .replace(/\n\(Did you mean (.*)\?\)$/, "; did you mean $1?")
+    .replace(/\.$/, "")
+    .replace(/\. /g, "; ");
 }
 
 function isCommanderError(error: unknown): error is CommanderError {

@@ -1,12 +1,14 @@
 /** Where a tar goes that a command writes: standard output, or a file that appears when it is whole. */
 
-import { closeSync, fsyncSync, openSync, realpathSync, renameSync, rmSync, statSync, write } from "node:fs";
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, write } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isatty } from "node:tty";
 import { promisify } from "node:util";
 import { newChunk, type TarSink } from "../layers/diff/tar-stream-writer.ts";
+import { type Destination, destinationAt } from "../layers/formats/destination.ts";
 import { isErrno, UsageError } from "../src/errors.ts";
-import { bytesOf, type HostPath, hostPath, hostPathOfBytes } from "../src/paths.ts";
+import { bytesOf, hostPath } from "../src/paths.ts";
+import { syncDirectory } from "../src/sys/sync.ts";
 import { STDOUT } from "./output.ts";
 
 const CHUNK_BYTES = 1 << 20;
@@ -15,32 +17,30 @@ const writeAsync = promisify(write);
 /** Disposing it before `finish` leaves no file. */
 export class TarOutput implements TarSink, Disposable {
   readonly #fd: number;
-  /** What a new file is called until it is whole; null for what is written in place (a pipe, a device). */
-  readonly #temporary: HostPath | null;
-  readonly #path: HostPath;
+  /** Null for standard output. */
+  readonly #destination: Destination | null;
   readonly #free: Buffer[] = [];
   #isOpen = true;
 
   /**
    * `destination`: a file, replaced at the end, or "-" for standard output.
    * @throws {UsageError} `ERR_DESTINATION` if that is a terminal
+   * @throws what `destinationAt` throws
    */
   constructor(destination: string) {
-    const path = hostPath(destination);
-    const existing = statSync(bytesOf(path), { throwIfNoEntry: false });
-    // A symlink stays one, and a file keeps its mode: what it points to is replaced.
-    this.#path = existing?.isFile() ? hostPathOfBytes(realpathSync(bytesOf(path), "buffer")) : path;
-    this.#temporary = null;
     if (destination === "-") {
       const why = "it is a terminal; redirect it, or name a file";
       if (isatty(STDOUT)) throw new UsageError("ERR_DESTINATION", `Cannot write a tar to standard output: ${why}`);
+      this.#destination = null;
       this.#fd = STDOUT;
-    } else if (existing !== undefined && !existing.isFile()) {
-      this.#fd = openSync(bytesOf(path), "w"); // a pipe or device: written to, not replaced
-    } else {
-      this.#temporary = `${this.#path}.${process.pid}.tmp` as HostPath;
-      this.#fd = openSync(bytesOf(this.#temporary), "wx", existing === undefined ? 0o666 : existing.mode & 0o777);
+      return;
     }
+    const place = destinationAt(hostPath(destination));
+    this.#destination = place;
+    this.#fd =
+      place.kind === "in-place"
+        ? openSync(bytesOf(place.path), "w")
+        : openSync(bytesOf(place.temporary), "wx", place.mode);
   }
 
   take(): Buffer {
@@ -64,9 +64,11 @@ export class TarOutput implements TarSink, Disposable {
 
   /** The file is there under its name, whole and on disk. */
   finish(): void {
-    if (this.#temporary !== null) {
+    if (this.#destination?.kind === "replaced") {
+      const { temporary, path, directory } = this.#destination;
       fsyncSync(this.#fd);
-      renameSync(bytesOf(this.#temporary), bytesOf(this.#path));
+      renameSync(bytesOf(temporary), bytesOf(path));
+      syncDirectory(directory);
     }
     this.#close();
   }
@@ -74,7 +76,7 @@ export class TarOutput implements TarSink, Disposable {
   [Symbol.dispose](): void {
     if (!this.#isOpen) return;
     this.#close();
-    if (this.#temporary !== null) rmSync(bytesOf(this.#temporary), { force: true });
+    if (this.#destination?.kind === "replaced") rmSync(bytesOf(this.#destination.temporary), { force: true });
   }
 
   #close(): void {

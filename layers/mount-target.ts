@@ -43,7 +43,7 @@ function absolutePath(text: string): HostPath {
  * @throws {ConflictError} `ERR_TARGET_TYPE` if it is not a directory, `ERR_TARGET_MOUNTED` if something is mounted there
  */
 export function openTarget(layout: StoreLayout, text: string, table: string): MountTarget {
-  if (text === "") throw new UsageError("ERR_TARGET_EMPTY", 'Cannot mount at "": it is empty');
+  if (text === "") throw new UsageError("ERR_TARGET_EMPTY", 'Cannot mount at "": it is no name of a directory');
   const wanted = absolutePath(text);
   const parent = withoutLinks(dirname(wanted) as HostPath);
   const existing = withoutLinks(wanted);

@@ -35,7 +35,8 @@ export interface SaveOptions {
  * file is replaced when all is written; a layout that is there is added to.
  * @throws {NotFoundError} `ERR_IMAGE_NOT_FOUND`
  * @throws {ConflictError} `ERR_DESTINATION_EXISTS`
- * @throws {UsageError} `ERR_DESTINATION` for a layout or a terminal as standard output
+ * @throws {UsageError} `ERR_DESTINATION` for a layout or a terminal as standard output, or no destination
+ * @throws {NotFoundError} `ERR_DESTINATION_PARENT`
  * @throws {IntegrityError} `ERR_BLOB_MISSING` or `ERR_SIZE_MISMATCH`
  */
 export async function saveImages(store: Store, names: readonly string[], options: SaveOptions): Promise<void> {
@@ -50,7 +51,8 @@ export async function saveImages(store: Store, names: readonly string[], options
       throw notToStdout("an OCI layout is a directory; choose oci-archive or docker-archive");
     if ("isTTY" in output && output.isTTY) throw notToStdout("it is a terminal; redirect it, or name a file with -o");
     await writeArchive(images, format, output, write);
-  } else if (format === "oci-layout") await writeLayout(images, hostPath(destination), write);
+  } else if (destination === "") throw new UsageError("ERR_DESTINATION", 'Cannot save to "": it is no name');
+  else if (format === "oci-layout") await writeLayout(images, hostPath(destination), write);
   else await writeArchiveFile(images, format, hostPath(destination), write);
 }
 

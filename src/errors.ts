@@ -67,6 +67,7 @@ export interface SystemError extends Error {
   readonly code: string;
   readonly errno: number;
   readonly syscall?: string;
+  readonly path?: string;
 }
 
 /** True for errors that carry an errno: Node's own and `PosixError`. */

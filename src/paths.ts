@@ -67,9 +67,9 @@ export function byteString(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
 }
 
-const decoder = new TextDecoder("utf-8", { fatal: true });
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-const UNPRINTABLE = /[\u0000-\u001f\u007f\\]/g;
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\\]/g;
 
 /**
  * A byte string as text for people: UTF-8 where it is, with control characters and bytes that are not UTF-8 as `\xNN`
@@ -78,13 +78,16 @@ const UNPRINTABLE = /[\u0000-\u001f\u007f\\]/g;
 export function display(bytes: string): string {
   if (/^[\x20-\x5b\x5d-\x7e]*$/.test(bytes)) return bytes;
   try {
-    return decoder.decode(bytesOf(bytes)).replace(UNPRINTABLE, escapeCharacter);
+    return decoder
+      .decode(bytesOf(bytes))
+      .replace(UNPRINTABLE, (character) => bytesFromText(character).replace(/./gs, escapeByte));
   } catch {
-    return bytes.replace(/[^\x20-\x5b\x5d-\x7e]/g, escapeCharacter);
+    return bytes.replace(/[^\x20-\x5b\x5d-\x7e]/g, escapeByte);
   }
 }
 
-function escapeCharacter(character: string): string {
+/** `character` is a byte. */
+function escapeByte(character: string): string {
   if (character === "\\") return "\\\\";
   return `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
 }

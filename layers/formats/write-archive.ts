@@ -5,14 +5,14 @@
 
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
-import { open, realpath, rename, rm, stat } from "node:fs/promises";
+import { open, rename, rm } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { type Header, type Pack, pack } from "tar-stream";
-import { ConflictError, isErrno } from "../../src/errors.ts";
-import { bytesOf, display, type HostPath, hostPathOfBytes } from "../../src/paths.ts";
+import { bytesOf, type HostPath } from "../../src/paths.ts";
 import { syncDirectory } from "../../src/sys/sync.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { openBlob, SaveCounter } from "./blob-copy.ts";
+import { destinationAt } from "./destination.ts";
 import {
   blobsOf,
   encodeDockerManifest,
@@ -32,7 +32,7 @@ export type ArchiveFormat = "oci-archive" | "docker-archive";
 /**
  * Writes the archive to `destination`, which is replaced when all is written: until then it is as it was. A device or
  * pipe is written to as it is.
- * @throws {ConflictError} `ERR_DESTINATION_EXISTS` if it is a directory
+ * @throws what `destinationAt` throws
  * @throws {IntegrityError} `ERR_BLOB_MISSING` or `ERR_SIZE_MISMATCH`
  */
 export async function writeArchiveFile(
@@ -41,27 +41,21 @@ export async function writeArchiveFile(
   destination: HostPath,
   options: WriteOptions,
 ): Promise<void> {
-  const existing = await statOrNull(destination);
-  if (existing?.isDirectory() === true) {
-    const why = "it is a directory; name a file in it, or save as oci-layout";
-    throw new ConflictError("ERR_DESTINATION_EXISTS", `Cannot save to "${display(destination)}": ${why}`);
-  }
-  if (existing !== null && !existing.isFile()) {
-    await writeArchive(images, format, createWriteStream(bytesOf(destination), { flags: "w" }), options);
+  const place = destinationAt(destination);
+  if (place.kind === "in-place") {
+    await writeArchive(images, format, createWriteStream(bytesOf(place.path), { flags: "w" }), options);
     return;
   }
-  // A symlink stays one: what it points to is replaced.
-  const target = existing === null ? destination : hostPathOfBytes(await realpath(bytesOf(destination), "buffer"));
-  const temporary = `${target}.${process.pid}.partial` as HostPath;
+  const { temporary, path, directory, mode } = place;
   try {
-    const handle = await open(bytesOf(temporary), "wx", existing === null ? 0o666 : existing.mode & 0o777);
+    const handle = await open(bytesOf(temporary), "wx", mode);
     await writeArchive(images, format, handle.createWriteStream({ flush: true, highWaterMark: PIECE_BYTES }), options);
-    await rename(bytesOf(temporary), bytesOf(target));
+    await rename(bytesOf(temporary), bytesOf(path));
   } catch (error) {
     await rm(bytesOf(temporary), { force: true });
     throw error;
   }
-  syncDirectory((target.includes("/") ? target.slice(0, target.lastIndexOf("/") + 1) : ".") as HostPath);
+  syncDirectory(directory);
 }
 
 /** Writes the archive to `output`, and ends it. */
@@ -134,13 +128,4 @@ async function addMember(
   }
   sink.end(undefined);
   await done;
-}
-
-async function statOrNull(path: HostPath) {
-  try {
-    return await stat(bytesOf(path));
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return null;
-    throw error;
-  }
 }

@@ -43,10 +43,10 @@ export function translate(error: unknown, path: string): unknown {
     return new ConflictError("ERR_STORE_BUSY", `Cannot use the store's database "${path}": ${state}`, options);
   }
   if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") return corrupt(path, "it is corrupt", options);
-  if (code === "SQLITE_FULL") return new PosixError(constants.errno.ENOSPC, "sqlite", path);
+  if (code === "SQLITE_FULL") return new PosixError(constants.errno.ENOSPC, "write", path);
   if (code.startsWith("SQLITE_READONLY")) return refusalOf(path, constants.errno.EROFS);
   if (code.startsWith("SQLITE_CANTOPEN")) return refusalOf(path, constants.errno.EACCES);
-  if (code.startsWith("SQLITE_IOERR")) return new PosixError(constants.errno.EIO, "sqlite", path);
+  if (code.startsWith("SQLITE_IOERR")) return new PosixError(constants.errno.EIO, "access", path);
   return error;
 }
 
@@ -59,7 +59,7 @@ function refusalOf(path: string, otherwise: number): Error {
     if (isSystemError(error)) return error;
     throw error;
   }
-  return new PosixError(otherwise, "sqlite", path);
+  return new PosixError(otherwise, "open", path);
 }
 
 /** What a damaged database is answered with, wherever it shows. */

@@ -53,7 +53,7 @@ export function* removeTreeInSteps(path: HostPath): Generator<void> {
 
 function* emptyDirectory(walk: Walk, fd: number, depth: number): Generator<void> {
   if (statAt(fd, null).mountId !== walk.mountId) {
-    throw new PosixError(constants.errno.EBUSY, "removeTree", walk.path);
+    throw new PosixError(constants.errno.EBUSY, "remove", walk.path);
   }
   for (const { name, kind } of listDirectory(hostPath(`/proc/self/fd/${fd}`))) {
     if (kind !== "directory") {

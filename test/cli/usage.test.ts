@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, writeFileSync } from "node:fs";
+import { lstatSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -32,16 +32,104 @@ test("the help lists every command, also with a command after it", () => {
 });
 
 test("no command, an unknown one and a wrong option are usage errors that help on", () => {
-  assert.equal(runLayerctl([]).exitCode, 2);
-  const misspelt = runLayerctl(["mont", "debian"]);
-  assert.equal(misspelt.exitCode, 2);
-  assert.match(misspelt.stderr, /unknown command 'mont'\s.*[Dd]id you mean mount/);
-  const option = runLayerctl(["images", "--jsn"]);
-  assert.equal(option.exitCode, 2);
-  assert.match(option.stderr, /unknown option '--jsn'\s.*[Dd]id you mean --json/);
-  assert.equal(runLayerctl(["tag", "one"]).exitCode, 2);
-  assert.equal(runLayerctl(["images", "too many"]).exitCode, 2);
-  assert.equal(runLayerctl(["save", "x", "-o", "y", "--format", "zip"]).exitCode, 2);
+  for (const [args, said] of [
+    [["mont", "debian"], `Cannot run "layerctl": unknown command 'mont'; did you mean mount?`],
+    [["images", "--jsn"], `Cannot run "images": unknown option '--jsn'; did you mean --json?`],
+    [["tag", "one"], `Cannot run "tag": missing required argument 'newref'`],
+    [
+      ["images", "a", "b"],
+      `Cannot run "images": too many arguments for 'images'; Expected 0 arguments but got 2: a, b`,
+    ],
+    [["--root"], `Cannot run "layerctl": option '--root <dir>' argument missing`],
+    [["save", "x"], `Cannot run "save": required option '-o, --output <file|dir>' not specified`],
+    [
+      ["save", "x", "-o", "y", "--format", "zip"],
+      `Cannot run "save": option '--format <format>' argument 'zip' is invalid; Allowed choices are oci-archive, oci-layout, docker-archive`,
+    ],
+  ] as const) {
+    const { exitCode, stdout, stderr } = runLayerctl(args);
+    const verb = VERBS.find(({ name }) => name === args[0]);
+    const next = `  Next: see "layerctl ${verb === undefined ? "" : `${verb.name} `}--help"\n`;
+    assert.equal(exitCode, 2, args.join(" "));
+    assert.equal(stdout.length, 0, args.join(" "));
+    assert.equal(stderr, `layerctl: ${said} (ERR_USAGE)\n${next}`);
+  }
+});
+
+test("no command is an error that shows the help, and with --json one document", () => {
+  const text = runLayerctl([]);
+  assert.equal(text.exitCode, 2);
+  assert.match(text.stderr, /^Usage: layerctl [\s\S]*\nlayerctl: Cannot run "layerctl": no command is given/);
+  const { stdout, stderr } = runLayerctl(["--json"]);
+  assert.equal(stdout.length, 0);
+  assert.equal((JSON.parse(stderr) as { error: { code: string } }).error.code, "ERR_USAGE");
+});
+
+test("help COMMAND is COMMAND --help", async () => {
+  for (const [asked, same] of [
+    [["help"], ["--help"]],
+    [
+      ["help", "mount"],
+      ["mount", "--help"],
+    ],
+    [
+      ["--root", "help", "help", "commit"],
+      ["commit", "-h"],
+    ],
+  ] as const) {
+    const { exitCode, stdout } = runLayerctl(asked);
+    assert.equal(exitCode, 0);
+    assert.equal(stdout.toString(), runLayerctl(same).stdout.toString(), asked.join(" "));
+  }
+  assert.match(runLayerctl(["help", "mont"]).stderr, /unknown command 'mont'; did you mean mount/);
+});
+
+test("what the host refuses says what was tried, on what, and why", async () => {
+  await using store = temporaryStore();
+  const path = join(store.path, "not a store");
+  writeFileSync(path, "");
+  const { exitCode, stderr } = runLayerctl(["--root", path, "images"]);
+  assert.equal(exitCode, 7);
+  assert.match(stderr, /^layerctl: Cannot mkdir ".*\/not a store\/.*": not a directory \(ENOTDIR\)\n$/);
+});
+
+test("a place where nothing can be written is refused before anything is", { skip: requires("root") }, async () => {
+  await using store = temporaryStore();
+  const source = join(store.path, "layer.tar");
+  writeFileSync(source, tar(file("f", "content")));
+  store.ok("import", source, "--rootfs", "--name", "here:1");
+  const nowhere = join(store.path, "nowhere", "x.tar");
+  for (const [destination, exitCode, why] of [
+    ["", 2, /Cannot (write|save to) "": it is no name/],
+    [nowhere, 3, /Cannot write ".*nowhere\/x\.tar": there is no directory ".*nowhere\/" to make it in/],
+    [store.path, 4, /Cannot write ".*": it is a directory; name a file in it/],
+  ] as const) {
+    for (const args of [
+      ["save", "here:1", "-o", destination],
+      ["export", "here:1", "-o", destination],
+      ["diff", "here:1", "--tar", destination],
+    ]) {
+      const outcome = store.run(args);
+      assert.equal(outcome.exitCode, exitCode, `${args.join(" ")}: ${outcome.stderr}`);
+      assert.match(outcome.stderr, why);
+    }
+  }
+});
+
+test("an export through a symbolic link replaces what it leads to, with its mode", {
+  skip: requires("root"),
+}, async () => {
+  await using store = temporaryStore();
+  const source = join(store.path, "layer.tar");
+  writeFileSync(source, tar(file("f", "content")));
+  store.ok("import", source, "--rootfs", "--name", "here:1");
+  const [real, link] = [join(store.path, "real"), join(store.path, "link")];
+  writeFileSync(real, "before", { mode: 0o600 });
+  symlinkSync("real", link);
+  store.ok("export", "here:1", "-o", link);
+  assert.ok(lstatSync(link).isSymbolicLink());
+  assert.equal(lstatSync(real).mode & 0o777, 0o600);
+  assert.ok(lstatSync(real).size > 512);
 });
 
 test("global options work before and after the command", async () => {
@@ -68,12 +156,13 @@ test("errors have the exit code of their class, a code, and with --json a docume
   await using store = temporaryStore();
   const missing = store.run(["history", "nothing"]);
   assert.equal(missing.exitCode, 3);
-  assert.match(missing.stderr, /^layerctl: Cannot find image "nothing".* \(ERR_IMAGE_NOT_FOUND\)\n$/);
-  const document = JSON.parse(store.run(["history", "nothing", "--json"]).stderr) as { error: object };
-  assert.deepEqual(
-    { ...document.error, message: "" },
-    { class: "NotFoundError", code: "ERR_IMAGE_NOT_FOUND", exitCode: 3, message: "", data: { text: "nothing" } },
+  assert.match(
+    missing.stderr,
+    /^layerctl: Cannot find image "nothing": it is not in the store \(ERR_IMAGE_NOT_FOUND\)\n {2}Next: .*\n$/,
   );
+  const document = JSON.parse(store.run(["history", "nothing", "--json"]).stderr) as { error: object };
+  const said = { class: "NotFoundError", code: "ERR_IMAGE_NOT_FOUND", exitCode: 3, data: { text: "nothing" } };
+  assert.deepEqual({ ...document.error, message: "", next: "" }, { ...said, message: "", next: "" });
   const usage = JSON.parse(store.run(["--json", "tag", "one"]).stderr) as { error: { code: string; exitCode: number } };
   assert.deepEqual([usage.error.code, usage.error.exitCode], ["ERR_USAGE", 2]);
   assert.equal(store.run(["import", "/dev/null/x"]).exitCode, 3);

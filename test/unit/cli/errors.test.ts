@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { describe } from "../../../cli/errors.ts";
 import {
@@ -31,8 +32,10 @@ test("an error keeps its code and values, and says what to do next where that he
     exitCode: 3,
     message: "Cannot find",
     data: { reference: "a" },
+    next: '"layerctl images" lists the images there are, "layerctl import" brings one in',
   });
   assert.match(describe(new PosixError(28, "write", "/x")).next ?? "", /layerctl gc/);
+  assert.equal(describe(new UsageError("ERR_X", "x"), "mount").next, 'see "layerctl mount --help"');
   assert.match(describe(new TypeError("x is not a function")).next ?? "", /--debug/);
 });
 
@@ -50,4 +53,14 @@ test("what failed first is told, not that cleaning up failed too", () => {
     assert.deepEqual([code, exitCode], ["ENOSPC", 7]);
     return true;
   });
+});
+
+test("what the host refused reads as our own messages do, and reaches no terminal", () => {
+  assert.equal(describe(new PosixError(28, "write", "/x")).message, 'Cannot write "/x": no space left on device');
+  assert.equal(describe(new PosixError(13, "open", "/\x1b[m")).message, 'Cannot open "/\\x1b[m": permission denied');
+  assert.equal(describe(new PosixError(5, "write")).message, "Cannot write: i/o error");
+  assert.throws(
+    () => readFileSync("/nowhere/file"),
+    (error) => describe(error).message === 'Cannot open "/nowhere/file": no such file or directory',
+  );
 });

@@ -5,7 +5,8 @@ import { test } from "node:test";
 import type { LayerNode } from "../../../../layers/diff/change.ts";
 import { compareNodes } from "../../../../layers/diff/compare.ts";
 import type { HostPath, LayerPath } from "../../../../src/paths.ts";
-import { AT_FDCWD, setTimes, statAt } from "../../../../src/sys/file.ts";
+import { AT_FDCWD, setTimes } from "../../../../src/sys/file.ts";
+import { statAt } from "../../../../src/sys/stat.ts";
 import { temporaryDirectory } from "../../../helpers/temporary.ts";
 
 /** A file of `sizeBytes` with text at some offsets and holes between. */
