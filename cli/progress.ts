@@ -31,14 +31,14 @@ export function openProgress(isWanted: boolean): Progress {
   return isWanted && process.stderr.isTTY ? new Bar((text) => write(STDERR, text)) : SILENT;
 }
 
-/** Draws with `draw`; `columns` is the width of the terminal. */
+/** Draws with `draw`; `columns` is the width of the terminal, which is 0 on a serial line. */
 export class Bar implements Progress {
   readonly #draw: (text: string) => void;
   readonly #columns: () => number;
   #drawnAtMs = Number.NEGATIVE_INFINITY;
   #isVisible = false;
 
-  constructor(draw: (text: string) => void, columns: () => number = () => process.stderr.columns ?? 80) {
+  constructor(draw: (text: string) => void, columns: () => number = () => process.stderr.columns || 80) {
     this.#draw = draw;
     this.#columns = columns;
   }

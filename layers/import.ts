@@ -27,13 +27,14 @@ export interface ImportOptions {
   /** The most bytes of an archive that has to be spooled. Default 128 GiB. */
   readonly maxArchiveBytes?: number;
   readonly signal?: AbortSignal;
-  /** Called about ten times a second. */
+  /** Called about ten times a second, and more often while what cannot be read in place is spooled. */
   readonly onProgress?: (progress: ImportProgress) => void;
 }
 
-/** Bytes of layer blobs, compressed. */
+/** Bytes of layer blobs, compressed; before, of what is spooled. */
 export interface ImportProgress {
   readonly doneBytes: number;
+  /** 0 while it is not known. */
   readonly totalBytes: number;
 }
 
@@ -56,7 +57,8 @@ export async function importSource(
   source: string,
   options: ImportOptions = {},
 ): Promise<readonly ImportedImage[]> {
-  const { signal, platform } = options;
+  const { signal, platform, onProgress } = options;
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const name = options.name === undefined ? null : formatReference(parseReference(options.name));
   await using _gc = await acquireLock(store.layout, "gc", "shared", signal === undefined ? {} : { signal });
   await using temporary = createTemporary(store.layout, "import");
@@ -66,7 +68,9 @@ export async function importSource(
     ignoreNames: name !== null,
     limitBytes: options.maxArchiveBytes,
     ...(platform === undefined ? {} : { platform }),
-    ...(signal === undefined ? {} : { signal }),
+    ...(options.rootfs === true && { limitBytes: limits.maxLayerBytes }), // it is the layer
+    signal,
+    onSpooled: (doneBytes) => onProgress?.({ doneBytes, totalBytes: 0 }),
   });
   if (name !== null && opened.images.length > 1) {
     throw new UsageError(
@@ -76,13 +80,13 @@ export async function importSource(
   }
   await using adder = new LayerAdder(
     store,
-    { ...DEFAULT_LIMITS, ...options.limits },
+    limits,
     opened.images.reduce((count, image) => count + image.layers.length, 0),
     signal,
   );
   if (!adder.unpacks) store.logger.warn("import.unpack.skipped", { reason: "it takes root; mount as root unpacks" });
   signal?.throwIfAborted();
-  using _progress = reportProgress(opened, adder, options.onProgress);
+  using _progress = reportProgress(opened, adder, onProgress);
   const imported: ImportedImage[] = [];
   for (const { image, added } of startAll(opened.images, adder)) {
     const layers = await cancellable(added, signal);

@@ -30,6 +30,8 @@ export interface OpenOptions {
   /** The most bytes to spool. */
   readonly limitBytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Called with the bytes that have been spooled so far. */
+  readonly onSpooled?: ((doneBytes: number) => void) | undefined;
   /** What "-" reads. Default: standard input. */
   readonly input?: AsyncIterable<Buffer> | undefined;
 }
@@ -96,11 +98,12 @@ async function openSpooled(
   repository: string | null,
   options: OpenOptions,
 ): Promise<ImageSource> {
-  const { temporary, limitBytes, signal } = options;
+  const { temporary, limitBytes, signal, onSpooled } = options;
   const spooled: SpooledFile = await spool(bytes, {
     temporary,
     limitBytes,
     signal,
+    onProgress: onSpooled,
     decompress: options.rootfs !== true,
   });
   try {

@@ -22,6 +22,8 @@ export interface SpoolOptions {
   readonly decompress: boolean;
   readonly limitBytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Called with the bytes so far, after each piece. */
+  readonly onProgress?: ((doneBytes: number) => void) | undefined;
 }
 
 /** A file of its own directory. Disposing removes both. */
@@ -64,6 +66,7 @@ async function write(source: AsyncIterable<Buffer>, file: HostPath, options: Spo
         throw new IntegrityError("ERR_ARCHIVE_SIZE", `Cannot read the archive: ${state}`, { data: { limitBytes } });
       }
       await handle.writeFile(chunk);
+      options.onProgress?.(written);
     }
   } finally {
     await handle.close();

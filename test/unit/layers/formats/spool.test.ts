@@ -24,7 +24,11 @@ test("what has been spooled is not kept in memory, however long the stream", asy
     alive = chunks.filter((chunk) => chunk.deref() !== undefined).length;
   }
   const { signal } = new AbortController();
-  await using spooled = await spool(source(), { temporary: hostPath(directory.path), decompress: false, signal });
+  const progress: number[] = [];
+  const onProgress = (doneBytes: number) => progress.push(doneBytes);
+  const temporary = hostPath(directory.path);
+  await using spooled = await spool(source(), { temporary, decompress: false, signal, onProgress });
+  assert.deepEqual([progress.length, progress.at(-1)], [40, 40 * 64 * 1024]);
   assert.equal(statSync(bytesOf(spooled.file)).size, 40 * 64 * 1024);
   assert.ok(alive <= 5, `${alive} of 40 chunks are still in memory`);
 });
