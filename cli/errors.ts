@@ -40,8 +40,8 @@ export function reportError(thrown: unknown, report: Report): number {
   if (error instanceof Cancelled) return error.exitCode; // who sent the signal knows
   if (isErrno(error, "EPIPE") && error.syscall === "write") return EXIT_PIPE; // the reader has what it wanted
   const described = describe(error, report.command);
-  write(STDERR, report.json ? jsonLine({ error: described }) : asText(described));
-  if (report.debug && error instanceof Error) write(STDERR, stackOf(error));
+  tell(report.json ? jsonLine({ error: described }) : asText(described));
+  if (report.debug && error instanceof Error) tell(stackOf(error));
   return described.exitCode;
 }
 
@@ -49,6 +49,15 @@ export function reportError(thrown: unknown, report: Report): number {
 function firstOf(error: unknown): unknown {
   const isSuppressing = error instanceof Error && error.name === "SuppressedError" && "suppressed" in error;
   return isSuppressing ? firstOf(error.suppressed) : error;
+}
+
+/** Where stderr takes nothing, the exit code still tells. */
+function tell(text: string): void {
+  try {
+    write(STDERR, text);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+  }
 }
 
 /** The error document of `--json`. */

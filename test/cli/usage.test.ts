@@ -186,6 +186,14 @@ test("a reader that goes away ends it quietly", () => {
   assert.match(stdout, /(^|\n)(0|141)\n$/);
 });
 
+test("a full disk below standard output is an error, and one below standard error changes no exit code", () => {
+  const script = `for word in --version --help images; do "$0" --root "$1" $word >/dev/full; echo $?; done 2>/dev/null
+    "$0" --root "$1" history nothing 2>/dev/full; echo $?`;
+  const { stdout } = spawnSync("/bin/sh", ["-c", script, LAYERCTL, "/proc/nowhere"], { encoding: "utf8" });
+  assert.equal(stdout, "7\n7\n7\n7\n"); // the last: no store can be made there
+  assert.equal(spawnSync("/bin/sh", ["-c", `"$0" --version >/dev/full`, LAYERCTL]).status, 7);
+});
+
 test("an archive or tar whose reader goes away ends quietly with 141", { skip: requires("root") }, async () => {
   await using store = temporaryStore();
   const source = join(store.path, "layer.tar");
