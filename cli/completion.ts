@@ -43,7 +43,11 @@ function valuedPattern(options: readonly Option[]): string {
   return flagsOf(options.filter((option) => option.required || option.optional)).join("|") || "-";
 }
 
-/** The body of the function that bash and zsh share: it sets `words` from the line and fills `candidates`. */
+function askFor(names: string): string {
+  return `candidates="$candidates $(layerctl "\${root[@]}" completion ${names} 2>/dev/null)"`;
+}
+
+/** The body of the function that bash and zsh share: it fills `candidates` for the command that FIND_VERB found. */
 function sharedBody(program: Command): string {
   const cases = program.commands.map((command) => {
     const { references, snapshots } = operandKinds(command);
@@ -55,8 +59,8 @@ function sharedBody(program: Command): string {
       );
     const operands = [
       choices.length > 0 ? `candidates="${choices.join(" ")}"` : undefined,
-      references ? 'candidates="$candidates $(layerctl $root completion references 2>/dev/null)"' : undefined,
-      snapshots ? 'candidates="$candidates $(layerctl $root completion snapshots 2>/dev/null)"' : undefined,
+      references ? askFor("references") : undefined,
+      snapshots ? askFor("snapshots") : undefined,
     ].filter((line) => line !== undefined);
     return `    ${command.name()})
       case $previous in
@@ -77,17 +81,20 @@ ${valued.join("")}        ${valuedPattern(optionsOf(command))}) ;;
         *)
           case $current in
             -*) candidates="${flagsOf(optionsOf(program)).join(" ")}" ;;
-            *) candidates="${names}" ;;
+            *) candidates="${names} help" ;;
           esac ;;
       esac ;;
+    help) candidates="${names}" ;;
 ${cases.join("")}  esac
 `;
 }
 
-/** Finds the command and --root among \`words\`, the words before the one being completed. */
-const FIND_VERB = `  local word skip= verb= root= previous= candidates=
-  for word in "\${words[@]}"; do
-    if [ "$skip" = root ]; then root="--root $word"; skip=
+/** Finds the command and --root among \`before\`, the words before the one being completed. */
+const FIND_VERB = `  local word skip= verb= previous= candidates=
+  local -a root
+  root=()
+  for word in "\${before[@]}"; do
+    if [ "$skip" = root ]; then root=(--root "$word"); skip=
     elif [ "$word" = --root ]; then skip=root
     else
       case $word in
@@ -105,9 +112,9 @@ _layerctl() {
   # The line, not COMP_WORDS: bash breaks words at the colons of image names.
   local line=\${COMP_LINE:0:COMP_POINT}
   local current=\${line##*[[:space:]]}
-  local words
-  read -ra words <<< "\${line%"$current"}"
-  words=("\${words[@]:1}")
+  local before
+  read -ra before <<< "\${line%"$current"}"
+  before=("\${before[@]:1}")
 ${FIND_VERB}${sharedBody(program)}  local broken=\${current%"\${current##*[:=]}"}
   COMPREPLY=()
   for word in $candidates; do
@@ -122,45 +129,74 @@ function zshScript(program: Command): string {
   return `#compdef layerctl
 # zsh completion of layerctl
 _layerctl() {
-  emulate -L zsh -o sh_word_split
   local current=$PREFIX
-  local -a words
-  words=("\${(@)words[2,CURRENT-1]}")
+  local -a before
+  before=("\${(@)words[2,CURRENT-1]}")
 ${FIND_VERB}${sharedBody(program)}  local -a list
-  list=($candidates)
-  if (( \${#list} )); then compadd -a list; else _files; fi
+  list=(\${=candidates})
+  compadd -a list || _files
 }
-compdef _layerctl layerctl
+# In a directory of $fpath this file is itself the function, run at the first completion.
+if [[ $funcstack[1] == _layerctl ]]; then _layerctl; else compdef _layerctl layerctl; fi
 `;
 }
 
+/** What the conditions of the fish script ask: which command is on the line, and what its names are. */
+const FISH_FUNCTIONS = `# fish completion of layerctl
+function __layerctl_words
+    set -l verb
+    set -l root
+    set -l previous
+    for word in (commandline -opc)[2..]
+        if test "$previous" = --root
+            set root --root $word
+        else if test -z "$verb"; and not string match -q -- '-*' $word
+            set verb $word
+        end
+        set previous $word
+    end
+    switch $argv[1]
+        case verb
+            echo $verb
+        case root
+            string join \\n -- $root
+    end
+end
+function __layerctl_is
+    set -l verb (__layerctl_words verb)
+    test "$verb" = "$argv[1]"
+end
+function __layerctl_names
+    layerctl (__layerctl_words root) completion $argv[1] 2>/dev/null
+end
+complete -c layerctl -f
+`;
+
 function fishScript(program: Command): string {
-  const lines = ["# fish completion of layerctl", "complete -c layerctl -f"];
+  const lines: string[] = [];
   const quote = (text: string): string => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
-  const addOption = (condition: string, option: Option): void => {
-    const short = option.short === undefined ? "" : ` -s ${option.short.slice(1)}`;
-    const long = option.long === undefined ? "" : ` -l ${option.long.slice(2)}`;
-    const choices = option.argChoices === undefined ? "" : ` -x -a ${quote(option.argChoices.join(" "))}`;
-    const value = choices || (option.required ? " -r -F" : "");
-    lines.push(`complete -c layerctl -n ${quote(condition)}${short}${long}${value} -d ${quote(option.description)}`);
+  const add = (verb: string, rest: string): void => {
+    lines.push(`complete -c layerctl -n ${quote(`__layerctl_is ${quote(verb)}`)} ${rest}`);
   };
-  for (const option of optionsOf(program)) addOption("__fish_use_subcommand", option);
+  const addOption = (verb: string, option: Option): void => {
+    const short = option.short === undefined ? "" : `-s ${option.short.slice(1)} `;
+    const long = option.long === undefined ? "" : `-l ${option.long.slice(2)} `;
+    const choices = option.argChoices === undefined ? "" : `-x -a ${quote(option.argChoices.join(" "))} `;
+    const value = choices || (option.required ? "-r -F " : "");
+    add(verb, `${short}${long}${value}-d ${quote(option.description)}`);
+  };
+  for (const option of optionsOf(program)) addOption("", option);
   for (const command of program.commands) {
-    const seen = `__fish_seen_subcommand_from ${command.name()}`;
+    const name = command.name();
+    for (const verb of ["", "help"]) add(verb, `-a ${name} -d ${quote(command.summary())}`);
     const { references, snapshots } = operandKinds(command);
     const choices = command.registeredArguments.flatMap((argument) => argument.argChoices ?? []);
-    lines.push(
-      `complete -c layerctl -n __fish_use_subcommand -a ${command.name()} -d ${quote(command.summary())}`,
-      ...(choices.length > 0 ? [`complete -c layerctl -n ${quote(seen)} -a ${quote(choices.join(" "))}`] : []),
-      ...(references
-        ? [`complete -c layerctl -n ${quote(seen)} -a '(layerctl completion references 2>/dev/null)'`]
-        : []),
-      ...(snapshots ? [`complete -c layerctl -n ${quote(seen)} -a '(layerctl completion snapshots 2>/dev/null)'`] : []),
-      ...(command.registeredArguments.some((argument) => /source|target/.test(argument.name()))
-        ? [`complete -c layerctl -n ${quote(seen)} -F`]
-        : []),
-    );
-    for (const option of optionsOf(command)) addOption(seen, option);
+    if (choices.length > 0) add(name, `-a ${quote(choices.join(" "))}`);
+    if (references) add(name, "-a '(__layerctl_names references)'");
+    if (snapshots) add(name, "-a '(__layerctl_names snapshots)'");
+    if (command.registeredArguments.some((argument) => /source|target/.test(argument.name()))) add(name, "-F");
+    for (const option of optionsOf(command)) addOption(name, option);
   }
-  return `${lines.join("\n")}\n`;
+  add("", "-a help -d 'Show the help of a command'");
+  return `${FISH_FUNCTIONS}${lines.join("\n")}\n`;
 }
