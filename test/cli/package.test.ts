@@ -1,0 +1,28 @@
+/** What is published: `npm run package` packs it. */
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { LAYERCTL } from "../helpers/layerctl.ts";
+
+test("the package has the wrapper, what it runs, and the documentation, and nothing else", () => {
+  const cwd = join(dirname(LAYERCTL), "..");
+  const { stdout, stderr } = spawnSync("npm", ["pack", "--dry-run", "--json"], { cwd, encoding: "utf8" });
+  const [packed] = JSON.parse(stdout || `"${stderr}"`) as { files: { path: string; mode: number }[] }[];
+  const files = new Map(packed?.files.map(({ path, mode }) => [path, mode]));
+  assert.deepEqual([...files.keys()].sort(), [
+    "CHANGELOG.md",
+    "LICENSE",
+    "README.md",
+    "bin/layerctl",
+    "dist/apply-worker.cjs",
+    "dist/cli.cjs",
+    "dist/main.cjs",
+    "docs/architecture.md",
+    "docs/commands.md",
+    "docs/formats.md",
+    "package.json",
+  ]);
+  assert.equal((files.get("bin/layerctl") ?? 0) & 0o111, 0o111);
+});
