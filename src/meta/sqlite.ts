@@ -4,28 +4,18 @@
  */
 
 import { constants as accessModes, accessSync, closeSync, openSync } from "node:fs";
-import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { dirname } from "node:path";
 import type Sqlite from "better-sqlite3";
 import { ConflictError, IntegrityError, isSystemError, PosixError } from "../errors.ts";
+import { sqlitePackage } from "./sqlite-package.ts";
 
 let sqlite: typeof Sqlite | undefined;
 
 /** The constructor of connections. */
 export function loadSqlite(): typeof Sqlite {
-  sqlite ??= load();
+  sqlite ??= sqlitePackage();
   return sqlite;
-}
-
-function load(): typeof Sqlite {
-  const require = createRequire(import.meta.url);
-  try {
-    // The package's main entry asks for a diagnostic report to tell glibc from musl, which costs milliseconds.
-    return require(`better-sqlite3/linux-${process.arch}`) as typeof Sqlite;
-  } catch {
-    return require("better-sqlite3") as typeof Sqlite; // musl, or another machine: the entry that looks around
-  }
 }
 
 /** SQLITE_BUSY in any form: another connection holds the lock. */
