@@ -91,10 +91,16 @@ export function tableLines(
   );
 }
 
-/** Code points, which is near enough for what is in a table here. */
+/** What a terminal gives two cells (Unicode's East Asian Width W and F), and what none. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
+const ZERO = /[\p{Mn}\p{Me}\p{Cf}]/u;
+
+/** The cells that `text` takes on a terminal. */
 function widthOf(text: string): number {
+  if (/^[\x20-\x7e]*$/.test(text)) return text.length;
   let width = 0;
-  for (const _ of text) width += 1;
+  for (const character of text) width += ZERO.test(character) ? 0 : WIDE.test(character) ? 2 : 1;
   return width;
 }
 

@@ -5,7 +5,7 @@ import { imageHistory, resolveImage } from "../../layers/images.ts";
 import { Store } from "../../layers/store.ts";
 import { shortDigest } from "../../src/digest.ts";
 import type { Context } from "../context.ts";
-import { formatSize, printDocument, printLines, safeText, tableLines } from "../output.ts";
+import { formatSize, formatTime, printDocument, printLines, safeText, tableLines } from "../output.ts";
 
 /** The most characters of a command in the table. */
 const COMMAND_WIDTH = 60;
@@ -45,7 +45,7 @@ export function run(context: Context, reference: string, options: { readonly tru
   }
   const rows = steps.map(({ entry, layer }) => [
     layer === null ? "-" : shortDigest(layer.diffId),
-    safeText(entry.created?.slice(0, 19).replace("T", " ") ?? "-"),
+    timeOf(entry.created),
     layer === null ? "-" : formatSize(layer.descriptor.size),
     shortened(entry.created_by ?? "", options.trunc),
     shortened(entry.comment ?? "", options.trunc),
@@ -54,8 +54,15 @@ export function run(context: Context, reference: string, options: { readonly tru
   printLines(tableLines(["LAYER", "CREATED", "SIZE", "CREATED BY", "COMMENT"], rows, align));
 }
 
+/** In UTC, as all times in tables, whatever zone the image was made in; what is no time is shown as it is. */
+function timeOf(created: string | null | undefined): string {
+  if (created === undefined || created === null) return "-";
+  const timeMs = Date.parse(created);
+  return Number.isNaN(timeMs) ? safeText(created) : formatTime(timeMs);
+}
+
 /** Text of an image, harmless to a terminal. */
 function shortened(text: string, isCut: boolean): string {
   const shown = safeText(text.replace(/\s+/g, " "));
-  return isCut && shown.length > COMMAND_WIDTH ? `${shown.slice(0, COMMAND_WIDTH - 1)}…` : shown;
+  return isCut && shown.length > COMMAND_WIDTH ? `${[...shown].slice(0, COMMAND_WIDTH - 1).join("")}…` : shown;
 }

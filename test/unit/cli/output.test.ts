@@ -26,6 +26,19 @@ test("a table aligns its columns and ends no line with a space", () => {
   );
 });
 
+test("a table is aligned by the cells that its characters take on a terminal", () => {
+  const rows = ["漢字", "한글", "ｗ", "e\u0301", "📦", "abcd"].map((name) => [name, "x"]);
+  assert.deepEqual(tableLines(["NAME", "X"], rows), [
+    "NAME  X",
+    "漢字  x",
+    "한글  x",
+    "ｗ    x",
+    "e\u0301     x",
+    "📦    x",
+    "abcd  x",
+  ]);
+});
+
 test("a path that is UTF-8 is text alone, any other has its bytes too", () => {
   assert.deepEqual(pathFields("path", Buffer.from("größe").toString("latin1")), { path: "größe" });
   assert.deepEqual(pathFields("target", "a\xff"), { target: "a\ufffd", targetBytes: "Yf8=" });
