@@ -7,7 +7,7 @@
 import { type DiffId, type Digest, digestOf, isDigest, parseDigest } from "../../src/digest.ts";
 import { IntegrityError } from "../../src/errors.ts";
 import { sniffCompression } from "../apply/decompress.ts";
-import type { Descriptor } from "../oci/descriptor.ts";
+import type { Descriptor, Platform } from "../oci/descriptor.ts";
 import { readDescriptor } from "../oci/descriptor.ts";
 import {
   CONFIG_LIMIT_BYTES,
@@ -19,7 +19,9 @@ import {
 import { type JsonNode, parseJson } from "../oci/json.ts";
 import { MANIFEST_LIMIT_BYTES } from "../oci/manifest.ts";
 import { layerMediaType, OCI_CONFIG } from "../oci/media-types.ts";
+import { platformRank } from "../oci/platform.ts";
 import { parseSourceReference } from "../oci/reference.ts";
+import { ambiguousName, noImageFor } from "./refusals.ts";
 import type { BlobLocation, SourceImage, SourceLayer } from "./source.ts";
 import { checkDigest, readDocument, readStart, type SourceFiles } from "./source-files.ts";
 import { tagged } from "./source-names.ts";
@@ -34,18 +36,42 @@ interface SavedEntry {
   readonly sources: ReadonlyMap<string, Descriptor>;
 }
 
+/** How to read a docker-archive. */
+export interface DockerArchiveOptions {
+  /** Only images that run on this platform. */
+  readonly platform?: Platform | undefined;
+  /** Names are not looked at, so that a bad one does not matter. */
+  readonly ignoreNames?: boolean | undefined;
+}
+
 /**
- * Reads the images of a docker-archive.
- * @throws {IntegrityError} if it is malformed, a config is not the one its name says, or there is no image
+ * Reads the images of a docker-archive, each once with all its names.
+ * @throws {IntegrityError} if it is malformed, a config is not the one its name says, there is no image, or two have one
+ * name (`ERR_REFERENCE_AMBIGUOUS`)
+ * @throws {NotFoundError} `ERR_PLATFORM_NOT_FOUND`
  */
-export async function readDockerArchive(files: SourceFiles, ignoreNames: boolean): Promise<readonly SourceImage[]> {
+export async function readDockerArchive(
+  files: SourceFiles,
+  { platform, ignoreNames = false }: DockerArchiveOptions,
+): Promise<readonly SourceImage[]> {
   const entries = await readEntries(files, ignoreNames);
   if (entries.length === 0) {
     throw new IntegrityError("ERR_IMAGE_NOT_FOUND", 'Cannot import: "manifest.json" has no images');
   }
-  const images: SourceImage[] = [];
-  for (const entry of entries) images.push(await readImage(files, entry));
-  return images;
+  const images = new Map<Digest | undefined, SourceImage>();
+  for (const entry of entries) {
+    const image = await readImage(files, entry);
+    const id = image.config?.descriptor.digest;
+    const references = [...(images.get(id)?.references ?? []), ...image.references];
+    images.set(id, { ...image, references: [...new Set(references)] });
+  }
+  const all = [...images.values()];
+  const chosen = platform === undefined ? all : all.filter((image) => platformRank(platform, image.platform) !== null);
+  if (platform !== undefined && chosen.length === 0) throw noImageFor(platform, all);
+  const names = chosen.flatMap((image) => image.references);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw ambiguousName(twice);
+  return chosen;
 }
 
 /** The tags of a docker-archive's images, by the digests of their configs. @throws as `readDockerArchive` */

@@ -5,12 +5,13 @@
  */
 
 import type { Digest } from "../../src/digest.ts";
-import { IntegrityError, NotFoundError, UnsupportedError } from "../../src/errors.ts";
+import { IntegrityError, UnsupportedError } from "../../src/errors.ts";
 import type { Descriptor, Platform } from "../oci/descriptor.ts";
 import { isAttestation, parseIndex } from "../oci/image-index.ts";
 import { artifactTypeOf, MANIFEST_LIMIT_BYTES } from "../oci/manifest.ts";
 import { indexEntryKind } from "../oci/media-types.ts";
-import { formatPlatform, hostPlatform, normalizePlatform, platformRank } from "../oci/platform.ts";
+import { hostPlatform, platformRank } from "../oci/platform.ts";
+import { noImageFor } from "./refusals.ts";
 import { blobName, readBlob, type SourceFiles } from "./source-files.ts";
 
 /** How deep indexes may be nested. Real ones reach 2. */
@@ -66,7 +67,7 @@ export class ImageChooser {
     const target = this.#wanted ?? hostPlatform();
     const ranks = candidates.map((candidate) => platformRank(target, candidate.platform) ?? Number.POSITIVE_INFINITY);
     const best = Math.min(...ranks);
-    if (best === Number.POSITIVE_INFINITY) throw noneFor(target, candidates);
+    if (best === Number.POSITIVE_INFINITY) throw noImageFor(target, candidates);
     // Within one entry the first of the best counts, as for docker.
     const chosen = new Map<Descriptor, Candidate>();
     for (const [i, candidate] of candidates.entries()) {
@@ -122,16 +123,6 @@ function nothingFound({ missing, otherType }: Walk): Error {
   return new UnsupportedError("ERR_MEDIA_TYPE", `Cannot import: the index has only entries of type ${type}`, {
     data: { mediaType: otherType },
   });
-}
-
-function noneFor(platform: Platform, candidates: readonly Candidate[]): NotFoundError {
-  const names = candidates.map((candidate) => formatPlatform(normalizePlatform(candidate.platform)));
-  const available = [...new Set(names)].sort();
-  return new NotFoundError(
-    "ERR_PLATFORM_NOT_FOUND",
-    `Cannot find an image for ${formatPlatform(platform)}: there is ${available.slice(0, 20).join(", ")}`,
-    { data: { platform: formatPlatform(platform), available } },
-  );
 }
 
 function circular(digest: Digest): IntegrityError {

@@ -7,6 +7,7 @@ import { CONFIG_LIMIT_BYTES, checkLayerCount, parseImageConfig, platformOf } fro
 import { checkLayoutHeader, isAttestation, LAYOUT_HEADER_LIMIT_BYTES, parseLayoutIndex } from "../oci/image-index.ts";
 import { MANIFEST_LIMIT_BYTES, parseManifest } from "../oci/manifest.ts";
 import { artifactType, ImageChooser } from "./image-choice.ts";
+import { ambiguousName } from "./refusals.ts";
 import type { SourceImage, SourceLayer } from "./source.ts";
 import { locateBlob, readBlob, readDocument, type SourceFiles } from "./source-files.ts";
 import { entryName, tagged } from "./source-names.ts";
@@ -46,7 +47,7 @@ export async function readLayout(files: SourceFiles, options: LayoutOptions): Pr
   const groups = groupByName(await imagesAmong(files, manifests), options);
   for (const group of groups) {
     const chosen = await chooser.choose(group.entries);
-    if (chosen.length > 1 && (group.reference ?? group.tag) !== null) throw ambiguous(group);
+    if (chosen.length > 1 && (group.reference ?? group.tag) !== null) throw ambiguousName(group.reference ?? group.tag);
     for (const { descriptor } of chosen) {
       const image = images.get(descriptor.digest) ?? (await readImage(files, descriptor));
       const isOnly = groups.length === 1 && chosen.length === 1;
@@ -120,13 +121,4 @@ async function readImage(files: SourceFiles, descriptor: Descriptor): Promise<So
     platform: platformOf(config),
     layers,
   };
-}
-
-function ambiguous({ reference, tag }: Group): IntegrityError {
-  const name = reference ?? tag;
-  return new IntegrityError(
-    "ERR_REFERENCE_AMBIGUOUS",
-    `Cannot import "${name}": two images for the same platform have this name`,
-    { data: { name } },
-  );
 }

@@ -146,7 +146,7 @@ async function openFile(
     const images = await readLayout(files, { platform, ignoreNames, repository, tagsByConfig });
     return { format: isDocker ? "docker-archive" : "oci-archive", images };
   }
-  if (isDocker) return { format: "docker-archive", images: await readDockerArchive(files, ignoreNames === true) };
+  if (isDocker) return { format: "docker-archive", images: await readDockerArchive(files, { platform, ignoreNames }) };
   const looked = 'it has neither "oci-layout" and "index.json" nor "manifest.json"';
   throw unknownFormat(name, `${looked}; if it is the tar of a root file system, pass --rootfs`);
 }

@@ -59,6 +59,13 @@ test("two images with one name are refused", async () => {
   await using directory = temporaryDirectory();
   const path = put(directory, "x/", ociFiles([image("localhost/a:1", "1"), image("localhost/a:1", "2")]));
   await assertRefused(directory, path, {}, "ERR_REFERENCE_AMBIGUOUS", /"localhost\/a:1": two images/);
+  const archive = put(directory, "x.tar", dockerFiles([image("localhost/a:1", "1"), image("localhost/a:1", "2")]));
+  await assertRefused(directory, archive, {}, "ERR_REFERENCE_AMBIGUOUS", /"localhost\/a:1": two images/);
+});
+
+test("an image that a docker-archive lists twice is one image with both names", async () => {
+  const files = dockerFiles([image("localhost/a:1"), image("localhost/a:2"), image("localhost/a:1")]);
+  assert.deepEqual(await referencesOf("x.tar", files), [["localhost/a:1", "localhost/a:2"]]);
 });
 
 test("a bad name is refused unless the caller gives its own", async () => {

@@ -5,6 +5,7 @@ import {
   addBlob,
   blobName,
   bytesOf,
+  dockerFiles,
   type Files,
   type Json,
   type JsonObject,
@@ -98,6 +99,31 @@ test("the only image is taken whatever its platform, unless one was asked for", 
 test("a platform that is not there is refused with those that are", async () => {
   const { files } = imagesFor("linux/arm/v7", FOREIGN);
   await refused(files, "windows/amd64", "ERR_PLATFORM_NOT_FOUND", /windows\/amd64: there is linux\/arm\/v7, linux\//);
+});
+
+test("a docker-archive's images are chosen by platform, if one is asked for", async () => {
+  const specs = [FOREIGN, HOST].map((text) => {
+    const [os = "", architecture = ""] = text.split("/");
+    return {
+      layers: [tar(file("platform", text))],
+      reference: `localhost/${architecture}:1`,
+      config: (config: JsonObject) => ({ ...config, os, architecture }),
+    };
+  });
+  await using directory = temporaryDirectory();
+  const archive = put(directory, "x.tar", dockerFiles(specs));
+  const platforms = async (platform?: string): Promise<readonly string[]> => {
+    await using source = await open(
+      directory,
+      archive,
+      platform === undefined ? {} : { platform: parsePlatform(platform) },
+    );
+    return source.images.map((image) => formatPlatform(image.platform));
+  };
+  assert.deepEqual(await platforms(), [FOREIGN, HOST]);
+  assert.deepEqual(await platforms(FOREIGN), [FOREIGN]);
+  const options = { platform: parsePlatform("windows/amd64") };
+  await assertRefused(directory, archive, options, "ERR_PLATFORM_NOT_FOUND", new RegExp(`windows/amd64: .*${FOREIGN}`));
 });
 
 test("attestations and artifacts beside an image are not images", async () => {
