@@ -26,6 +26,8 @@ export interface LayerDirectory {
 
 /** Descriptors kept between two members. Tars are written depth first, so a few would do. */
 const MAX_OPEN = 200;
+/** More than one member adds to those, so that nothing in use is closed. */
+const MAX_OPEN_AT_ALL = MAX_OPEN + 16;
 /** As the kernel's MAXSYMLINKS. */
 const MAX_SYMLINKS = 40;
 /** Nobody else may look in before the metadata is restored, at the end. */
@@ -115,9 +117,10 @@ export class LayerDirectories implements Disposable {
     return made;
   }
 
-  /** An open descriptor of `directory`, valid until `trim`. */
+  /** An open descriptor of `directory`, valid until `trim`, and until many others are asked for. */
   fdOf(directory: LayerDirectory): number {
     if (directory.fd < 0) {
+      if (this.#open.length >= MAX_OPEN_AT_ALL) this.trim();
       const { fd, prefix } = this.#locate(directory);
       directory.fd = openAt(fd, prefix.slice(0, -1), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
       this.#open.push(directory);
