@@ -104,7 +104,7 @@ function nextStep(error: DescribedError, command: string | undefined): string | 
       return isRoot ? undefined : "run it as root, or choose a store that is yours with --root";
     case "ENOSPC":
     case "EDQUOT":
-      return 'free space on that file system ("layerctl gc" frees what no image needs)';
+      return 'free some space on that file system; "layerctl gc" then frees what no image needs';
     case "EROFS":
       return "choose a store on a file system that can be written, with --root";
     case "EMFILE":

@@ -6,6 +6,7 @@
 
 import { existsSync } from "node:fs";
 import { parseDigest } from "../src/digest.ts";
+import { IntegrityError } from "../src/errors.ts";
 import { getBlob, listBlobs } from "../src/meta/blobs.ts";
 import { listLayers } from "../src/meta/layers.ts";
 import { listImagesWithBlob } from "../src/meta/reachability.ts";
@@ -58,13 +59,27 @@ export interface FsckReport {
  * @throws what `signal` was aborted with
  */
 export async function checkStore(store: Store, options: FsckOptions = {}): Promise<FsckReport> {
-  const { signal, onWait, deep = false, repair = false } = options;
+  const { signal, onWait, repair = false } = options;
   await using _lock = await acquireLock(store.layout, "gc", repair ? "exclusive" : "shared", {
     ...(signal === undefined ? {} : { signal }),
     ...(onWait === undefined ? {} : { onWait }),
   });
-  const progress = new ProgressCounter(bytesToRead(store, deep), options.onProgress);
-  const database = store.db.check().map(damagedDatabase);
+  const database = store.db.check();
+  try {
+    return await checkContents(store, database.map(damagedDatabase), options);
+  } catch (error) {
+    if (!(error instanceof IntegrityError) || database.length === 0) throw error;
+    const checked = { blobs: 0, layers: 0, images: 0, snapshots: 0 };
+    return { findings: database.map(damagedDatabase), isSound: false, checked }; // its rows tell nothing more
+  }
+}
+
+async function checkContents(
+  store: Store,
+  database: readonly Finding[],
+  { signal, deep = false, repair = false, onProgress }: FsckOptions,
+): Promise<FsckReport> {
+  const progress = new ProgressCounter(bytesToRead(store, deep), onProgress);
   const blobs = await checkBlobs(store, progress, signal);
   const layers = await checkLayers(store, { deep, goodBlobs: blobs.good, progress, signal });
   const [images, snapshots] = [listImages(store), listSnapshots(store)];

@@ -11,7 +11,7 @@
 import { closeSync, existsSync, openSync } from "node:fs";
 import { constants } from "node:os";
 import type Sqlite from "better-sqlite3";
-import { PosixError, UnsupportedError } from "../errors.ts";
+import { IntegrityError, PosixError, UnsupportedError } from "../errors.ts";
 import { bytesOf, type HostPath } from "../paths.ts";
 import { migrations } from "./migrations/index.ts";
 import { isOnReadOnlyFileSystem, openReadOnlyCopy } from "./read-only-copy.ts";
@@ -77,6 +77,15 @@ export class Database implements Disposable {
 
   /** What SQLite's own check finds wrong with the file, one line each; empty if it is sound. */
   check(): readonly string[] {
+    try {
+      return this.#check();
+    } catch (error) {
+      if (error instanceof IntegrityError && error.cause instanceof Error) return [error.cause.message];
+      throw error;
+    }
+  }
+
+  #check(): readonly string[] {
     const rows = this.#try(() => this.#connection.pragma("quick_check")) as readonly { quick_check: string }[];
     const broken = this.#try(() => this.#connection.pragma("foreign_key_check")) as readonly { table: string }[];
     return [

@@ -3,7 +3,7 @@
  * here as the errors of `src/errors.ts`.
  */
 
-import { constants as accessModes, accessSync, closeSync, openSync } from "node:fs";
+import { constants as accessModes, accessSync, closeSync, openSync, statfsSync } from "node:fs";
 import { constants } from "node:os";
 import { dirname } from "node:path";
 import type Sqlite from "better-sqlite3";
@@ -36,7 +36,9 @@ export function translate(error: unknown, path: string): unknown {
   if (code === "SQLITE_FULL") return new PosixError(constants.errno.ENOSPC, "write", path);
   if (code.startsWith("SQLITE_READONLY")) return refusalOf(path, constants.errno.EROFS);
   if (code.startsWith("SQLITE_CANTOPEN")) return refusalOf(path, constants.errno.EACCES);
-  if (code.startsWith("SQLITE_IOERR")) return new PosixError(constants.errno.EIO, "access", path);
+  if (code.startsWith("SQLITE_IOERR")) {
+    return new PosixError(isFull(path) ? constants.errno.ENOSPC : constants.errno.EIO, "access", path);
+  }
   return error;
 }
 
@@ -52,11 +54,20 @@ function refusalOf(path: string, otherwise: number): Error {
   return new PosixError(otherwise, "open", path);
 }
 
+/** SQLite says "I/O error" where there is no room for the index of its write-ahead log. */
+function isFull(path: string): boolean {
+  try {
+    return statfsSync(dirname(path)).bavail === 0;
+  } catch {
+    return false; // it answers an error: that one is told
+  }
+}
+
 /** What a damaged database is answered with, wherever it shows. */
 function corrupt(path: string, state: string, options: { cause?: unknown } = {}): IntegrityError {
   return new IntegrityError(
     "ERR_STORE_CORRUPT",
-    `Cannot use the store's database "${path}": ${state}; run "layerctl fsck"`,
+    `Cannot use the store's database "${path}": ${state}; keep a copy of the store, then import its images into a new one`,
     { data: { path }, ...options },
   );
 }

@@ -1,6 +1,17 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, linkSync, mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import test from "node:test";
 import Sqlite from "better-sqlite3";
 import { checkStore, type Finding } from "../../../layers/fsck.ts";
@@ -187,6 +198,18 @@ test("a row that names what is not there is damage of the database", async () =>
   connection.exec(`PRAGMA foreign_keys = OFF; UPDATE refs SET image = 'sha256:${"0".repeat(64)}'`);
   connection.close();
   assert.deepEqual(brief((await checkStore(store)).findings), [["database-damaged", "layerctl.db"]]);
+});
+
+test("a database whose pages are damaged is a finding, not a failure", async () => {
+  await using directory = temporaryDirectory();
+  const { store } = await openWithImage(directory);
+  store[Symbol.dispose](); // everything is in the main file then
+  const file = openSync(`${directory.path}/store/layerctl.db`, "r+");
+  writeSync(file, Buffer.alloc(12 * 4096, 0x5a), 0, 12 * 4096, 2 * 4096);
+  closeSync(file);
+  using damaged = Store.open(directory.host("store"));
+  const { findings, isSound } = await checkStore(damaged);
+  assert.deepEqual([new Set(findings.map(({ kind }) => kind)), isSound], [new Set(["database-damaged"]), false]);
 });
 
 test("only a repair waits for those who add to the store", async () => {

@@ -47,13 +47,15 @@ test("a database of a newer layerctl is refused in words", async () => {
   );
 });
 
-test("a file that is no database is refused as corrupt, with its name and what to run", async () => {
+test("a file that is no database is refused as corrupt, with its name and what to do", async () => {
   await using directory = temporaryDirectory();
   writeFileSync(`${directory.path}/store.db`, "this is not a database at all".repeat(100));
   assert.throws(
     () => openDatabase(directory.host("store.db")),
     (error) =>
-      error instanceof IntegrityError && error.message.includes(directory.path) && error.message.includes("fsck"),
+      error instanceof IntegrityError &&
+      error.message.includes(directory.path) &&
+      error.message.includes("keep a copy"),
   );
 });
 
