@@ -146,14 +146,14 @@ export function diffSnapshot(subject: Subject & { upperdir: HostPath }, options:
   const lower = (): MergedTree => new MergedTree(lowerdirs, { namespace, unpackedLayers: true });
   const diff = diffUpper({ ...options, upperdir, lower: lower(), merged: ownTreeOf(subject), namespace });
   if (!hasLinksOutside(diff, upperdir)) return diff;
-  return { ...diffTrees(lower(), ownTreeOf(subject), options), seen: diff.seen };
+  return { ...diffTrees(lower(), ownTreeOf(subject), { ...options, prune: false }), seen: diff.seen };
 }
 
 /**
  * True if a directory that was moved with a redirect has files with more names in the lower layers than were found. The
  * others may be anywhere, and show the same file still: only a look at everything finds them.
  */
-function hasLinksOutside({ changes }: LayerDiff, upperdir: HostPath): boolean {
+function hasLinksOutside({ changes }: LayerDiff, upperdir: HostPath | null): boolean {
   const missing = new Map<string, number>();
   for (const { node } of changes) {
     if (node === null || node.stat.nlink < 2 || isDirectory(node.stat) || isIn(node.hostPath, upperdir)) continue;
@@ -163,8 +163,8 @@ function hasLinksOutside({ changes }: LayerDiff, upperdir: HostPath): boolean {
   return [...missing.values()].some((count) => count > 0);
 }
 
-function isIn(path: HostPath, directory: HostPath): boolean {
-  return path.startsWith(`${directory}/`);
+function isIn(path: HostPath, directory: HostPath | null): boolean {
+  return directory !== null && path.startsWith(`${directory}/`);
 }
 
 /**
@@ -183,5 +183,8 @@ export function diffBelow(subject: Subject, options: CompareOptions = {}): Layer
 
 /** What turns `before` into `after`, at the cost of what they do not share. @throws a system error */
 export function diffSubjects(before: Subject, after: Subject, options: CompareOptions = {}): LayerDiff {
-  return diffTrees(ownTreeOf(before), ownTreeOf(after), options);
+  const diff = diffTrees(ownTreeOf(before), ownTreeOf(after), options);
+  if (before.upperdir === null && after.upperdir === null) return diff; // no redirects without an upperdir
+  if (!hasLinksOutside(diff, after.upperdir)) return diff;
+  return diffTrees(ownTreeOf(before), ownTreeOf(after), { ...options, prune: false });
 }

@@ -9,15 +9,23 @@ import type { LayerDiff, LayerNode } from "./change.ts";
 import { DiffCollector } from "./collector.ts";
 import type { CompareOptions } from "./compare.ts";
 
+export interface TreeDiffOptions extends CompareOptions {
+  /**
+   * Default true: directories that are the same on both sides are not read. false if a file in one may have got names
+   * elsewhere, or lost them, which only a directory moved by a redirect brings about.
+   */
+  readonly prune?: boolean;
+}
+
 /** What `after` does to `before`; null for a tree without anything, not even a root. @throws a system error */
 export function diffTrees(
   before: MergedTree | null,
   after: MergedTree | null,
-  options: CompareOptions = {},
+  options: TreeDiffOptions = {},
 ): LayerDiff {
   const collector = new DiffCollector(options);
   const root = after?.root ?? null;
-  const walk = new TreeWalk(before, after, collector);
+  const walk = new TreeWalk(before, after, collector, () => {}, options.prune);
   walk.pair(before?.root ?? null, root);
   return collector.finish();
 }
@@ -37,12 +45,13 @@ export class TreeWalk {
     after: MergedTree | null,
     collector: DiffCollector,
     visit: (entry: MergedEntry) => void = () => {},
+    prune = true,
   ) {
     this.#before = before;
     this.#after = after;
     this.#collector = collector;
     this.#visit = visit;
-    this.#canPrune = ![before, after].some((tree) => tree instanceof IndexedTree && tree.hasAliases);
+    this.#canPrune = prune && ![before, after].some((tree) => tree instanceof IndexedTree && tree.hasAliases);
   }
 
   /** Compares what is at one path on both sides, and everything below it. */
