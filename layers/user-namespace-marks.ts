@@ -1,6 +1,7 @@
 /**
  * Whether a stack can be mounted with `userxattr`. The store's layers are marked in the trusted namespace; with that
- * option the kernel reads the user namespace only, so that an opaque directory would show what it deleted.
+ * option the kernel reads the user namespace only, so that an opaque directory would show what it deleted, and one that
+ * has such a mark as data (the image holds layers of its own) would hide what is below it.
  */
 
 import { UnsupportedError } from "../src/errors.ts";
@@ -9,7 +10,7 @@ import { display, type HostPath, joinHost } from "../src/paths.ts";
 import { listDirectory } from "../src/sys/directory.ts";
 
 /**
- * Returns if no layer has an opaque directory. Reads every directory of every layer but the lowest, whose marks do not
+ * Returns if no layer has an opaque directory, or what looks like one. Reads every directory of every layer but the lowest, whose marks do not
  * matter: some milliseconds for each thousand. `lowerdirs` are top first.
  * @throws {UnsupportedError} `ERR_USERXATTR_OPAQUE` with the first one found
  */
@@ -20,17 +21,19 @@ export function refuseOpaqueDirectories(lowerdirs: readonly HostPath[]): void {
       for (const { name, kind } of listDirectory(directory)) {
         if (kind !== "directory") continue;
         const child = joinHost(directory, name);
-        if (opaquenessOf(child, "trusted") === "opaque") throw refusal(lowerdir, child);
+        if (opaquenessOf(child, "trusted") === "opaque") throw refusal(lowerdir, child, IGNORED);
+        if (opaquenessOf(child, "user") !== "merged") throw refusal(lowerdir, child, OBEYED);
         waiting.push(child);
       }
     }
   }
 }
 
-function refusal(lowerdir: HostPath, directory: HostPath): UnsupportedError {
+const IGNORED = "is marked opaque in the trusted namespace, which that option does not read";
+const OBEYED = "has the mark of an opaque directory as data, which that option would obey";
+
+function refusal(lowerdir: HostPath, directory: HostPath, why: string): UnsupportedError {
   const path = display(directory.slice(lowerdir.length + 1));
-  const message =
-    `Cannot mount with userxattr: directory "${path}" of a layer is marked opaque in the trusted namespace, which that ` +
-    "option does not read; mount without it";
+  const message = `Cannot mount with userxattr: directory "${path}" of a layer ${why}; mount without it`;
   return new UnsupportedError("ERR_USERXATTR_OPAQUE", message, { data: { path } });
 }

@@ -1,12 +1,12 @@
 /** What a snapshot changed, when it was mounted with other options before, or has an init layer. */
 
 import assert from "node:assert/strict";
-import { chmodSync, linkSync, lstatSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, linkSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { IMAGE, NEEDS_MOUNT, storeWith } from "../fidelity/merged.ts";
 import type { TestStore } from "../helpers/layerctl.ts";
-import { directory, file, hardlink, tar } from "../helpers/tar-builder.ts";
+import { directory, file, hardlink, pax, tar } from "../helpers/tar-builder.ts";
 
 /** A file with three names, in two directories. */
 const LINKED = tar(directory("./"), directory("d/"), file("d/a", "1"), hardlink("d/b", "d/a"), hardlink("c", "d/a"));
@@ -100,4 +100,13 @@ test("the init layer is no part of a comparison, what the user did to it is", NE
   store.ok("commit", "work", "made");
   assert.equal(diff(store, IMAGE, "made"), changes);
   assert.equal(diff(store, "work", "made"), "");
+});
+
+test("a layer whose data userxattr would take for its own marks is not mounted so", NEEDS_MOUNT, async () => {
+  const mark = pax({ "SCHILY.xattr.user.overlay.opaque": "y" });
+  await using store = storeWith(tar(directory("d/"), file("d/x", "1")), tar(mark, directory("d/"), file("d/y", "2")));
+  assert.deepEqual(readdirSync(join(store.mount(IMAGE), "d")), ["x", "y"]);
+  const { exitCode, stderr } = store.run(["mount", IMAGE, "-o", "userxattr"]);
+  assert.equal(exitCode, 6, stderr);
+  assert.match(stderr, /ERR_USERXATTR_OPAQUE/);
 });
