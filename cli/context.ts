@@ -6,6 +6,7 @@ import type { HostPath } from "../src/paths.ts";
 import { jsonLine, logWord, STDERR, treePath, write } from "./output.ts";
 import { openProgress, type Progress } from "./progress.ts";
 import { storeRoot } from "./root.ts";
+import type { Cancellation } from "./signals.ts";
 
 /** The options that every command takes, before or after its name. */
 export interface GlobalOptions {
@@ -18,18 +19,23 @@ export interface GlobalOptions {
 export class Context {
   readonly json: boolean;
   readonly quiet: boolean;
-  /** Aborts when the user or the system wants the command to stop. */
-  readonly signal: AbortSignal;
+  /** How the user or the system stops the command. */
+  readonly cancellation: Cancellation;
   readonly logger: Logger;
   readonly #root: string | undefined;
   #progress: Progress | undefined;
 
-  constructor(options: GlobalOptions, signal: AbortSignal) {
+  constructor(options: GlobalOptions, cancellation: Cancellation) {
     this.json = options.json ?? false;
     this.quiet = options.quiet ?? false;
-    this.signal = signal;
+    this.cancellation = cancellation;
     this.#root = options.root;
     this.logger = this.#makeLogger(options.debug ?? false);
+  }
+
+  /** Aborts when the command is to stop. */
+  get signal(): AbortSignal {
+    return this.cancellation.signal;
   }
 
   /** The store's directory. @throws {UsageError} `ERR_ROOT_UNKNOWN`, `ERR_ROOT_EMPTY` */

@@ -4,32 +4,24 @@ import { argumentTexts } from "./arguments.ts";
 import { Context } from "./context.ts";
 import { Cancelled, reportError } from "./errors.ts";
 import { commandName, parseCommandLine } from "./program.ts";
+import { Cancellation } from "./signals.ts";
 
 /** Runs the command that `argv` names; returns the exit code of src/errors.ts. */
 async function main(argv: readonly string[]): Promise<number> {
-  const cancel = cancelOnSignals();
+  const cancellation = new Cancellation();
   let debug = argv.includes("--debug");
   let json = argv.includes("--json");
   try {
     const invocation = await parseCommandLine(argv);
     if (invocation === null) return 0;
     ({ debug = false, json = false } = invocation.globals);
-    const context = new Context(invocation.globals, cancel.signal);
+    const context = new Context(invocation.globals, cancellation);
     await invocation.verb.run(context, ...(invocation.args as never[])); // as its `define` told commander to parse them
     return 0;
   } catch (error) {
-    const reason: unknown = cancel.signal.reason; // whatever failed after the signal, the signal is why
+    const reason: unknown = cancellation.signal.reason; // whatever failed after the signal, the signal is why
     return reportError(reason instanceof Cancelled ? reason : error, { json, debug, command: commandName(argv) });
   }
-}
-
-/** The first SIGINT or SIGTERM aborts, so that the command cleans up; the second ends the process. */
-function cancelOnSignals(): AbortController {
-  const controller = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.once(signal, () => controller.abort(new Cancelled(signal))); // after once, the signal's own effect is back
-  }
-  return controller;
 }
 
 // A write that fails must not be followed by waiting for what is left open, so the process does not wait for anything.

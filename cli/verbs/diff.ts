@@ -46,10 +46,10 @@ export async function run(
   const { signal } = context;
   const subject = await findSubject(store, first, { signal });
   const detail = context.json;
-  const diff =
-    second === undefined
-      ? diffBelow(subject, { detail })
-      : diffSubjects(subject, await findSubject(store, second, { signal }), { detail });
+  const other = second === undefined ? undefined : await findSubject(store, second, { signal });
+  const diff = context.cancellation.endOnSignal(() =>
+    other === undefined ? diffBelow(subject, { detail }) : diffSubjects(subject, other, { detail }),
+  );
   context.reportSkipped(diff.skipped);
   if (tar !== undefined) await writeTar(diff, tar, signal);
   if (context.json) printDocument(documentOf(diff, stat));
