@@ -40,8 +40,8 @@ export function reportError(thrown: unknown, report: Report): number {
   if (error instanceof Cancelled) return error.exitCode; // who sent the signal knows
   if (isErrno(error, "EPIPE") && error.syscall === "write") return EXIT_PIPE; // the reader has what it wanted
   const described = describe(error, report.command);
-  tell(report.json ? jsonLine({ error: described }) : asText(described));
-  if (report.debug && error instanceof Error) tell(stackOf(error));
+  const stack = report.debug && error instanceof Error ? stackOf(error) : undefined;
+  tell(report.json ? jsonLine({ error: { ...described, stack } }) : asText(described) + (stack ?? ""));
   return described.exitCode;
 }
 

@@ -77,13 +77,17 @@ export interface SnapshotMount {
  * Mounts an image as a new snapshot, or the snapshot called `text` again (or `name`, if it was made from that image).
  * A snapshot made here is removed again if it cannot be mounted.
  * @throws {NotFoundError} `ERR_IMAGE_NOT_FOUND`
- * @throws {ConflictError} `ERR_SNAPSHOT_EXISTS` if `name` is a snapshot of another image
+ * @throws {ConflictError} `ERR_SNAPSHOT_EXISTS` if `name` is a snapshot of another image; `ERR_SNAPSHOT_INIT` if `init` is
+ * asked for a snapshot that was made without
  * @throws as `mountSnapshot`
  */
 export async function mountImage(store: Store, text: string, request: MountRequest = {}): Promise<MountedSnapshot> {
   chooseBackend(request.backend ?? "auto");
   const known = knownSnapshot(store, text, request.name);
-  if (known !== null) return mountSnapshot(store, known, request);
+  if (known !== null) {
+    if (request.init === true && known.initdir === null) throw madeWithoutInit(known);
+    return mountSnapshot(store, known, request);
+  }
   const { row, reference } = findImage(store, text);
   const view = request.readOnly ?? false;
   const options = request.options ?? {};
@@ -104,6 +108,11 @@ export async function mountImage(store: Store, text: string, request: MountReque
     await removeSnapshot(store, snapshot.name);
     throw error;
   }
+}
+
+function madeWithoutInit({ name }: Snapshot): ConflictError {
+  const state = "it was made without the files of --init; mount its image as another snapshot to have them";
+  return new ConflictError("ERR_SNAPSHOT_INIT", `Cannot mount snapshot "${name}": ${state}`, { data: { name } });
 }
 
 /** The snapshot to be mounted again; null if a new one is wanted. */

@@ -22,7 +22,10 @@ export function define(command: Command): void {
     .argument("[target]", "where; made if its parent exists (default: a directory of the store)")
     .option("-n, --name <name>", "name for the snapshot (default: the image's, with four random digits)")
     .option("--ro", "read-only: what is mounted cannot be changed")
-    .option("--init", "add what a runtime wants to find, such as /etc/resolv.conf and /dev/pts; it is never committed")
+    .option(
+      "--init",
+      "give a new snapshot what a runtime wants to find, such as /etc/resolv.conf; it is never committed",
+    )
     .addOption(
       new Option("--backend <backend>", "what makes the mount").choices(["auto", "kernel", "fuse"]).default("auto"),
     )

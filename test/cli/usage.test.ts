@@ -172,6 +172,10 @@ test("a stack is printed with --debug only", async () => {
   await using store = temporaryStore();
   assert.doesNotMatch(store.run(["history", "nothing"]).stderr, /\n\s+at /);
   assert.match(store.run(["history", "nothing", "--debug"]).stderr, /\n\s+at /);
+  const { error } = JSON.parse(store.run(["history", "nothing", "--debug", "--json"]).stderr) as {
+    error: { stack: string };
+  };
+  assert.match(error.stack, /\n\s+at /);
 });
 
 test("a store that cannot be made is the host's refusal, with exit code 7", () => {

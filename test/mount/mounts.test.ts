@@ -261,3 +261,18 @@ test("an unmade backend and conflicting options are refused before anything is m
     assert.throws(() => getSnapshot(store, "debian:12"), { code: "ERR_SNAPSHOT_NOT_FOUND" });
   });
 });
+
+test("a snapshot that was made without the files of --init is not mounted as if it had them", { skip }, async () => {
+  await withStore(async ({ store }) => {
+    for (const [name, init] of [
+      ["plain", false],
+      ["stubs", true],
+    ] as const) {
+      await mountImage(store, "debian:12", { name, init });
+      await unmount(store, name);
+    }
+    await assert.rejects(mountImage(store, "plain", { init: true }), { code: "ERR_SNAPSHOT_INIT", exitCode: 4 });
+    await mountImage(store, "stubs", { init: true });
+    await mountImage(store, "plain");
+  });
+});
