@@ -10,7 +10,7 @@ import { requires } from "../helpers/requires.ts";
 import { file, tar } from "../helpers/tar-builder.ts";
 
 test("without root an image is stored, saved and unpacked later by root", {
-  skip: requires("program:unshare"),
+  skip: requires("user-namespace"),
 }, async () => {
   await using store = temporaryStore();
   const source = join(store.path, "root.tar");

@@ -1,10 +1,11 @@
 /** Says what a test needs and why it is skipped without it. Under `LAYERCTL_TEST_STRICT=1` a skip is a failure. */
 
+import { spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 
-/** "root", "overlay", "fuse", or "program:NAME". */
-export type Need = "root" | "overlay" | "fuse" | `program:${string}`;
+/** "root", "overlay", "fuse", "user-namespace" (a container or chroot may refuse to make one), or "program:NAME". */
+export type Need = "root" | "overlay" | "fuse" | "user-namespace" | `program:${string}`;
 
 /** For `test(name, { skip: requires("root") }, …)`: false if all needs are met, else the reason. */
 export function requires(...needs: readonly Need[]): string | false {
@@ -22,6 +23,8 @@ function isMet(need: Need): boolean {
       return process.getuid?.() === 0;
     case "fuse":
       return isAccessible("/dev/fuse");
+    case "user-namespace":
+      return spawnSync("unshare", ["-Ur", "true"]).status === 0;
     default:
       return findProgram(need.slice("program:".length));
   }
