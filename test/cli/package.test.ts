@@ -18,6 +18,7 @@ test("the package has the wrapper, what it runs, and the documentation, and noth
     "bin/layerctl",
     "dist/apply-worker.cjs",
     "dist/cli.cjs",
+    "dist/fill-worker.cjs",
     "dist/main.cjs",
     "docs/architecture.md",
     "docs/commands.md",

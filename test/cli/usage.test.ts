@@ -102,7 +102,7 @@ test("a place where nothing can be written is refused before anything is", { ski
   for (const [destination, exitCode, why] of [
     ["", 2, /Cannot (write|save to) "": it is no name/],
     [nowhere, 3, /Cannot write ".*nowhere\/x\.tar": there is no directory ".*nowhere\/" to make it in/],
-    [store.path, 4, /Cannot write ".*": it is a directory; name a file in it/],
+    [store.path, 4, /Cannot (write ".*": it is a directory; name a file in it|save to ".*": it is neither empty nor)/],
   ] as const) {
     for (const args of [
       ["save", "here:1", "-o", destination],
