@@ -7,6 +7,7 @@
 import { readSync } from "node:fs";
 import type { HostPath, LayerPath } from "../../src/paths.ts";
 import { close, openWithoutLinks } from "../../src/sys/file.ts";
+import type { EntryHeaders } from "../tar/writer.ts";
 
 /** What to read into a piece; crosses between threads. */
 export interface FileReads {
@@ -53,6 +54,12 @@ export class TarPiece {
     const size = bytes.copy(this.#buffer, this.#used, at);
     this.#used += size;
     return size;
+  }
+
+  /** Appends headers, for which there is room. */
+  appendHeaders(headers: EntryHeaders): void {
+    headers.writeTo(this.#buffer, this.#used);
+    this.#used += headers.sizeBytes;
   }
 
   /** Leaves a gap of `sizeBytes`, for which there is room, for the bytes of a file from `offset` on. */

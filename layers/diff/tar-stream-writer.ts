@@ -8,7 +8,7 @@ import { dataExtents } from "../../src/sys/copy.ts";
 import { close, openWithoutLinks } from "../../src/sys/file.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
 import type { Extent, TarEntry } from "../tar/entry.ts";
-import { dataBytesOf, END_OF_ARCHIVE, encodeEntry, paddingFor } from "../tar/writer.ts";
+import { dataBytesOf, END_OF_ARCHIVE, encodeEntry, entryHeaders, paddingFor } from "../tar/writer.ts";
 import { TarFiller } from "./tar-filler.ts";
 import { TarPiece } from "./tar-piece.ts";
 
@@ -72,7 +72,7 @@ export class TarStreamWriter implements AsyncDisposable {
 
   /** Adds a member that has no content. */
   add(entry: TarEntry): void {
-    this.#append(encodeEntry(entry));
+    this.#appendHeaders(entry);
   }
 
   /**
@@ -82,7 +82,7 @@ export class TarStreamWriter implements AsyncDisposable {
   addFile(entry: TarEntry, dataPath: HostPath, stat: Stat | null): Promise<void> | undefined {
     const extents = extentsOf(dataPath, entry.sizeBytes, stat);
     const full: TarEntry = extents === null ? entry : { ...entry, extents };
-    this.#append(encodeEntry(full));
+    this.#appendHeaders(full);
     const parts = extents ?? [{ offset: 0, lengthBytes: entry.sizeBytes }];
     if (entry.sizeBytes > this.#piece.room) return this.#addLarge(full, dataPath, parts);
     for (const { offset, lengthBytes } of parts) this.#leave(full, dataPath, offset, lengthBytes);
@@ -119,6 +119,16 @@ export class TarStreamWriter implements AsyncDisposable {
     if (size > 0) this.#piece.leave(dataPath, path as LayerPath, offset, size);
     this.#advance(size);
     return size;
+  }
+
+  #appendHeaders(entry: TarEntry): void {
+    const headers = entryHeaders(entry);
+    if (headers.sizeBytes > this.#piece.room) {
+      this.#append(encodeEntry(entry));
+      return;
+    }
+    this.#piece.appendHeaders(headers);
+    this.#advance(headers.sizeBytes);
   }
 
   #append(bytes: Buffer): void {

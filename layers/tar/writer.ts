@@ -51,13 +51,27 @@ interface HeaderFields {
   readonly deviceMinor: number;
 }
 
+/** The headers of an entry: how many bytes they are, and how to write them where there is room for as many. */
+export interface EntryHeaders {
+  readonly sizeBytes: number;
+  writeTo(bytes: Buffer, at: number): void;
+}
+
+/** As `entryHeaders`, in memory of their own. */
+export function encodeEntry(entry: TarEntry): Buffer {
+  const headers = entryHeaders(entry);
+  const bytes = Buffer.allocUnsafe(headers.sizeBytes);
+  headers.writeTo(bytes, 0);
+  return bytes;
+}
+
 /**
  * The headers of `entry`, in whole blocks. What must follow is `dataBytesOf(entry)` bytes (all of the file, or of its
  * extents in order) and `paddingFor` that many. A directory gets a slash at its end. Extents must be in order, without
  * overlap and inside the file; all but the last should be multiples of 512 bytes, without which GNU tar cannot restore
  * them, as the ones that `lseek(SEEK_DATA)` finds are.
  */
-export function encodeEntry(entry: TarEntry): Buffer {
+export function entryHeaders(entry: TarEntry): EntryHeaders {
   const records: PaxRecord[] = [];
   const path = entry.type === "directory" && !entry.path.endsWith("/") ? `${entry.path || "."}/` : entry.path;
   const map = entry.type === "file" && entry.extents !== null ? encodeSparseMap(entry.extents, entry.sizeBytes) : null;
@@ -94,11 +108,14 @@ export function encodeEntry(entry: TarEntry): Buffer {
   };
   const paxBytes = records.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const start = paxBytes === 0 ? 0 : BLOCK_BYTES + wholeBlocks(paxBytes);
-  const bytes = Buffer.allocUnsafe(start + BLOCK_BYTES + (map?.length ?? 0));
-  if (start > 0) writePax(bytes, records, paxBytes, path);
-  writeHeader(bytes, start, fields);
-  map?.copy(bytes, start + BLOCK_BYTES);
-  return bytes;
+  return {
+    sizeBytes: start + BLOCK_BYTES + (map?.length ?? 0),
+    writeTo: (bytes, at) => {
+      if (start > 0) writePax(bytes, at, records, paxBytes, path);
+      writeHeader(bytes, at + start, fields);
+      map?.copy(bytes, at + start + BLOCK_BYTES);
+    },
+  };
 }
 
 /** How many bytes of data follow an entry's headers. */
@@ -167,9 +184,9 @@ function formatTime(timeNs: bigint): string {
   return `${timeNs < 0n ? "-" : ""}${absolute / NANOSECONDS}${fraction === "" ? "" : `.${fraction}`}`;
 }
 
-/** A PAX header at the start of `bytes`: its own header block, and the records, sorted by key and padded. */
-function writePax(bytes: Buffer, records: PaxRecord[], sizeBytes: number, path: string): void {
-  writeHeader(bytes, 0, {
+/** A PAX header: its own header block, and the records, sorted by key and padded. */
+function writePax(bytes: Buffer, start: number, records: PaxRecord[], sizeBytes: number, path: string): void {
+  writeHeader(bytes, start, {
     prefix: "",
     name: shorten("PaxHeaders/", path),
     typeflag: "x",
@@ -182,7 +199,7 @@ function writePax(bytes: Buffer, records: PaxRecord[], sizeBytes: number, path: 
     deviceMajor: 0,
     deviceMinor: 0,
   });
-  let at = BLOCK_BYTES;
+  let at = start + BLOCK_BYTES;
   for (const { key, value, sizeBytes } of records.sort(byKey)) {
     const end = at + sizeBytes - 1;
     at += writeText(bytes, at, `${sizeBytes} ${key}=`);
@@ -191,7 +208,7 @@ function writePax(bytes: Buffer, records: PaxRecord[], sizeBytes: number, path: 
     bytes[end] = NEWLINE;
     at = end + 1;
   }
-  bytes.fill(0, at, BLOCK_BYTES + wholeBlocks(sizeBytes));
+  bytes.fill(0, at, start + BLOCK_BYTES + wholeBlocks(sizeBytes));
 }
 
 function byKey(a: PaxRecord, b: PaxRecord): number {
