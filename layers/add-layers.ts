@@ -21,6 +21,7 @@ import { isSelfContained, stitch } from "./apply/stitch.ts";
 import type { UnpackResult } from "./apply/unpack-layer.ts";
 import type { Unpacked } from "./apply/unpacker.ts";
 import { WorkerPool } from "./apply/worker-pool.ts";
+import { Writeback } from "./apply/writeback.ts";
 import { createTemporary } from "./content/temporary.ts";
 import type { BlobLocation } from "./formats/source.ts";
 import { layerDirectoryName, layerTree } from "./layout.ts";
@@ -63,6 +64,7 @@ export class LayerAdder implements AsyncDisposable {
   readonly #ending = new AbortController();
   readonly #signal: AbortSignal;
   readonly #pool: WorkerPool;
+  readonly #writeback: Writeback;
   readonly #commits: GroupCommit;
   readonly #underWay = new Set<Promise<unknown>>();
   /** Without the right to restore owners, blobs are verified and stored, and unpacked when somebody has it. */
@@ -75,7 +77,8 @@ export class LayerAdder implements AsyncDisposable {
     this.#limits = limits;
     this.#signal = signal === undefined ? this.#ending.signal : AbortSignal.any([signal, this.#ending.signal]);
     this.#pool = new WorkerPool(Math.max(1, Math.min(availableParallelism(), layers)));
-    this.#commits = new GroupCommit(store);
+    this.#writeback = new Writeback(store.layout.layers);
+    this.#commits = new GroupCommit(store, this.#writeback);
   }
 
   /** True if layers become lowerdirs; false if only their blobs are stored. */
@@ -104,6 +107,7 @@ export class LayerAdder implements AsyncDisposable {
     this.#ending.abort();
     await this.#pool[Symbol.asyncDispose]();
     await Promise.allSettled(this.#underWay);
+    await this.#writeback[Symbol.asyncDispose]();
   }
 
   async #add(request: LayerRequest): Promise<AddedLayer> {
@@ -156,7 +160,7 @@ export class LayerAdder implements AsyncDisposable {
     const { location, digest, sizeBytes, diffId } = request;
     const expected = { expectedDigest: digest, expectedSizeBytes: sizeBytes, expectedDiffId: diffId };
     const task = { location, directory, unpack, keepBlob, ...expected, limits: this.#limits };
-    return this.#pool.unpack(task);
+    return this.#writeback.during(() => this.#pool.unpack(task));
   }
 
   /** Finishes the tree on top of its parents and makes everything permanent. */

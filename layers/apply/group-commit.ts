@@ -5,9 +5,9 @@
 
 import { open } from "node:fs/promises";
 import { bytesOf } from "../../src/paths.ts";
-import { syncFileSystem } from "../../src/sys/sync.ts";
 import type { AdoptedFile } from "../content/blob-store.ts";
 import type { Store } from "../store.ts";
+import type { Writeback } from "./writeback.ts";
 
 /** One layer: what moves into place, and the rows that say so. */
 export interface Addition {
@@ -27,11 +27,13 @@ interface Waiting {
 /** Collects additions while a sync is under way, then syncs once for all of them. */
 export class GroupCommit {
   readonly #store: Store;
+  readonly #writeback: Writeback;
   #waiting: Waiting[] = [];
   #isRunning = false;
 
-  constructor(store: Store) {
+  constructor(store: Store, writeback: Writeback) {
     this.#store = store;
+    this.#writeback = writeback;
   }
 
   /** Fulfilled once the addition is permanent. */
@@ -61,7 +63,7 @@ export class GroupCommit {
   async #commit(additions: readonly Addition[]): Promise<void> {
     const { layout, blobs, db } = this.#store;
     await using directory = await open(bytesOf(layout.layers), "r");
-    await syncFileSystem(directory.fd);
+    await this.#writeback.sync();
     const files = additions.flatMap(({ blob }) => (blob === null ? [] : [blob]));
     await blobs.adoptAll(files, { synced: true });
     for (const { moveIn } of additions) moveIn();
