@@ -20,6 +20,8 @@ export interface LayerDirectory {
   entry: TarEntry | null;
   /** Hides what the layers below have in it. */
   opaque: boolean;
+  /** It is deleted below and made again here: what was below has nothing to do with it. Opaque too. */
+  replaced: boolean;
   /** -1 while it is not open. */
   fd: number;
 }
@@ -42,7 +44,7 @@ export class LayerDirectories implements Disposable {
 
   /** `rootFd` is an empty directory; the caller closes it. */
   constructor(rootFd: number) {
-    this.root = { path: ROOT, parent: null, entry: null, opaque: false, fd: rootFd };
+    this.root = { path: ROOT, parent: null, entry: null, opaque: false, replaced: false, fd: rootFd };
     this.#directories.set(ROOT, this.root);
   }
 
@@ -112,7 +114,7 @@ export class LayerDirectories implements Disposable {
       if (isErrno(error, "EEXIST")) throw duplicate(path);
       throw error;
     }
-    const made: LayerDirectory = { path, parent, entry, opaque: false, fd: -1 };
+    const made: LayerDirectory = { path, parent, entry, opaque: false, replaced: false, fd: -1 };
     this.#directories.set(path, made);
     return made;
   }

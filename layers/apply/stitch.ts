@@ -87,7 +87,9 @@ class Stitching {
     if (lower === null) return;
     if ((lower.stat.mode & S_IFMT) === S_IFLNK) {
       const destination = this.#resolve(path, (at) => this.#lowerSymlink(at));
+      const isOpaque = opaquenessOf(this.#tree.xattrTarget(path), "trusted") === "opaque";
       this.#moveInto(path, destination);
+      if (isOpaque) this.#tree.setOpaque(destination);
       this.#moved.set(original, destination);
       return;
     }

@@ -132,7 +132,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
     for (const directory of this.#directories.all()) {
       this.#inodes += 1;
       this.#finishDirectory(directory);
-      if (directory.entry === null && directory.path !== "" && !isHidden(directory)) implicit.push(directory.path);
+      if (directory.entry === null && takesAfterBelow(directory)) implicit.push(directory.path);
     }
     if (this.#directories.root.entry === null) implicit.unshift(this.#directories.root.path);
     this.#digests.flush();
@@ -173,8 +173,10 @@ export class LayerUnpacker implements TarHandler, Disposable {
   /** A directory that is deleted below and made again here. */
   #makeOpaque(path: LayerPath): boolean {
     const own = this.#directories.get(path);
-    if (own !== undefined) own.opaque = true;
-    return own !== undefined;
+    if (own === undefined) return false;
+    own.opaque = true;
+    own.replaced = true;
+    return true;
   }
 
   /** False if there is nothing to hide, or it is hidden already. */
@@ -229,6 +231,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
         linkAt(this.#directories.fdOf(targetParent), baseName(target), dirfd, name);
         return;
       } catch (error) {
+        if (isErrno(error, "EPERM")) throw badPath(path, "a hard link to a directory"); // found through a symbolic link
         if (!isErrno(error, "ENOENT")) throw error;
       }
     }
@@ -277,4 +280,9 @@ function tooLarge(entry: TarEntry, limit: string): IntegrityError {
 function isHidden(directory: LayerDirectory): boolean {
   for (let at: LayerDirectory | null = directory; at !== null; at = at.parent) if (at.opaque) return true;
   return false;
+}
+
+/** True if a directory that the tar does not list is one of the layers below, even if nothing in it shows. */
+function takesAfterBelow({ path, parent, replaced }: LayerDirectory): boolean {
+  return path !== "" && !replaced && (parent === null || !isHidden(parent));
 }

@@ -66,6 +66,29 @@ test("a whiteout and a new file of that name leave the new file, whichever comes
   });
 });
 
+test("a directory that the tar only marks opaque keeps the attributes it has below", NEEDS_MOUNT, async () => {
+  const lower = tar(directory("d/", { mode: 0o711, uid: 7 }), file("d/a", "a"));
+  await withMerged([lower, tar(OPAQUE)], (merged) => {
+    assert.deepEqual(names(merged, "d"), []);
+    assert.equal(stat(merged, "%a %u", "d"), "711 7");
+  });
+  await withMerged([lower, tar(file(".wh.d"), file("d/new"))], (merged) => {
+    assert.equal(stat(merged, "%a %u", "d"), "755 0", "one that is made anew does not");
+  });
+});
+
+test(
+  "an opaque mark below a lower symlink empties the directory it leads to, and the symlink stays",
+  NEEDS_MOUNT,
+  async () => {
+    const lower = tar(directory("usr/"), directory("usr/lib/"), file("usr/lib/old"), symlink("lib", "usr/lib"));
+    await withMerged([lower, tar(file("lib/.wh..wh..opq"), file("lib/new"))], (merged) => {
+      assert.equal(readlinkSync(join(merged, "lib")), "usr/lib");
+      assert.deepEqual(names(merged, "usr/lib"), ["new"]);
+    });
+  },
+);
+
 test("an opaque root hides every lower layer", NEEDS_MOUNT, async () => {
   await withMerged([LOWER, tar(file(".wh..wh..opq"), file("only", "x"))], (merged) => {
     assert.deepEqual(names(merged), ["only"]);

@@ -20,6 +20,11 @@ const REFUSED: readonly Hostile[] = [
     says: /"y": .*"s\/passwd".* not there/,
   },
   {
+    name: "a hard link to a directory, through a symlink of its layer, is refused",
+    source: () => [tar(directory("usr/"), directory("usr/k/"), symlink("s", "usr"), hardlink("y", "s/k"))],
+    says: /"y": a hard link to a directory/,
+  },
+  {
     name: "an entry below a lower symlink, whose directory the layer makes a symlink to the host, is refused",
     source: ({ outside }) => [BASE, tar(pax({ linkpath: outside }), symlink("usr", "x"), file("lib/evil", "x"))],
     says: /"usr": it is not a directory/,
