@@ -135,7 +135,6 @@ export class LayerAdder implements AsyncDisposable {
     const isMissing =
       diffId === null || (getLayer(db, chainIdOf(parent, diffId)) ?? findSelfContained(db, diffId)) === null;
     const keepBlob = digest === null || !blobs.has(digest);
-    this.#signal.throwIfAborted(); // a pool that has been disposed would never answer
     const result = await this.#unpack(request, temporary.path, isMissing && this.#unpacks, keepBlob);
     return await this.#finish(request, result, temporary.path);
   }

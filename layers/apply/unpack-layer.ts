@@ -56,12 +56,19 @@ export interface UnpackResult {
   readonly unpacked: Unpacked | null;
 }
 
+/** How others see what an unpacking does, and end it. */
+export interface UnpackWatch {
+  /** Called with the compressed bytes read since the last call. */
+  onBytes(count: number): void;
+  /** Called for every piece of the tar. @throws to end it */
+  throwIfStopped(): void;
+}
+
 /**
  * Unpacks a layer; the thread's umask must be 0. On a throw the directory holds pieces for the caller to remove.
- * @param onBytes called with the compressed bytes read since the last call
  * @throws {IntegrityError} if the blob is not what is claimed, or its tar is malformed or hostile
  */
-export async function unpackLayer(task: UnpackTask, onBytes: (count: number) => void): Promise<UnpackResult> {
+export async function unpackLayer(task: UnpackTask, watch: UnpackWatch): Promise<UnpackResult> {
   if (task.expectedSizeBytes !== null && task.location.sizeBytes !== task.expectedSizeBytes) {
     throw wrong("ERR_SIZE_MISMATCH", task, `${task.expectedSizeBytes} bytes`, `${task.location.sizeBytes} bytes`);
   }
@@ -70,13 +77,13 @@ export async function unpackLayer(task: UnpackTask, onBytes: (count: number) => 
   await using source = new BlobSource(task.location, (chunk) => {
     blobHash.update(chunk);
     if (blobFd.fd >= 0) writeAll(blobFd.fd, chunk);
-    onBytes(chunk.length);
+    watch.onBytes(chunk.length);
   });
   const {
     diffId: otherDiffId,
     compression,
     unpacked,
-  } = await unpackTar(task, source).catch(async (error: unknown) => {
+  } = await unpackTar(task, source, watch).catch(async (error: unknown) => {
     if (!(error instanceof IntegrityError)) throw error;
     // Broken bytes look like a hostile tar. If the digest says that they are broken, that is what to report.
     await source.drain();
@@ -96,6 +103,7 @@ export async function unpackLayer(task: UnpackTask, onBytes: (count: number) => 
 async function unpackTar(
   task: UnpackTask,
   source: BlobSource,
+  watch: UnpackWatch,
 ): Promise<Pick<UnpackResult, "compression" | "unpacked"> & { readonly diffId: DiffId | null }> {
   if (task.unpack) mkdirAt(AT_FDCWD, joinHost(task.directory, "diff"), 0o755);
   using rootFd = opened(task.unpack ? openAt(AT_FDCWD, joinHost(task.directory, "diff"), O_RDONLY | O_DIRECTORY) : -1);
@@ -107,6 +115,7 @@ async function unpackTar(
   const tarHash = compression === "none" ? null : createHash("sha256");
   let tarBytes = 0;
   for await (const chunk of decompress(source.chunks(), compression)) {
+    watch.throwIfStopped();
     tarBytes += chunk.length;
     if (tarBytes > task.limits.maxLayerBytes) throw tooLarge(task);
     tarHash?.update(chunk);

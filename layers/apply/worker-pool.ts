@@ -12,6 +12,14 @@ const WORKER = new URL(import.meta.url.endsWith(".ts") ? "./worker.ts" : "./appl
 /** A thread's answer to a task. */
 export type WorkerReply = { readonly result: UnpackResult } | { readonly error: PackedError };
 
+/** Memory that the threads share. */
+export interface WorkerShares {
+  /** Bytes read so far by all of them: one 64-bit number. */
+  readonly progress: SharedArrayBuffer;
+  /** One 32-bit number: not 0 when all are to stop. */
+  readonly stop: SharedArrayBuffer;
+}
+
 interface Job {
   readonly task: UnpackTask;
   /** How long it may take, compared with others. */
@@ -22,8 +30,9 @@ interface Job {
 
 /**
  * Unpacks tasks on as many threads as there are cores, the heaviest first: a long one that is begun last would keep one
- * core busy while the others have nothing left. Threads start when they are first needed. Disposing ends them at once,
- * work in progress included.
+ * core busy while the others have nothing left. Threads start when they are first needed. Disposing stops what is under
+ * way: each thread comes to an end by itself, because one that is terminated inside a call of libc takes the process
+ * with it.
  */
 export class WorkerPool implements AsyncDisposable {
   readonly #limit: number;
@@ -31,6 +40,8 @@ export class WorkerPool implements AsyncDisposable {
   readonly #workers = new Map<Worker, Job | "starting" | "idle">();
   readonly #queue: Job[] = [];
   readonly #progress = new SharedArrayBuffer(8);
+  readonly #stop = new SharedArrayBuffer(4);
+  #whenQuiet: (() => void) | null = null;
   #ended = false;
 
   constructor(limit: number = availableParallelism()) {
@@ -44,6 +55,7 @@ export class WorkerPool implements AsyncDisposable {
 
   /** @throws as `unpackLayer` */
   unpack(task: UnpackTask): Promise<UnpackResult> {
+    if (this.#ended) return Promise.reject(disposed());
     return new Promise((resolve, reject) => {
       this.#queue.push({ task, weight: guessExpandedSize(task.location), resolve, reject });
       this.#queue.sort((a, b) => b.weight - a.weight);
@@ -53,14 +65,19 @@ export class WorkerPool implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended = true;
-    const workers = [...this.#workers.keys()];
-    await Promise.all(workers.map((worker) => worker.terminate()));
-    for (const job of this.#queue.splice(0)) job.reject(new Error("the pool has been disposed"));
+    for (const job of this.#queue.splice(0)) job.reject(disposed());
+    Atomics.store(new Int32Array(this.#stop), 0, 1);
+    await new Promise<void>((resolve) => {
+      this.#whenQuiet = resolve;
+      this.#next();
+    });
+    await Promise.all([...this.#workers.keys()].map((worker) => worker.terminate()));
   }
 
   #next(): void {
-    if (this.#ended || this.#queue.length === 0) return;
     const states = [...this.#workers];
+    if (states.every(([, state]) => state === "idle")) this.#whenQuiet?.();
+    if (this.#ended || this.#queue.length === 0) return;
     const idle = states.find(([, state]) => state === "idle")?.[0];
     const starting = states.filter(([, state]) => state === "starting").length;
     if (idle === undefined) {
@@ -76,7 +93,7 @@ export class WorkerPool implements AsyncDisposable {
   #start(): void {
     // A small young generation: buffers die young and are large, so a big one would only hold memory.
     const worker = new Worker(WORKER, {
-      workerData: { progress: this.#progress },
+      workerData: { progress: this.#progress, stop: this.#stop } satisfies WorkerShares,
       resourceLimits: { maxYoungGenerationSizeMb: 4 },
     });
     this.#workers.set(worker, "starting");
@@ -107,4 +124,8 @@ export class WorkerPool implements AsyncDisposable {
     job?.reject(error); // of one that cannot even start a job that waits, so that this comes to an end
     this.#next();
   }
+}
+
+function disposed(): Error {
+  return new Error("the pool has been disposed");
 }

@@ -4,21 +4,26 @@ import { parentPort, workerData } from "node:worker_threads";
 import { clearThreadUmask } from "../../src/sys/thread.ts";
 import { packError } from "../thread-errors.ts";
 import { type UnpackTask, unpackLayer } from "./unpack-layer.ts";
-import type { WorkerReply } from "./worker-pool.ts";
+import type { WorkerReply, WorkerShares } from "./worker-pool.ts";
 
 const port = parentPort;
 if (port === null) throw new Error("this module is the entry of a worker thread");
 
-/** Bytes read so far by all workers of the pool. */
-const progress = new BigUint64Array((workerData as { progress: SharedArrayBuffer }).progress);
+const shares = workerData as WorkerShares;
+const progress = new BigUint64Array(shares.progress);
+const stop = new Int32Array(shares.stop);
+const watch = {
+  onBytes: (count: number) => void Atomics.add(progress, 0, BigInt(count)),
+  throwIfStopped: () => {
+    if (Atomics.load(stop, 0) !== 0) throw new Error("stopped");
+  },
+};
 clearThreadUmask();
 
 port.on("message", async (task: UnpackTask) => {
   let reply: WorkerReply;
   try {
-    const result = await unpackLayer(task, (count) => {
-      Atomics.add(progress, 0, BigInt(count));
-    });
+    const result = await unpackLayer(task, watch);
     reply = { result };
   } catch (error) {
     reply = { error: packError(error) };

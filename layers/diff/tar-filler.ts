@@ -30,11 +30,12 @@ interface Sent {
 /** Pieces that the thread has at once: the one it fills and the next. */
 const MOST_SENT = 2;
 
-/** Disposing it ends the thread; what it has been sent is then never filled. */
+/** Disposing it ends the thread once that has done what it has been sent. */
 export class TarFiller implements AsyncDisposable {
   #worker: Worker | null = null;
   #isReady = false;
   readonly #sent: Sent[] = [];
+  #lastSent: Promise<void> = Promise.resolve();
 
   /**
    * Fills a piece. Returns no promise if that is done at once.
@@ -50,15 +51,17 @@ export class TarFiller implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lastSent.catch(() => {}); // a thread that is terminated inside a call of libc takes the process with it
     await this.#worker?.terminate();
   }
 
   #send(worker: Worker, piece: TarPiece): Promise<void> {
     const task: FillTask = { bytes: piece.bytes, reads: piece.reads };
-    return new Promise((resolve, reject) => {
+    this.#lastSent = new Promise((resolve, reject) => {
       this.#sent.push({ piece, resolve, reject });
       worker.postMessage(task);
     });
+    return this.#lastSent;
   }
 
   #start(): Worker {

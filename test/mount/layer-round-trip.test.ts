@@ -139,7 +139,7 @@ async function again(stack: Stack, diff: LayerDiff): Promise<ReturnType<typeof l
         expectedDiffId: null,
         limits: DEFAULT_LIMITS,
       },
-      () => {},
+      { onBytes: () => {}, throwIfStopped: () => {} },
     );
   } finally {
     process.umask(umask);

@@ -69,18 +69,14 @@ test("a file that became shorter, and one that is gone, are errors from either t
   await assert.rejects(goneThere, gone);
 });
 
-test("what the thread has when it is ended is rejected, not left pending", async () => {
+test("what the thread has been sent when it is ended is done first", async () => {
   await using temporary = temporaryDirectory();
   const file = temporary.host("file");
   writeFileSync(bytesOf(file), Buffer.alloc(100));
   const filler = new TarFiller();
   const [, filled] = await fillByThread(filler, file, () => pieceOf(file));
-  const settled = filled.then(
-    () => "filled",
-    () => "rejected",
-  );
   await filler[Symbol.asyncDispose]();
-  assert.match(await settled, /^(filled|rejected)$/);
+  await filled;
 });
 
 test("a directory that turned into a symbolic link is not followed, and a fifo does not hold the reader up", async () => {
