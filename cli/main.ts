@@ -1,5 +1,6 @@
 /** The program: arguments in, exit code out. Nothing else in the process exits. */
 
+import { detachOutput } from "../src/sys/libc.ts";
 import { argumentTexts } from "./arguments.ts";
 import { Context } from "./context.ts";
 import { Cancelled, reportError } from "./errors.ts";
@@ -24,8 +25,10 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-// A write that fails must not be followed by waiting for what is left open, so the process does not wait for anything.
-main(argumentTexts()).then(
-  (code) => process.exit(code),
-  (error) => process.exit(reportError(error, { json: false, debug: true })),
-);
+/** A write that fails must not be followed by waiting for what is left open, so the process does not wait for anything. */
+function exit(code: number): void {
+  detachOutput();
+  process.exit(code);
+}
+
+main(argumentTexts()).then(exit, (error) => exit(reportError(error, { json: false, debug: true })));

@@ -3,6 +3,7 @@
  * koffi is loaded at the first call, never at import. A synchronous koffi call costs 0.3 µs plus the system call.
  */
 
+import { openSync } from "node:fs";
 import { createRequire } from "node:module";
 import type * as Koffi from "koffi";
 import { PosixError } from "../errors.ts";
@@ -60,6 +61,16 @@ export function declareAsync(prototype: string, syscall: string): (...args: read
       });
     });
   };
+}
+
+/**
+ * Points stdout and stderr at nothing; to be called last, when all has been said. koffi fsyncs both when the process
+ * ends, so that a listing into a file would take as long as the disk does.
+ */
+export function detachOutput(): void {
+  if (library === undefined) return;
+  const nothing = openSync("/dev/null", "w");
+  for (const fd of [1, 2]) library.func("int dup2(int from, int to)")(nothing, fd);
 }
 
 /** The errno of the last call in this thread. Read it before anything else is called. */

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { lstatSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -248,4 +248,19 @@ test("names that are not UTF-8 reach the file system as they are; as the root th
   });
   assert.match(stderr, /^(layerctl: Cannot use ".*a\\xffb" as the root.*\n.*Next: .*\n){2}$/);
   assert.match(stdout, /^2\n2\nnamed:1 sha256:.*\nout\.tar\ntree\.tar\n$/);
+});
+
+test("what is printed into a file does not wait for the disk when the process ends", {
+  skip: requires("root", "program:strace"),
+}, async () => {
+  await using store = temporaryStore();
+  const source = join(store.path, "layer.tar");
+  writeFileSync(source, tar(file("f", "content")));
+  store.ok("import", source, "--rootfs", "--name", "here:1");
+  const [printed, calls] = [join(store.path, "printed"), join(store.path, "calls")];
+  const traced = `exec strace -f -y -e trace=fsync -o "$2" "$1" --root "$3" diff here:1 >"$4"`;
+  const { status } = spawnSync("sh", ["-c", traced, "sh", LAYERCTL, calls, store.root, printed]);
+  assert.equal(status, 0);
+  assert.match(readFileSync(printed, "utf8"), /^A \/f$/m);
+  assert.doesNotMatch(readFileSync(calls, "utf8"), /fsync\(\d+<.*printed>/);
 });
