@@ -3,32 +3,41 @@
  * has "layerctl-" in its path, which is what tells it from everything else.
  */
 
-import { readdirSync, readFileSync, realpathSync } from "node:fs";
+import { readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 /** Names of the temporary directories that tests, fixtures and benchmarks make; kept fixtures are not among them. */
 const TEMPORARY = /^layerctl-(test|bench)-/;
 
-/** One line for each thing left behind, empty if there is nothing. */
-export function leftovers(): readonly string[] {
+/**
+ * One line for each thing left behind that has come since a time, in milliseconds since the epoch; empty if there is
+ * nothing. What is older is of a run that was killed, and no fault of this one.
+ */
+export function leftovers(sinceMs: number): readonly string[] {
   const temporary = realpathSync(tmpdir());
+  const directories = readdirSync(temporary)
+    .filter((name) => TEMPORARY.test(name))
+    .map((name) => join(temporary, name))
+    .filter((path) => isSince(path, sinceMs));
+  const isOurs = (path: string): boolean => directories.some((each) => path === each || path.startsWith(`${each}/`));
   return [
     ...mountTargets()
-      .filter(isOurs(temporary))
+      .filter(isOurs)
       .map((target) => `mount ${target}`),
     ...loopFiles()
-      .filter(isOurs(temporary))
+      .filter(isOurs)
       .map((file) => `loop device on ${file}`),
-    ...cgroups().map((path) => `cgroup ${path}`),
-    ...readdirSync(temporary)
-      .filter((name) => TEMPORARY.test(name))
-      .map((name) => `directory ${join(temporary, name)}`),
+    ...cgroups()
+      .filter((path) => isSince(path, sinceMs))
+      .map((path) => `cgroup ${path}`),
+    ...directories.map((path) => `directory ${path}`),
   ].sort();
 }
 
-function isOurs(temporary: string): (path: string) => boolean {
-  return (path) => path.startsWith(`${temporary}/`) && TEMPORARY.test(path.slice(temporary.length + 1));
+function isSince(path: string, sinceMs: number): boolean {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat !== undefined && stat.ctimeMs >= sinceMs;
 }
 
 /** What is mounted at or below a directory, in the order of mounting. */
