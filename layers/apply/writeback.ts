@@ -16,6 +16,7 @@ export class Writeback implements AsyncDisposable {
   readonly #fd: number;
   #working = 0;
   #running: Promise<void> | null = null;
+  readonly #ending = new AbortController();
   /** The last of the syncs, which run one after another: an error of the disk is told to only one of them. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -42,6 +43,7 @@ export class Writeback implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending.abort();
     await this.#running;
     await this.#last.catch(() => {}); // who waits for it has been told
     closeSync(this.#fd);
@@ -50,11 +52,11 @@ export class Writeback implements AsyncDisposable {
   async #run(): Promise<void> {
     try {
       while (this.#working > 0) {
-        await sleep(PAUSE_MS);
+        await sleep(PAUSE_MS, undefined, { signal: this.#ending.signal });
         await this.sync();
       }
     } catch {
-      // Everything that is to be made permanent fails too, and tells.
+      // The end; or the disk failed, and then everything that is to be made permanent fails too, and tells.
     }
     this.#running = null;
   }
