@@ -8,8 +8,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { bytesOf, type HostPath } from "../../src/paths.ts";
 import { syncFileSystem } from "../../src/sys/sync.ts";
 
-/** Between two syncs. Longer, and a sync grows so long that whoever makes files waits for the journal. */
-const PAUSE_MS = 100;
+/** Between two syncs: each makes whoever creates files wait for the journal, in other processes too. */
+const PAUSE_MS = 500;
 
 /** Disposing waits for a sync that is under way. */
 export class Writeback implements AsyncDisposable {

@@ -1,13 +1,16 @@
 /** Imports that are killed, and imports that run at the same time. */
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Store } from "../../layers/store.ts";
+import { listLayers } from "../../src/meta/layers.ts";
+import type { HostPath } from "../../src/paths.ts";
 import { ociFiles, writeFiles } from "../helpers/image-builder.ts";
 import { LAYERCTL, type TestStore, temporaryStore } from "../helpers/layerctl.ts";
 import { requires } from "../helpers/requires.ts";
@@ -34,7 +37,8 @@ test("an import that was killed goes on where it was: what is finished is not un
   const child = spawn(LAYERCTL, ["--root", store.root, "import", layout], { stdio: "ignore" });
   const exited = once(child, "exit");
   while (layersOf(store).length === 0 && child.exitCode === null) await sleep(2);
-  await sleep(50); // the layer's row follows its directory
+  using opened = Store.open(store.root as HostPath);
+  while (listLayers(opened.db).length === 0 && child.exitCode === null) await sleep(2); // the row follows the directory
   child.kill("SIGKILL");
   await exited;
   const [base, ...others] = layersOf(store);
@@ -49,6 +53,20 @@ test("an import that was killed goes on where it was: what is finished is not un
   store.ok("gc");
   assert.deepEqual(readdirSync(join(store.root, "tmp")), []);
   assert.match(store.ok("fsck", "--deep"), /2 layers, 1 images.*sound/);
+});
+
+test("an import fails if the disk does while nothing is made permanent yet, and leaves nothing", {
+  skip: requires("root", "program:strace"),
+}, async () => {
+  await using store = temporaryStore();
+  const layout = writeImage(store);
+  const [calls, fault] = [join(store.path, "calls"), "inject=syncfs:error=EIO:when=1"];
+  const command = ["-f", "-e", "trace=syncfs", "-e", fault, "-o", calls, LAYERCTL, "--root", store.root];
+  const { status, stderr } = spawnSync("strace", [...command, "import", layout], { encoding: "utf8" });
+  assert.equal(status, 7, stderr);
+  assert.match(stderr, /Cannot syncfs: i\/o error/);
+  assert.deepEqual([layersOf(store), readdirSync(join(store.root, "tmp"))], [[], []]);
+  assert.match(store.ok("fsck"), /^checked 0 blobs, 0 layers, 0 images, .*sound/);
 });
 
 test("two imports of one image at a time both succeed, and each layer is unpacked once", {
