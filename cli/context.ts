@@ -49,11 +49,16 @@ export class Context {
     return this.#progress;
   }
 
-  /** A line for people on stderr; nothing with --quiet. */
-  say(text: string): void {
+  /** What a person should know, on stderr: a line of text, or with --json the event. Nothing with --quiet. */
+  say(event: string, text: string, fields?: LogFields): void {
     if (this.quiet) return;
     this.#progress?.clear();
-    write(STDERR, `${text}\n`);
+    write(STDERR, this.json ? jsonLine({ level: "info", event, ...fields }) : `layerctl: ${text}\n`);
+  }
+
+  /** For what has to wait until nobody adds to the store. */
+  sayWaiting(): void {
+    this.say("store.waiting", "waiting for the end of an import or commit");
   }
 
   /** Names what a tar could not take in: nothing is dropped quietly. */

@@ -113,6 +113,8 @@ function nextStep(error: DescribedError, command: string | undefined): string | 
     case "ERR_MOUNT_PRIVILEGE":
     case "ERR_NO_OVERLAYFS":
       return '"layerctl info" tries what this host and the store\'s file system can do';
+    case "ERR_STORE_NOT_FOUND":
+      return '"layerctl import" makes one; --root or LAYERCTL_ROOT choose another';
     case "ERR_IMAGE_NOT_FOUND":
       return '"layerctl images" lists the images there are, "layerctl import" brings one in';
     case "ERR_SNAPSHOT_NOT_FOUND":

@@ -52,6 +52,11 @@ export interface DiskUsage {
   readonly leftoverBytes: number;
 }
 
+const NOTHING: UsageTotal = { totalBytes: 0, sharedBytes: 0, exclusiveBytes: 0, reclaimableBytes: 0 };
+
+/** Of a store that is not there. */
+export const NO_USAGE: DiskUsage = { images: [], snapshots: [], layers: NOTHING, blobs: NOTHING, leftoverBytes: 0 };
+
 /** Measures the store. It may change meanwhile; nothing waits. */
 export function measureDiskUsage(store: Store): DiskUsage {
   const images = listImages(store);

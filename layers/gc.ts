@@ -26,6 +26,9 @@ export interface GcResult {
   readonly freedBytes: number;
 }
 
+/** Of a store that is not there. */
+export const NOTHING_FREED: GcResult = { removed: [], freedBytes: 0 };
+
 /**
  * Removes all garbage. Stopped half-way by `signal`, it leaves a store in order.
  * @throws what `signal` was aborted with

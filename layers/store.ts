@@ -1,6 +1,6 @@
 /** A store: the directory that holds images, layers and snapshots, and the database that says what is in it. */
 
-import { chmodSync, existsSync, mkdirSync, realpathSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, realpathSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { isErrno, NotFoundError, UnsupportedError } from "../src/errors.ts";
 import { type Logger, silentLogger } from "../src/log.ts";
@@ -37,12 +37,12 @@ export class Store implements Disposable {
    * look at the file system and one read of the database.
    * @throws {UnsupportedError} `ERR_NO_PROC`; `ERR_NO_FILE_TYPES` if one is to be made on a file system that overlayfs cannot use
    * @throws {NotFoundError} `ERR_STORE_NOT_FOUND` if there is none and `create` is false
-   * @throws what `openDatabase` throws
+   * @throws a system error if this user may not look; what `openDatabase` throws
    */
   static open(root: HostPath, options: StoreOptions = {}): Store {
     if (!existsSync("/proc/self/fd")) throw noProc();
     const given = storeLayout(hostPath(resolve(bytesOf(root).toString())));
-    if (!existsSync(bytesOf(given.database))) {
+    if (!isThere(given.database)) {
       if (options.create === false) throw noStore(given.root);
       makeDirectories(given);
     }
@@ -53,6 +53,17 @@ export class Store implements Disposable {
 
   [Symbol.dispose](): void {
     this.db[Symbol.dispose]();
+  }
+}
+
+/** @throws Node's system error if this user may not look, or what should be a directory is none */
+function isThere(path: HostPath): boolean {
+  try {
+    statSync(bytesOf(path));
+    return true;
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return false;
+    throw error;
   }
 }
 
@@ -112,7 +123,7 @@ function noProc(): UnsupportedError {
 
 function noStore(root: HostPath): NotFoundError {
   const path = display(root);
-  return new NotFoundError("ERR_STORE_NOT_FOUND", `Cannot open store "${path}": there is none; import an image first`, {
+  return new NotFoundError("ERR_STORE_NOT_FOUND", `Cannot open store "${path}": there is none`, {
     data: { path },
   });
 }

@@ -4,9 +4,9 @@ import { type Command, Option } from "commander";
 import { commitSnapshot } from "../../layers/commit/commit.ts";
 import { COMPRESSIONS, type Compression } from "../../layers/commit/compress.ts";
 import { formatReference, parseReference } from "../../layers/oci/reference.ts";
-import { Store } from "../../layers/store.ts";
 import type { Context } from "../context.ts";
 import { printDocument, printLines } from "../output.ts";
+import { openStore } from "../store.ts";
 
 interface Options {
   readonly change?: readonly string[];
@@ -46,7 +46,7 @@ Examples:
 
 export async function run(context: Context, name: string, reference: string, options: Options): Promise<void> {
   const { change: changes = [], message, author, compression } = options;
-  using store = Store.open(context.root, { logger: context.logger });
+  using store = openStore(context);
   using progress = context.openProgress();
   const committed = await commitSnapshot(store, name, {
     reference,

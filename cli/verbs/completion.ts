@@ -4,12 +4,12 @@ import { Argument, type Command } from "commander";
 import { listImages } from "../../layers/images.ts";
 import { familiar } from "../../layers/resolve-image.ts";
 import { listSnapshots } from "../../layers/snapshots/snapshots.ts";
-import { Store } from "../../layers/store.ts";
 import { NotFoundError } from "../../src/errors.ts";
 import { completionScript, SHELLS, type Shell } from "../completion.ts";
 import type { Context } from "../context.ts";
 import { printDocument, printLines, STDOUT, write } from "../output.ts";
 import { completeProgram } from "../program.ts";
+import { openStore } from "../store.ts";
 
 const NAMES = ["references", "snapshots"] as const;
 type Names = (typeof NAMES)[number];
@@ -43,7 +43,7 @@ export async function run(context: Context, what: Shell | Names): Promise<void> 
 /** None without a store: asking for names makes none. */
 function namesOf(context: Context, what: Names): readonly string[] {
   try {
-    using store = Store.open(context.root, { logger: context.logger, create: false });
+    using store = openStore(context);
     if (what === "snapshots") return listSnapshots(store).map((snapshot) => snapshot.name);
     return listImages(store).flatMap((image) => image.references.map(familiar));
   } catch (error) {

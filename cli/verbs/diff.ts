@@ -3,10 +3,10 @@
 import type { Command } from "commander";
 import type { Change, LayerDiff } from "../../layers/diff/change.ts";
 import { diffBelow, diffSubjects, findSubject } from "../../layers/diff/subject.ts";
-import { Store } from "../../layers/store.ts";
 import type { Context } from "../context.ts";
 import { changeDocument, countChanges } from "../documents.ts";
 import { formatSize, jsonBesideStream, printDocument, printLines, tableLines, treePath } from "../output.ts";
+import { openStore } from "../store.ts";
 
 interface Options {
   readonly stat?: boolean;
@@ -42,7 +42,7 @@ export async function run(
   { stat = false, tar }: Options,
 ): Promise<void> {
   if (context.json && tar === "-") throw jsonBesideStream();
-  using store = Store.open(context.root, { logger: context.logger });
+  using store = openStore(context);
   const { signal } = context;
   const subject = await findSubject(store, first, { signal });
   const detail = context.json;

@@ -1,12 +1,12 @@
 /** `layerctl du`: what takes how much. */
 
 import type { Command } from "commander";
-import { type DiskUsage, measureDiskUsage, type UsageTotal } from "../../layers/disk-usage.ts";
+import { type DiskUsage, measureDiskUsage, NO_USAGE, type UsageTotal } from "../../layers/disk-usage.ts";
 import { familiar } from "../../layers/resolve-image.ts";
-import { Store } from "../../layers/store.ts";
 import { shortDigest } from "../../src/digest.ts";
 import type { Context } from "../context.ts";
 import { formatSize, printDocument, printLines, tableLines } from "../output.ts";
+import { openStoreIfAny } from "../store.ts";
 
 export function define(command: Command): void {
   command.addHelpText(
@@ -22,8 +22,8 @@ Examples:
 }
 
 export function run(context: Context): void {
-  using store = Store.open(context.root, { logger: context.logger });
-  const usage = measureDiskUsage(store);
+  using store = openStoreIfAny(context);
+  const usage = store === null ? NO_USAGE : measureDiskUsage(store);
   if (context.json) printDocument(documentOf(usage));
   else printLines(linesOf(usage));
 }

@@ -4,9 +4,9 @@ import type { Command } from "commander";
 import { exportTree } from "../../layers/commit/export.ts";
 import { findSubject, treeOf } from "../../layers/diff/subject.ts";
 import { sourceDateNs } from "../../layers/source-date.ts";
-import { Store } from "../../layers/store.ts";
 import type { Context } from "../context.ts";
 import { jsonBesideStream, printDocument } from "../output.ts";
+import { openStore } from "../store.ts";
 import { TarOutput } from "../tar-output.ts";
 
 export function define(command: Command): void {
@@ -29,7 +29,7 @@ export async function run(context: Context, name: string, options: { readonly ou
   const { output: destination } = options;
   const { signal } = context;
   if (context.json && destination === "-") throw jsonBesideStream();
-  using store = Store.open(context.root, { logger: context.logger });
+  using store = openStore(context);
   const tree = treeOf(await findSubject(store, name, { signal }));
   using output = new TarOutput(destination);
   using progress = context.openProgress();

@@ -2,10 +2,10 @@
 
 import type { Command } from "commander";
 import { checkStore, type Finding } from "../../layers/fsck.ts";
-import { Store } from "../../layers/store.ts";
 import { IntegrityError } from "../../src/errors.ts";
 import type { Context } from "../context.ts";
 import { printDocument, printLines } from "../output.ts";
+import { openStore } from "../store.ts";
 
 interface Options {
   readonly deep?: boolean;
@@ -31,13 +31,13 @@ Examples:
 }
 
 export async function run(context: Context, { deep = false, repair = false }: Options): Promise<void> {
-  using store = Store.open(context.root, { logger: context.logger });
+  using store = openStore(context);
   using progress = context.openProgress();
   const { findings, isSound, checked } = await checkStore(store, {
     deep,
     repair,
     signal: context.signal,
-    onWait: () => context.say("layerctl: waiting for the end of an import or commit"),
+    onWait: () => context.sayWaiting(),
     onProgress: ({ doneBytes, totalBytes }) =>
       progress.show({ label: "checking", done: doneBytes, total: totalBytes, unit: "bytes" }),
   });

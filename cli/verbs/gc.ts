@@ -1,10 +1,10 @@
 /** `layerctl gc`: what nothing needs goes. */
 
 import type { Command } from "commander";
-import { collectGarbage } from "../../layers/gc.ts";
-import { Store } from "../../layers/store.ts";
+import { collectGarbage, NOTHING_FREED } from "../../layers/gc.ts";
 import type { Context } from "../context.ts";
 import { formatSize, printDocument, printLines } from "../output.ts";
+import { openStoreIfAny } from "../store.ts";
 
 export function define(command: Command): void {
   command.option("--dry-run", "only show what would go").addHelpText(
@@ -21,12 +21,9 @@ Examples:
 }
 
 export async function run(context: Context, { dryRun = false }: { readonly dryRun?: boolean }): Promise<void> {
-  using store = Store.open(context.root, { logger: context.logger });
-  const { removed, freedBytes } = await collectGarbage(store, {
-    dryRun,
-    signal: context.signal,
-    onWait: () => context.say("layerctl: waiting for the end of an import or commit"),
-  });
+  using store = openStoreIfAny(context);
+  const options = { dryRun, signal: context.signal, onWait: () => context.sayWaiting() };
+  const { removed, freedBytes } = store === null ? NOTHING_FREED : await collectGarbage(store, options);
   if (context.json) {
     printDocument({
       dryRun,

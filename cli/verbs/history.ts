@@ -2,10 +2,10 @@
 
 import type { Command } from "commander";
 import { imageHistory, resolveImage } from "../../layers/images.ts";
-import { Store } from "../../layers/store.ts";
 import { shortDigest } from "../../src/digest.ts";
 import type { Context } from "../context.ts";
 import { formatSize, formatTime, printDocument, printLines, safeText, tableLines } from "../output.ts";
+import { openStore } from "../store.ts";
 
 /** The most characters of a command in the table. */
 const COMMAND_WIDTH = 60;
@@ -26,7 +26,7 @@ Examples:
 }
 
 export function run(context: Context, reference: string, options: { readonly trunc: boolean }): void {
-  using store = Store.open(context.root, { logger: context.logger });
+  using store = openStore(context);
   const image = resolveImage(store, reference);
   const steps = imageHistory(image).toReversed();
   if (context.json) {

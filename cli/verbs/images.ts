@@ -4,11 +4,11 @@ import type { Command } from "commander";
 import { listImages } from "../../layers/images.ts";
 import { formatPlatform } from "../../layers/oci/platform.ts";
 import { familiar } from "../../layers/resolve-image.ts";
-import { Store } from "../../layers/store.ts";
 import { shortDigest } from "../../src/digest.ts";
 import type { Context } from "../context.ts";
 import { imageDocument, layerBytes } from "../documents.ts";
 import { formatSize, formatTime, printDocument, printLines, safeText, tableLines } from "../output.ts";
+import { openStoreIfAny } from "../store.ts";
 
 export function define(command: Command): void {
   command.addHelpText(
@@ -24,8 +24,8 @@ Examples:
 }
 
 export function run(context: Context): void {
-  using store = Store.open(context.root, { logger: context.logger });
-  const images = listImages(store);
+  using store = openStoreIfAny(context);
+  const images = store === null ? [] : listImages(store);
   if (context.json) {
     printDocument({ images: images.map(imageDocument) });
     return;

@@ -6,10 +6,10 @@ import { SPOOL_LIMIT_BYTES } from "../../layers/formats/spool.ts";
 import { importSource } from "../../layers/import.ts";
 import { parsePlatform } from "../../layers/oci/platform.ts";
 import { familiar } from "../../layers/resolve-image.ts";
-import { Store } from "../../layers/store.ts";
 import type { Context } from "../context.ts";
 import { printDocument, printLines } from "../output.ts";
 import { parseCount, parseSize } from "../quantities.ts";
+import { makeStore } from "../store.ts";
 
 interface Options {
   readonly name?: string;
@@ -60,7 +60,7 @@ export async function run(context: Context, source: string, options: Options): P
   const { name, platform, rootfs = false } = options;
   const limits = { maxLayerBytes: parseSize(options.maxLayerSize), maxEntries: parseCount(options.maxEntries) };
   const chosen = platform === undefined ? {} : { platform: parsePlatform(platform) };
-  using store = Store.open(context.root, { logger: context.logger });
+  using store = makeStore(context);
   using progress = context.openProgress();
   const images = await importSource(store, source, {
     ...(name !== undefined && { name }),

@@ -4,10 +4,11 @@ import type { Command } from "commander";
 import type { Image } from "../../layers/image.ts";
 import { resolveImage } from "../../layers/images.ts";
 import { listMounts } from "../../layers/mounts.ts";
-import { Store } from "../../layers/store.ts";
+import type { Store } from "../../layers/store.ts";
 import type { Context } from "../context.ts";
 import { imageDocument, layerDocument, snapshotDocument } from "../documents.ts";
 import { pathFields, printDocument } from "../output.ts";
+import { openStore } from "../store.ts";
 
 export function define(command: Command): void {
   command.argument("<ref|name>", "an image, or a snapshot: a snapshot of this name comes first").addHelpText(
@@ -22,7 +23,7 @@ Examples:
 }
 
 export function run(context: Context, name: string): void {
-  using store = Store.open(context.root, { logger: context.logger });
+  using store = openStore(context);
   const mounted = listMounts(store).find(({ snapshot }) => snapshot.name === name);
   if (mounted === undefined) {
     printDocument(wholeImage(store, resolveImage(store, name)));

@@ -2,12 +2,12 @@
 
 import type { Command } from "commander";
 import { resolveImage } from "../../layers/images.ts";
-import { Store } from "../../layers/store.ts";
 import { shortDigest } from "../../src/digest.ts";
 import { getLayer } from "../../src/meta/layers.ts";
 import type { Context } from "../context.ts";
 import { layerDocument } from "../documents.ts";
 import { formatSize, printDocument, printLines, tableLines } from "../output.ts";
+import { openStore } from "../store.ts";
 
 export function define(command: Command): void {
   command.argument("<ref>", "an image: its name, its digest, or the first digits of that").addHelpText(
@@ -23,7 +23,7 @@ Examples:
 }
 
 export function run(context: Context, reference: string): void {
-  using store = Store.open(context.root, { logger: context.logger });
+  using store = openStore(context);
   const image = resolveImage(store, reference);
   if (context.json) {
     printDocument({ digest: image.digest, layers: image.layers.map((layer) => layerDocument(store, layer)) });

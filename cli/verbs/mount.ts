@@ -2,11 +2,11 @@
 
 import { type Command, Option } from "commander";
 import { mountImage } from "../../layers/mounts.ts";
-import { Store } from "../../layers/store.ts";
 import type { RequestedBackend } from "../../src/mount/backend.ts";
 import { parseOverlayOptions } from "../../src/mount/overlay-options.ts";
 import type { Context } from "../context.ts";
 import { pathFields, printDocument, printPath } from "../output.ts";
+import { openStore } from "../store.ts";
 
 interface Options {
   readonly name?: string;
@@ -61,7 +61,7 @@ export async function run(
   options: Options,
 ): Promise<void> {
   const { name, ro = false, init = false, backend, options: overlay } = options;
-  using store = Store.open(context.root, { logger: context.logger });
+  using store = openStore(context);
   const mounted = await mountImage(store, reference, {
     ...(target !== undefined && { target }),
     ...(name !== undefined && { name }),

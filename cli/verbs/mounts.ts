@@ -3,12 +3,12 @@
 import type { Command } from "commander";
 import { listMounts, type SnapshotMount } from "../../layers/mounts.ts";
 import { familiar } from "../../layers/resolve-image.ts";
-import { Store } from "../../layers/store.ts";
 import { shortDigest } from "../../src/digest.ts";
 import { display } from "../../src/paths.ts";
 import type { Context } from "../context.ts";
 import { snapshotDocument } from "../documents.ts";
 import { formatTime, printDocument, printLines, tableLines } from "../output.ts";
+import { openStoreIfAny } from "../store.ts";
 
 export function define(command: Command): void {
   command.addHelpText(
@@ -24,8 +24,8 @@ Examples:
 }
 
 export function run(context: Context): void {
-  using store = Store.open(context.root, { logger: context.logger });
-  const mounts = listMounts(store);
+  using store = openStoreIfAny(context);
+  const mounts = store === null ? [] : listMounts(store);
   if (context.json) {
     printDocument({ snapshots: mounts.map(snapshotDocument) });
     return;

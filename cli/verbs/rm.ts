@@ -2,9 +2,9 @@
 
 import type { Command } from "commander";
 import { removeSnapshot } from "../../layers/snapshots/snapshots.ts";
-import { Store } from "../../layers/store.ts";
 import type { Context } from "../context.ts";
 import { printDocument, printLines } from "../output.ts";
+import { openStore } from "../store.ts";
 
 export function define(command: Command): void {
   command.argument("<name...>", "snapshots").addHelpText(
@@ -20,7 +20,7 @@ Examples:
 }
 
 export async function run(context: Context, names: readonly string[]): Promise<void> {
-  using store = Store.open(context.root, { logger: context.logger });
+  using store = openStore(context);
   const removed: string[] = [];
   try {
     for (const name of names) {

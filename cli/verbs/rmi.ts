@@ -3,9 +3,9 @@
 import type { Command } from "commander";
 import { untagImages } from "../../layers/images.ts";
 import { familiar } from "../../layers/resolve-image.ts";
-import { Store } from "../../layers/store.ts";
 import type { Context } from "../context.ts";
 import { printDocument, printLines } from "../output.ts";
+import { openStore } from "../store.ts";
 
 export function define(command: Command): void {
   command.argument("<ref...>", "names to take away; a digest stands for all names of its image").addHelpText(
@@ -21,7 +21,7 @@ Examples:
 }
 
 export async function run(context: Context, references: readonly string[]): Promise<void> {
-  using store = Store.open(context.root, { logger: context.logger });
+  using store = openStore(context);
   const results = await untagImages(store, references);
   const untagged = results.flatMap((result) => result.untagged);
   const deleted = [...new Set(results.filter((result) => result.deleted).map((result) => result.digest))];

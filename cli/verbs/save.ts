@@ -2,9 +2,9 @@
 
 import { type Command, Option } from "commander";
 import { defaultSaveFormat, SAVE_FORMATS, type SaveFormat, saveImages } from "../../layers/save.ts";
-import { Store } from "../../layers/store.ts";
 import type { Context } from "../context.ts";
 import { jsonBesideStream, printDocument } from "../output.ts";
+import { openStore } from "../store.ts";
 
 interface Options {
   readonly output: string;
@@ -41,7 +41,7 @@ export async function run(context: Context, references: readonly string[], optio
   const { output: destination } = options;
   const format = options.format ?? defaultSaveFormat(destination);
   if (context.json && destination === "-") throw jsonBesideStream();
-  using store = Store.open(context.root, { logger: context.logger });
+  using store = openStore(context);
   using progress = context.openProgress();
   await saveImages(store, references, {
     destination,

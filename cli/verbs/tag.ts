@@ -2,9 +2,9 @@
 
 import type { Command } from "commander";
 import { resolveImage, tagImage } from "../../layers/images.ts";
-import { Store } from "../../layers/store.ts";
 import type { Context } from "../context.ts";
 import { printDocument } from "../output.ts";
+import { openStore } from "../store.ts";
 
 export function define(command: Command): void {
   command
@@ -22,7 +22,7 @@ Examples:
 }
 
 export function run(context: Context, reference: string, newReference: string): void {
-  using store = Store.open(context.root, { logger: context.logger });
+  using store = openStore(context);
   const image = resolveImage(store, reference);
   const name = tagImage(store, image, newReference);
   if (context.json) printDocument({ reference: name, digest: image.digest });

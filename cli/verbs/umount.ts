@@ -1,10 +1,10 @@
 /** `layerctl umount NAME|TARGET`: the mount goes, the changes stay. */
 
 import type { Command } from "commander";
-import { Store } from "../../layers/store.ts";
 import { unmount } from "../../layers/unmount.ts";
 import type { Context } from "../context.ts";
 import { pathFields, printDocument } from "../output.ts";
+import { openStore } from "../store.ts";
 
 export function define(command: Command): void {
   command.argument("<name|target>", "a snapshot, or the directory where it is mounted").addHelpText(
@@ -20,7 +20,7 @@ Examples:
 }
 
 export async function run(context: Context, nameOrTarget: string): Promise<void> {
-  using store = Store.open(context.root, { logger: context.logger });
+  using store = openStore(context);
   const { name, targets } = await unmount(store, nameOrTarget, { signal: context.signal });
   if (context.json) printDocument({ name, targets: targets.map((target) => pathFields("target", target)) });
 }

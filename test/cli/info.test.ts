@@ -11,7 +11,7 @@ test("info tells a user who may write neither to the store nor elsewhere what is
 }, async () => {
   await using store = temporaryStore();
   chmodSync(store.path, 0o755);
-  store.ok("images"); // makes the store
+  store.make();
   const infoWith = (temporary: string) => {
     const env = { PATH: process.env.PATH, TMPDIR: temporary };
     const options = { uid: 1000, gid: 1000, encoding: "utf8", env } as const;

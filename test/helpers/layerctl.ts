@@ -5,6 +5,8 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { Store } from "../../layers/store.ts";
+import { hostPath } from "../../src/paths.ts";
 import { mountsBelow } from "./leftovers.ts";
 
 /** The command as it is installed. `node scripts/build.ts` makes what it runs. */
@@ -34,6 +36,8 @@ export interface TestStore extends AsyncDisposable {
   run(args: readonly string[], options?: RunOptions): Outcome;
   /** Runs the command, which must succeed, and returns its standard output as text without the last newline. */
   ok(...args: readonly string[]): string;
+  /** Makes the store, with nothing in it. */
+  make(): void;
   /** Unmounts and removes everything, as disposing does. */
   remove(): void;
   /** Mounts `reference` and returns the merged tree's path. */
@@ -62,6 +66,7 @@ export function temporaryStore(): TestStore {
     run,
     ok,
     mount: (reference, ...options) => ok("mount", reference, ...options),
+    make: () => Store.open(hostPath(root))[Symbol.dispose](),
     remove,
     async [Symbol.asyncDispose]() {
       remove();

@@ -1,0 +1,60 @@
+/** What commands do where there is no store, as after a mistyped --root. */
+
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { test } from "node:test";
+import { temporaryStore } from "../helpers/layerctl.ts";
+
+/** With what they print as JSON. */
+const LISTS = [
+  [["images"], { images: [] }],
+  [["mounts"], { snapshots: [] }],
+  [["gc"], { dryRun: false, removed: [], freedBytes: 0 }],
+  [["gc", "--dry-run"], { dryRun: true, removed: [], freedBytes: 0 }],
+] as const;
+
+const ASKERS = [
+  ["layers", "debian"],
+  ["inspect", "debian"],
+  ["history", "debian"],
+  ["tag", "debian", "other"],
+  ["rmi", "debian"],
+  ["mount", "debian"],
+  ["umount", "work"],
+  ["rm", "work"],
+  ["diff", "work"],
+  ["commit", "work", "debian:mine"],
+  ["save", "debian", "-o", "/dev/null"],
+  ["export", "debian", "-o", "/dev/null"],
+  ["fsck"],
+] as const;
+
+test("a list of what is in no store is empty, says that there is none, and makes none", async () => {
+  await using store = temporaryStore();
+  for (const [args, document] of LISTS) {
+    const asText = store.run(args);
+    assert.equal(asText.exitCode, 0, args[0]);
+    assert.equal(asText.stderr, `layerctl: there is no store at "${store.root}" yet; "layerctl import" makes one\n`);
+    const asJson = store.run([...args, "--json"]);
+    assert.deepEqual(JSON.parse(asJson.stdout.toString()), document);
+    assert.deepEqual(JSON.parse(asJson.stderr), { level: "info", event: "store.none", path: store.root });
+    assert.deepEqual(store.run([...args, "--quiet"]).stderr, "");
+  }
+  assert.match(store.ok("images"), /^REFERENCE +DIGEST.*$/);
+  assert.match(store.ok("du"), /^layers +0 B +0 B +0 B +0 B$/m);
+  assert.equal(JSON.parse(store.ok("du", "--json")).layers.totalBytes, 0);
+  assert.equal(existsSync(store.root), false);
+});
+
+test("who names something in no store, or has it checked, is told that there is none, and none is made", async () => {
+  await using store = temporaryStore();
+  for (const args of ASKERS) {
+    const { exitCode, stdout, stderr } = store.run(args);
+    assert.deepEqual([exitCode, stdout.length], [3, 0], args[0]);
+    assert.match(
+      stderr,
+      /^layerctl: Cannot open store ".*\/store": there is none \(ERR_STORE_NOT_FOUND\)\n {2}Next: .*--root/,
+    );
+  }
+  assert.equal(existsSync(store.root), false);
+});
