@@ -3,7 +3,7 @@
 import type { SkippedEntry } from "../layers/diff/change.ts";
 import { type LogFields, type Logger, silentLogger } from "../src/log.ts";
 import type { HostPath } from "../src/paths.ts";
-import { jsonLine, logWord, STDERR, treePath, write } from "./output.ts";
+import { jsonLine, logWord, tell, treePath } from "./output.ts";
 import { openProgress, type Progress } from "./progress.ts";
 import { storeRoot } from "./root.ts";
 import type { Cancellation } from "./signals.ts";
@@ -53,7 +53,7 @@ export class Context {
   say(event: string, text: string, fields?: LogFields): void {
     if (this.quiet) return;
     this.#progress?.clear();
-    write(STDERR, this.json ? jsonLine({ level: "info", event, ...fields }) : `layerctl: ${text}\n`);
+    tell(this.json ? jsonLine({ level: "info", event, ...fields }) : `layerctl: ${text}\n`);
   }
 
   /** For what has to wait until nobody adds to the store. */
@@ -70,7 +70,7 @@ export class Context {
   #makeLogger(debug: boolean): Logger {
     const logAs = (level: keyof Logger) => (event: string, fields?: LogFields) => {
       this.#progress?.clear();
-      write(STDERR, this.json ? jsonLine({ level, event, ...fields }) : eventLine(level, event, fields));
+      tell(this.json ? jsonLine({ level, event, ...fields }) : eventLine(level, event, fields));
     };
     if (debug) return { debug: logAs("debug"), info: logAs("info"), warn: logAs("warn"), error: logAs("error") };
     return this.quiet ? silentLogger : { ...silentLogger, warn: logAs("warn"), error: logAs("error") };

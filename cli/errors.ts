@@ -5,7 +5,7 @@
 
 import { constants } from "node:os";
 import { isErrno, isSystemError, LayerctlError, type SystemError } from "../src/errors.ts";
-import { jsonLine, STDERR, safeText, write } from "./output.ts";
+import { jsonLine, safeText, tell } from "./output.ts";
 
 /** A bug in layerctl: nobody expected this error. */
 const EXIT_BUG = 1;
@@ -15,11 +15,14 @@ const EXIT_SYSTEM = 7;
 /** 128 + SIGPIPE, as a program that the signal kills. */
 const EXIT_PIPE = 141;
 
+/** The signals that cancel a command. */
+export type CancellingSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
+
 /** Why a command that a signal cancelled ended: the reason of its abort. */
 export class Cancelled extends Error {
   readonly exitCode: number;
 
-  constructor(signal: "SIGINT" | "SIGTERM") {
+  constructor(signal: CancellingSignal) {
     super(`cancelled by ${signal}`);
     this.name = "AbortError";
     this.exitCode = 128 + constants.signals[signal];
@@ -49,15 +52,6 @@ export function reportError(thrown: unknown, report: Report): number {
 function firstOf(error: unknown): unknown {
   const isSuppressing = error instanceof Error && error.name === "SuppressedError" && "suppressed" in error;
   return isSuppressing ? firstOf(error.suppressed) : error;
-}
-
-/** Where stderr takes nothing, the exit code still tells. */
-function tell(text: string): void {
-  try {
-    write(STDERR, text);
-  } catch (error) {
-    if (!isSystemError(error)) throw error;
-  }
 }
 
 /** The error document of `--json`. */

@@ -9,7 +9,7 @@ import { Cancellation } from "./signals.ts";
 
 /** Runs the command that `argv` names; returns the exit code of src/errors.ts. */
 async function main(argv: readonly string[]): Promise<number> {
-  const cancellation = new Cancellation();
+  const cancellation = new Cancellation(process.env.LAYERCTL_NOHUP !== undefined);
   let debug = argv.includes("--debug");
   let json = argv.includes("--json");
   try {

@@ -4,17 +4,26 @@
  */
 
 import { writeSync } from "node:fs";
-import { isErrno, UsageError } from "../src/errors.ts";
+import { isErrno, isSystemError, UsageError } from "../src/errors.ts";
 import { bytesOf, display, type LayerPath } from "../src/paths.ts";
 
 export const STDOUT = 1;
-export const STDERR = 2;
+const STDERR = 2;
 
 const PIECE_CHARACTERS = 64 * 1024;
 
 /** Writes all of `text`. @throws Node's system error, `EPIPE` when the reader is gone */
 export function write(fd: number, text: string): void {
   writeBytes(fd, Buffer.from(text, "utf8"));
+}
+
+/** Writes all of `text` to stderr. Where that takes nothing (a closed terminal), the work goes on: its exit code tells. */
+export function tell(text: string): void {
+  try {
+    write(STDERR, text);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+  }
 }
 
 function writeBytes(fd: number, bytes: Buffer): void {

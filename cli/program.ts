@@ -7,7 +7,7 @@ import { Command, type CommanderError } from "commander";
 import packageJson from "../package.json" with { type: "json" };
 import { UsageError } from "../src/errors.ts";
 import type { GlobalOptions } from "./context.ts";
-import { STDERR, STDOUT, write } from "./output.ts";
+import { STDOUT, tell, write } from "./output.ts";
 import { VERBS, type VerbEntry, type VerbModule } from "./verbs.ts";
 
 /** The command line, understood. */
@@ -103,7 +103,7 @@ function createProgram(): Command {
     .exitOverride()
     .configureOutput({
       writeOut: (text) => write(STDOUT, text),
-      writeErr: (text) => write(STDERR, text),
+      writeErr: tell,
       outputError: () => {}, // the message is in the error that follows
       getOutHelpWidth: () => Number(process.env.COLUMNS) || process.stdout.columns || HELP_WIDTH,
       getErrHelpWidth: () => HELP_WIDTH,

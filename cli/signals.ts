@@ -1,18 +1,25 @@
 /**
- * SIGINT and SIGTERM: the first aborts, so that the command cleans up and ends with 130 or 143; the second ends the
- * process. Handlers run between pieces of work only, so long synchronous work lets the signals have their own effect.
+ * SIGINT, SIGTERM and SIGHUP: the first aborts, so that the command cleans up and ends with 130, 143 or 129; another SIGINT
+ * or SIGTERM ends the process. Another SIGHUP does not: when a terminal closes, its shell and the kernel each send one.
+ * Handlers run between pieces of work only, so long synchronous work lets the signals have their own effect.
  */
 
-import { Cancelled } from "./errors.ts";
+import { Cancelled, type CancellingSignal } from "./errors.ts";
 
-const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+const ignore = (): void => {};
 
 /** What stops a command. */
 export class Cancellation {
   readonly #controller = new AbortController();
-  readonly #listeners = SIGNALS.map((name) => [name, () => this.#cancel(name)] as const);
+  readonly #listeners: readonly (readonly [CancellingSignal, () => void])[];
 
-  constructor() {
+  /** `ignoresHangup`: whoever started the process wants it to outlive the terminal (nohup(1)). */
+  constructor(ignoresHangup = false) {
+    const heard = SIGNALS.filter((name) => name !== "SIGHUP" || !ignoresHangup);
+    if (ignoresHangup) process.on("SIGHUP", ignore);
+    this.#listeners = heard.map((name) => [name, () => this.#cancel(name)]);
     this.#listen();
   }
 
@@ -30,8 +37,9 @@ export class Cancellation {
     }
   }
 
-  #cancel(name: (typeof SIGNALS)[number]): void {
-    this.#ignore(); // the signals' own effect is back
+  #cancel(name: CancellingSignal): void {
+    process.on("SIGHUP", ignore);
+    this.#ignore(); // the other signals' own effect is back
     this.#controller.abort(new Cancelled(name));
   }
 

@@ -193,9 +193,10 @@ test("a reader that goes away ends it quietly", () => {
 
 test("a full disk below standard output is an error, and one below standard error changes no exit code", () => {
   const script = `for word in --version --help images; do "$0" --root "$1" $word >/dev/full; echo $?; done 2>/dev/null
-    "$0" --root "$1" history nothing 2>/dev/full; echo $?`;
+    "$0" --root "$1" history nothing 2>/dev/full; echo $?
+    "$0" --root "$1" mounts 2>/dev/full >/dev/null; echo $?`;
   const { stdout } = spawnSync("/bin/sh", ["-c", script, LAYERCTL, "/proc/nowhere"], { encoding: "utf8" });
-  assert.equal(stdout, "7\n7\n7\n3\n"); // the last: there is no store
+  assert.equal(stdout, "7\n7\n7\n3\n0\n"); // the last two: there is no store
   assert.equal(spawnSync("/bin/sh", ["-c", `"$0" --version >/dev/full`, LAYERCTL]).status, 7);
 });
 
@@ -214,6 +215,7 @@ test("an archive or tar whose reader goes away ends quietly with 141", { skip: r
 for (const [signal, code] of [
   ["SIGINT", 130],
   ["SIGTERM", 143],
+  ["SIGHUP", 129],
 ] as const) {
   test(`${signal} during an import ends it with ${code} and leaves nothing unfinished`, async () => {
     await using store = temporaryStore();
