@@ -39,6 +39,7 @@ export async function collectGarbage(store: Store, options: GcOptions = {}): Pro
     ...(signal === undefined ? {} : { signal }),
     ...(onWait === undefined ? {} : { onWait }),
   });
+  if (options.dryRun !== true) store.useReserve();
   const found = findGarbage(store);
   const removed = found.filter((garbage) => !isMounted(store, garbage));
   if (options.dryRun !== true) {

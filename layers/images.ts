@@ -135,6 +135,7 @@ export function tagImage(store: Store, image: Image, text: string): string {
  */
 export async function untagImages(store: Store, texts: readonly string[]): Promise<readonly UntaggedImage[]> {
   const images = texts.map((text) => imageOfRow(store, findImage(store, text).row));
+  store.useReserve();
   const results = store.db.transaction("durable", () =>
     texts.map((text) => untag(store, text, findImage(store, text))),
   );

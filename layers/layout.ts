@@ -16,6 +16,8 @@ export interface StoreLayout {
   /** What is not finished. Same file system as the rest, so that a rename makes it permanent. */
   readonly temporary: HostPath;
   readonly locks: HostPath;
+  /** What is given up when the disk is full. */
+  readonly reserve: HostPath;
   /** Stays empty: the lowerdir of an image without layers. */
   readonly empty: HostPath;
 }
@@ -29,6 +31,7 @@ export function storeLayout(root: HostPath): StoreLayout {
     snapshots: joinHost(root, "snapshots"),
     temporary: joinHost(root, "tmp"),
     locks: joinHost(root, "locks"),
+    reserve: joinHost(root, "reserve"),
     empty: joinHost(root, "empty"),
   };
 }

@@ -11,6 +11,7 @@ import { syncDirectory } from "../src/sys/sync.ts";
 import { getXattr, setXattr } from "../src/sys/xattr.ts";
 import { BlobStore } from "./content/blob-store.ts";
 import { type StoreLayout, storeLayout } from "./layout.ts";
+import { makeReserve, releaseReserve } from "./reserve.ts";
 
 export interface StoreOptions {
   readonly logger?: Logger;
@@ -24,17 +25,19 @@ export class Store implements Disposable {
   readonly db: Database;
   readonly blobs: BlobStore;
   readonly logger: Logger;
+  #usesReserve: boolean;
 
-  private constructor(layout: StoreLayout, db: Database, logger: Logger) {
+  private constructor(layout: StoreLayout, { db, usesReserve }: OpenedDatabase, logger: Logger) {
     this.layout = layout;
     this.db = db;
     this.blobs = new BlobStore(layout, db);
     this.logger = logger;
+    this.#usesReserve = usesReserve;
   }
 
   /**
    * Opens the store at `root`, made first (mode 0700) if `create` is not false. Opening one that is up to date costs one
-   * look at the file system and one read of the database.
+   * look at the file system and one read of the database. On a full disk the reserve makes room for it.
    * @throws {UnsupportedError} `ERR_NO_PROC`; `ERR_NO_FILE_TYPES` if one is to be made on a file system that overlayfs cannot use
    * @throws {NotFoundError} `ERR_STORE_NOT_FOUND` if there is none and `create` is false
    * @throws a system error if this user may not look; what `openDatabase` throws
@@ -48,11 +51,40 @@ export class Store implements Disposable {
     }
     // Without symbolic links, because paths of the store are looked for in the kernel's mount table.
     const layout = storeLayout(hostPathOfBytes(realpathSync(bytesOf(given.root), "buffer")));
-    return new Store(layout, openDatabase(given.database), options.logger ?? silentLogger);
+    const opened = openWithReserve(given.database, layout);
+    if (options.create !== false && !opened.usesReserve) makeReserve(layout); // who adds may fill the disk
+    return new Store(layout, opened, options.logger ?? silentLogger);
+  }
+
+  /** Gives up the reserve until the store is closed: for work that frees space, and takes a little first. */
+  useReserve(): void {
+    releaseReserve(this.layout);
+    this.#usesReserve = true;
   }
 
   [Symbol.dispose](): void {
     this.db[Symbol.dispose]();
+    if (this.#usesReserve) makeReserve(this.layout);
+    this.#usesReserve = false;
+  }
+}
+
+interface OpenedDatabase {
+  readonly db: Database;
+  readonly usesReserve: boolean;
+}
+
+function openWithReserve(path: HostPath, layout: StoreLayout): OpenedDatabase {
+  try {
+    return { db: openDatabase(path), usesReserve: false };
+  } catch (error) {
+    if (!isErrno(error, "ENOSPC", "EDQUOT") || !releaseReserve(layout)) throw error;
+  }
+  try {
+    return { db: openDatabase(path), usesReserve: true };
+  } catch (error) {
+    makeReserve(layout);
+    throw error;
   }
 }
 

@@ -57,6 +57,7 @@ export async function unmount(
     throw new ConflictError("ERR_NOT_MOUNTED", `Cannot unmount "${nameOrTarget}": it is not mounted`);
   }
   refuseBound(nameOrTarget, live);
+  store.useReserve(); // whose disk is full unmounts so as to remove
   for (const mount of live.toReversed()) unmountOne(store, mount);
   if (row !== null) deleteMount(store.db, id);
   if (row?.targetMade) removeTarget(row.target);

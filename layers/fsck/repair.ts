@@ -60,6 +60,7 @@ function mountedDirectories(store: Store): ReadonlyMap<string, HostPath> {
 /** Takes unpacked layers away, rows first, with the rows of layers that share their directories. */
 export async function dropLayers(store: Store, layers: readonly LayerRow[]): Promise<void> {
   const directories = new Set(layers.map((layer) => layer.directory));
+  store.useReserve();
   store.db.transaction("durable", () => {
     for (const { chainId, directory } of listLayers(store.db)) {
       if (directories.has(directory)) deleteLayer(store.db, chainId);
@@ -70,6 +71,7 @@ export async function dropLayers(store: Store, layers: readonly LayerRow[]): Pro
 
 /** Takes a damaged blob away, row first. */
 export async function dropBlob(store: Store, digest: Digest): Promise<void> {
+  store.useReserve();
   store.db.transaction("durable", () => deleteBlob(store.db, digest));
   await removeFile(blobPath(store.layout, digest));
 }

@@ -134,6 +134,7 @@ export async function removeSnapshot(
 ): Promise<void> {
   const { id } = getSnapshot(store, nameOrTarget);
   await using _lock = await acquireLock(store.layout, mountLockName(id), "exclusive", options);
+  store.useReserve();
   store.db.transaction("durable", () => {
     const found = getSnapshot(store, nameOrTarget);
     refuseMounted(store, found);

@@ -35,7 +35,11 @@ export function translate(error: unknown, path: string): unknown {
   if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") return corrupt(path, "it is corrupt", options);
   if (code === "SQLITE_FULL") return new PosixError(constants.errno.ENOSPC, "write", path);
   if (code.startsWith("SQLITE_READONLY")) return refusalOf(path, constants.errno.EROFS);
-  if (code.startsWith("SQLITE_CANTOPEN")) return refusalOf(path, constants.errno.EACCES);
+  if (code.startsWith("SQLITE_CANTOPEN")) {
+    return isFull(path)
+      ? new PosixError(constants.errno.ENOSPC, "open", path)
+      : refusalOf(path, constants.errno.EACCES);
+  }
   if (code.startsWith("SQLITE_IOERR")) {
     return new PosixError(isFull(path) ? constants.errno.ENOSPC : constants.errno.EIO, "access", path);
   }
@@ -54,10 +58,14 @@ function refusalOf(path: string, otherwise: number): Error {
   return new PosixError(otherwise, "open", path);
 }
 
-/** SQLite says "I/O error" where there is no room for the index of its write-ahead log. */
+/** What the index of a write-ahead log takes, and its first pages. */
+const LEAST_FREE_BYTES = 64 * 1024;
+
+/** SQLite says "I/O error" where there is no room for the index of its log, and "cannot open" where there is no inode. */
 function isFull(path: string): boolean {
   try {
-    return statfsSync(dirname(path)).bavail === 0;
+    const { bavail, bsize, files, ffree } = statfsSync(dirname(path));
+    return bavail * bsize < LEAST_FREE_BYTES || (files > 0 && ffree === 0);
   } catch {
     return false; // it answers an error: that one is told
   }

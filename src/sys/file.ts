@@ -3,6 +3,7 @@
  * `node:fs` cannot do. Nothing here follows a final symbolic link unless it says so.
  */
 
+import { PosixError } from "../errors.ts";
 import { check, cString, declare } from "./libc.ts";
 
 /** `openAt` and the like: paths are relative to the working directory. */
@@ -57,6 +58,7 @@ const futimens = declare("int futimens(int fd, const void *times)");
 const readlink = declare<number>("int64_t readlinkat(int dirfd, const void *path, void *buffer, size_t size)");
 const write = declare<number>("int64_t write(int fd, const void *buffer, size_t count)");
 const pwrite = declare<number>("int64_t pwrite(int fd, const void *buffer, size_t count, int64_t offset)");
+const fallocate = declare("int posix_fallocate(int fd, int64_t offset, int64_t length)");
 const ftruncate = declare("int ftruncate(int fd, int64_t length)");
 
 /** openat(2), close-on-exec. @throws PosixError */
@@ -185,6 +187,12 @@ export function writeAllAt(fd: number, bytes: Uint8Array, offset: number): void 
 /** ftruncate(2). @throws PosixError */
 export function truncate(fd: number, lengthBytes: number): void {
   check(ftruncate(fd, lengthBytes), "ftruncate");
+}
+
+/** posix_fallocate(3): the file takes its first `lengthBytes` on disk. @throws PosixError */
+export function allocate(fd: number, lengthBytes: number): void {
+  const errno = fallocate(fd, 0, lengthBytes); // the result, not libc's errno
+  if (errno !== 0) throw new PosixError(errno, "fallocate");
 }
 
 /** glibc's makedev(3). */
