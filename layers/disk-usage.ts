@@ -1,6 +1,7 @@
 /**
- * What the store takes. A layer's size is that of its unpacked files, from its row; a snapshot's is measured. Layers that
- * share a directory, and blobs that several images use, count once.
+ * What the store holds, in bytes of data, as docker and podman count: what a disk takes for it depends on the disk. A
+ * layer's size is that of its unpacked files, from its row; a snapshot's is measured. Layers that share a directory, and
+ * blobs that several images use, count once.
  */
 
 import { listBlobs } from "../src/meta/blobs.ts";

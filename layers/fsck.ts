@@ -17,7 +17,7 @@ import { checkLayers, type LayersChecked } from "./fsck/check-layers.ts";
 import type { Finding } from "./fsck/finding.ts";
 import { type FsckProgress, ProgressCounter } from "./fsck/progress.ts";
 import { dropBlob, dropLayers, refuseMounted } from "./fsck/repair.ts";
-import { findOrphans } from "./garbage.ts";
+import { findOrphans, findStrays, type Orphan, type Stray } from "./garbage.ts";
 import type { Image } from "./image.ts";
 import { listImages } from "./images.ts";
 import { acquireLock } from "./locks.ts";
@@ -88,7 +88,8 @@ async function checkContents(
     ...(repair ? await repaired(store, blobs, layers) : [...blobs.findings, ...layers.findings]),
     ...images.flatMap((image) => checkImage(store, image, blobs)),
     ...snapshots.flatMap((snapshot) => checkSnapshot(store, snapshot)),
-    ...findOrphans(store).map(({ kind, name, sizeBytes }) => garbage(`${kind} "${name}"`, sizeBytes)),
+    ...findOrphans(store).map((orphan) => garbage(orphan, "nothing needs it", '"layerctl gc" removes it')),
+    ...findStrays(store).map((stray) => garbage(stray, ...mountedStill(stray))),
   ];
   return {
     findings,
@@ -153,14 +154,21 @@ function checkSnapshot(store: Store, snapshot: Snapshot): readonly Finding[] {
   return [{ kind: "snapshot-incomplete", severity: "error", subject: snapshot.name, message, advice, repaired: false }];
 }
 
-function garbage(subject: string, sizeBytes: number): Finding {
-  const message = `nothing needs it; it takes ${sizeBytes} bytes`;
-  return {
-    kind: "garbage",
-    severity: "garbage",
-    subject,
-    message,
-    advice: '"layerctl gc" removes it',
-    repaired: false,
-  };
+function garbage({ kind, name, sizeBytes }: Orphan, state: string, advice: string): Finding {
+  const message = `${state}; it takes ${sizeBytes} bytes`;
+  return { kind: "garbage", severity: "garbage", subject: `${kind} "${name}"`, message, advice, repaired: false };
+}
+
+/** What is said of a directory that `gc` leaves alone, and what to do. */
+function mountedStill({ target, pid }: Stray): [state: string, advice: string] {
+  const path = display(target);
+  if (pid === null) {
+    const unmount = `save what is in it, then "layerctl umount ${path}" and "layerctl gc" remove it`;
+    return [`no snapshot has it, but it is mounted at "${path}"`, unmount];
+  }
+  const there = `it is mounted at "${path}" in the mount namespace of process ${pid}`;
+  return [
+    `no snapshot has it, but ${there}`,
+    `unmount it there (nsenter --mount --target ${pid}), then "layerctl gc" removes it`,
+  ];
 }

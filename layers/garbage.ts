@@ -10,9 +10,10 @@ import { listLayers } from "../src/meta/layers.ts";
 import { getSnapshotById } from "../src/meta/snapshots.ts";
 import { display, type HostPath, joinHost } from "../src/paths.ts";
 import { listDirectory } from "../src/sys/directory.ts";
-import { AT_FDCWD, S_IFDIR, S_IFMT } from "../src/sys/file.ts";
-import { statAtOrNull } from "../src/sys/stat.ts";
+import { AT_FDCWD, S_IFDIR, S_IFMT, S_IFREG } from "../src/sys/file.ts";
+import { type Stat, statAtOrNull } from "../src/sys/stat.ts";
 import { walkTree } from "../src/sys/walk-tree.ts";
+import { type ForeignMount, foreignMounts, type LiveMount, liveMounts } from "./live-mounts.ts";
 import { lockExisting } from "./locks.ts";
 import type { Store } from "./store.ts";
 import { findUnreachable } from "./sweep.ts";
@@ -24,7 +25,7 @@ export interface Garbage {
   readonly kind: GarbageKind;
   /** The digest (of a blob) or chainID (of a layer), or the name of the file or directory as text. */
   readonly name: string;
-  /** What its removal frees; 0 for a layer whose directory another one uses. */
+  /** The data that goes with it, in bytes; 0 for a layer whose directory another one uses. */
   readonly sizeBytes: number;
 }
 
@@ -33,8 +34,20 @@ export interface Orphan extends Garbage {
   readonly path: HostPath;
 }
 
+/** A directory that lost its row and is mounted all the same: somebody works there, so it is no garbage yet. */
+export interface Stray extends Orphan {
+  readonly target: HostPath;
+  /** A process in the mount namespace where it is; null: this one. */
+  readonly pid: number | null;
+}
+
 /** All garbage. While somebody adds to the store, what is being added looks like garbage too. */
 export function findGarbage(store: Store): readonly Garbage[] {
+  return [...findUnneeded(store), ...findOrphans(store)];
+}
+
+/** Layers and blobs that have a row, and nothing needs. */
+export function findUnneeded(store: Store): readonly Garbage[] {
   const { layers, blobs } = findUnreachable(store);
   const going = new Set(layers.map((layer) => layer.chainId));
   const kept = new Set(
@@ -48,10 +61,10 @@ export function findGarbage(store: Store): readonly Garbage[] {
     kept.add(directory); // counted once
   }
   for (const { digest, sizeBytes } of blobs) rows.push({ kind: "blob", name: digest, sizeBytes });
-  return [...rows, ...findOrphans(store)];
+  return rows;
 }
 
-/** The files and directories without a row, and the temporaries that nobody holds. */
+/** The files and directories without a row that nobody has mounted, and the temporaries that nobody holds. */
 export function findOrphans(store: Store): readonly Orphan[] {
   const { layout, db } = store;
   const blobNames = new Set(listBlobs(db).map((blob) => hexOf(blob.digest)));
@@ -59,9 +72,26 @@ export function findOrphans(store: Store): readonly Orphan[] {
   return [
     ...orphansIn(layout.layers, "layer-directory", (name) => layerNames.has(name)),
     ...orphansIn(layout.blobs, "blob-file", (name) => blobNames.has(name)),
-    ...orphansIn(layout.snapshots, "snapshot-directory", (name) => isSnapshot(store, name)),
+    ...lostSnapshots(store).filter((orphan) => mountOf(store, orphan) === undefined),
     ...orphansIn(layout.temporary, "temporary", (name) => isHeld(joinHost(layout.temporary, name))),
   ];
+}
+
+/** The directories without a row that are mounted, in whatever mount namespace. */
+export function findStrays(store: Store): readonly Stray[] {
+  return lostSnapshots(store).flatMap((orphan) => {
+    const mount = mountOf(store, orphan);
+    return mount === undefined ? [] : [{ ...orphan, target: mount.target, pid: "pid" in mount ? mount.pid : null }];
+  });
+}
+
+function lostSnapshots(store: Store): readonly Orphan[] {
+  return orphansIn(store.layout.snapshots, "snapshot-directory", (name) => isSnapshot(store, name));
+}
+
+function mountOf(store: Store, { name }: Orphan): LiveMount | ForeignMount | undefined {
+  const isOf = (mount: LiveMount): boolean => String(mount.snapshot) === name;
+  return liveMounts(store).find(isOf) ?? foreignMounts(store).find(isOf);
 }
 
 /** True if `snapshots/NAME` has a row. */
@@ -83,24 +113,31 @@ function isHeld(path: HostPath): boolean {
   return lock === null;
 }
 
-/** What a file, or a directory with everything below it, takes: allocated bytes and inodes, hard links counted once. */
+/**
+ * What a file, or a directory with everything below it, holds: bytes of data in regular files, as a layer's row counts
+ * them (holes are none, hard links count once), and inodes.
+ */
 export function treeSize(path: HostPath): { readonly sizeBytes: number; readonly inodes: number } {
   const root = statAtOrNull(AT_FDCWD, path);
   if (root === null) return { sizeBytes: 0, inodes: 0 };
   const linked = new Set<bigint>();
-  let blocks512 = root.blocks512;
+  let sizeBytes = dataBytes(root);
   let inodes = 1;
-  if ((root.mode & S_IFMT) !== S_IFDIR) return { sizeBytes: blocks512 * 512, inodes };
+  if ((root.mode & S_IFMT) !== S_IFDIR) return { sizeBytes, inodes };
   try {
     for (const { stat } of walkTree(path)) {
       const isCounted = stat.nlink > 1 && (stat.mode & S_IFMT) !== S_IFDIR && linked.has(stat.ino);
       if (isCounted) continue;
       linked.add(stat.ino);
-      blocks512 += stat.blocks512;
+      sizeBytes += dataBytes(stat);
       inodes += 1;
     }
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw error; // it changes while we look: what was seen is the best answer
   }
-  return { sizeBytes: blocks512 * 512, inodes };
+  return { sizeBytes, inodes };
+}
+
+function dataBytes({ mode, sizeBytes, blocks512 }: Stat): number {
+  return (mode & S_IFMT) === S_IFREG ? Math.min(sizeBytes, blocks512 * 512) : 0;
 }

@@ -6,8 +6,7 @@
 import { renameSync } from "node:fs";
 import { bytesOf, type HostPath, joinHost } from "../src/paths.ts";
 import { createTemporary, removeLargeTree } from "./content/temporary.ts";
-import { findGarbage, findOrphans, type Garbage, isSnapshot, type Orphan } from "./garbage.ts";
-import { liveMounts } from "./live-mounts.ts";
+import { findGarbage, findOrphans, findUnneeded, type Garbage, isSnapshot, type Orphan } from "./garbage.ts";
 import { acquireLock, lockExisting, removeStaleLocks } from "./locks.ts";
 import type { Store } from "./store.ts";
 import { discardTree, sweep } from "./sweep.ts";
@@ -23,6 +22,7 @@ export interface GcOptions {
 export interface GcResult {
   /** What went, or would go: layers, blobs, then files without a row. */
   readonly removed: readonly Garbage[];
+  /** Data in files: `du` calls as much reclaimable. */
   readonly freedBytes: number;
 }
 
@@ -39,45 +39,45 @@ export async function collectGarbage(store: Store, options: GcOptions = {}): Pro
     ...(signal === undefined ? {} : { signal }),
     ...(onWait === undefined ? {} : { onWait }),
   });
-  if (options.dryRun !== true) store.useReserve();
-  const found = findGarbage(store);
-  const removed = found.filter((garbage) => !isMounted(store, garbage));
-  if (options.dryRun !== true) {
-    await sweep(store);
-    for (const orphan of findOrphans(store)) {
-      signal?.throwIfAborted();
-      if (!isMounted(store, orphan)) await removeOrphan(store, orphan);
-    }
-    removeStaleLocks(store.layout);
+  if (options.dryRun === true) return resultOf(findGarbage(store));
+  store.useReserve();
+  const removed: Garbage[] = [...findUnneeded(store)];
+  await sweep(store);
+  for (const orphan of findOrphans(store)) {
+    signal?.throwIfAborted();
+    if (await removeOrphan(store, orphan)) removed.push(orphan);
   }
-  return { removed, freedBytes: removed.reduce((sum, garbage) => sum + garbage.sizeBytes, 0) };
+  removeStaleLocks(store.layout);
+  return resultOf(removed);
 }
 
-/** A directory that lost its row and is mounted all the same: somebody works there. */
-function isMounted(store: Store, garbage: Garbage): boolean {
-  if (garbage.kind !== "snapshot-directory") return false;
-  return liveMounts(store).some((mount) => String(mount.snapshot) === garbage.name);
+function resultOf(garbage: readonly Garbage[]): GcResult {
+  const removed = garbage.map(({ kind, name, sizeBytes }) => ({ kind, name, sizeBytes }));
+  return { removed, freedBytes: removed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) };
 }
 
-async function removeOrphan(store: Store, orphan: Orphan): Promise<void> {
+/** False if it turns out to be in use. */
+async function removeOrphan(store: Store, orphan: Orphan): Promise<boolean> {
   switch (orphan.kind) {
     case "temporary": {
       using lock = lockExisting(orphan.path); // null: somebody made it just now
       if (lock !== null) await removeLargeTree(orphan.path);
-      return;
+      return lock !== null;
     }
     case "snapshot-directory":
       return await removeSnapshotDirectory(store, orphan.path);
     default:
-      return await discardTree(store, orphan.path);
+      await discardTree(store, orphan.path);
+      return true;
   }
 }
 
 /** Making a snapshot takes no lock but the database's: under that one its directory has a row, or will never have. */
-async function removeSnapshotDirectory(store: Store, path: HostPath): Promise<void> {
+async function removeSnapshotDirectory(store: Store, path: HostPath): Promise<boolean> {
   await using trash = createTemporary(store.layout, "trash");
-  store.db.transaction("relaxed", () => {
-    const name = path.slice(path.lastIndexOf("/") + 1);
-    if (!isSnapshot(store, name)) renameSync(bytesOf(path), bytesOf(joinHost(trash.path, "tree")));
+  return store.db.transaction("relaxed", () => {
+    if (isSnapshot(store, path.slice(path.lastIndexOf("/") + 1))) return false;
+    renameSync(bytesOf(path), bytesOf(joinHost(trash.path, "tree")));
+    return true;
   });
 }

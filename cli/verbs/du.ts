@@ -13,7 +13,8 @@ export function define(command: Command): void {
     "after",
     `
 LAYERS is unpacked, BLOBS as stored. SHARED is used by other images too; EXCLUSIVE goes with the image. A layer or blob
-that several images use counts once in the totals. RECLAIMABLE is what "layerctl gc" would free.
+that several images use counts once in the totals. RECLAIMABLE is what "layerctl gc" would free. Sizes are those of the
+data: a disk takes whole blocks, so more for many small files.
 
 Examples:
   $ layerctl du

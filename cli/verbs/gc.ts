@@ -12,7 +12,7 @@ export function define(command: Command): void {
     `
 Removes layers and blobs that no image or snapshot reaches, files without a record, and what dead processes left. Images
 without a name stay: remove them with "layerctl rmi". Waits until no import is running. Prints a line for each piece that
-goes, and what is freed.
+goes, and what is freed: the same bytes of data that "layerctl du" calls reclaimable.
 
 Examples:
   $ layerctl gc --dry-run

@@ -1,16 +1,19 @@
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import test from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createTemporary } from "../../../layers/content/temporary.ts";
+import { measureDiskUsage } from "../../../layers/disk-usage.ts";
+import { checkStore } from "../../../layers/fsck.ts";
 import { collectGarbage } from "../../../layers/gc.ts";
 import { lowerdirsOf } from "../../../layers/image.ts";
 import { listImages, resolveImage, tagImage } from "../../../layers/images.ts";
 import { acquireLock } from "../../../layers/locks.ts";
 import { listSnapshots, prepare } from "../../../layers/snapshots/snapshots.ts";
 import { Store } from "../../../layers/store.ts";
+import { unmount } from "../../../layers/unmount.ts";
 import { digestOf } from "../../../src/digest.ts";
 import { deleteImage } from "../../../src/meta/images.ts";
 import { insertLayer, listLayers } from "../../../src/meta/layers.ts";
@@ -136,20 +139,61 @@ test("snapshots that another process makes while gc runs are not taken for garba
   assert.ok(listSnapshots(store).every((snapshot) => existsSync(bytesOf(snapshot.merged))));
 });
 
-test("a snapshot directory that lost its row and is mounted is left alone", { skip: requires("overlay") }, async () => {
-  await using directory = temporaryDirectory();
-  using store = Store.open(directory.host("store"));
+/** A snapshot's directory that lost its row, and the overlay options that mount it. */
+async function lostSnapshot(store: Store): Promise<{ readonly upperdir: string; readonly options: string }> {
   const image = await addStoredImage(store, { layers: ["a"], references: ["one"], unpack: true });
   const { id, upperdir, workdir } = await prepare(store, { image, view: false });
+  assert.ok(upperdir !== null);
   deleteSnapshot(store.db, id);
-  mkdirSync(`${directory.path}/target`);
-  const options = `lowerdir=${lowerdirsOf(store, image)[0]},upperdir=${upperdir},workdir=${workdir}`;
-  execFileSync("mount", ["-t", "overlay", "overlay", "-o", options, `${directory.path}/target`]);
+  return { upperdir, options: `lowerdir=${lowerdirsOf(store, image)[0]},upperdir=${upperdir},workdir=${workdir}` };
+}
+
+test("a snapshot directory that lost its row and is mounted stays, and fsck says how it goes", {
+  skip: requires("overlay"),
+}, async () => {
+  await using directory = temporaryDirectory();
+  using store = Store.open(directory.host("store"));
+  const { upperdir, options } = await lostSnapshot(store);
+  const target = `${directory.path}/target`;
+  mkdirSync(target);
+  execFileSync("mount", ["-t", "overlay", "overlay", "-o", options, target]);
   try {
+    writeFileSync(`${target}/work`, "of somebody");
     assert.deepEqual((await collectGarbage(store)).removed, []);
-    assert.ok(existsSync(bytesOf(upperdir ?? "")));
+    assert.equal(measureDiskUsage(store).leftoverBytes, 0);
+    const [finding] = (await checkStore(store)).findings;
+    assert.match(finding?.message ?? "", /no snapshot has it, but it is mounted at ".*\/target"/);
+    assert.match(finding?.advice ?? "", /"layerctl umount .*\/target" and "layerctl gc" remove it/);
+    assert.ok(existsSync(upperdir));
+    await unmount(store, target); // as it says
   } finally {
-    execFileSync("umount", [`${directory.path}/target`]);
+    spawnSync("umount", ["-q", target]);
+  }
+  assert.equal((await collectGarbage(store)).removed[0]?.kind, "snapshot-directory");
+});
+
+test("a snapshot directory that lost its row and is mounted in another mount namespace stays too", {
+  skip: requires("overlay", "program:unshare"),
+}, async () => {
+  await using directory = temporaryDirectory();
+  using store = Store.open(directory.host("store"));
+  const { upperdir, options } = await lostSnapshot(store);
+  const target = `${directory.path}/target`;
+  mkdirSync(target);
+  const script = 'mount -t overlay overlay -o "$1" "$2" && echo ready && read -r _';
+  const child = spawn("unshare", ["-m", "sh", "-c", script, "sh", options, target], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const exited = once(child, "exit");
+  try {
+    await once(child.stdout, "data");
+    assert.deepEqual((await collectGarbage(store)).removed, []);
+    const [finding] = (await checkStore(store)).findings;
+    assert.match(finding?.message ?? "", new RegExp(`in the mount namespace of process ${child.pid}`));
+    assert.ok(existsSync(upperdir));
+  } finally {
+    child.stdin.end();
+    await exited;
   }
   assert.equal((await collectGarbage(store)).removed[0]?.kind, "snapshot-directory");
 });
