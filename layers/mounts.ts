@@ -10,7 +10,7 @@ import { mkdirSync } from "node:fs";
 import { ConflictError, NotFoundError, UsageError } from "../src/errors.ts";
 import { getImage } from "../src/meta/images.ts";
 import { getMount, getMountAt, insertMount, type MountRow } from "../src/meta/mounts.ts";
-import { getSnapshotById, getSnapshotRow, setSnapshotOptions } from "../src/meta/snapshots.ts";
+import { getSnapshotById, setSnapshotOptions } from "../src/meta/snapshots.ts";
 import { type Backend, chooseBackend, type RequestedBackend } from "../src/mount/backend.ts";
 import { MAX_LAYERS, mountOverlay } from "../src/mount/kernel-overlay.ts";
 import { readMountTable } from "../src/mount/mount-info.ts";
@@ -25,6 +25,7 @@ import { removeVolatileMark } from "../src/mount/volatile-mark.ts";
 import { bytesOf, display, type HostPath } from "../src/paths.ts";
 import { umount } from "../src/sys/mount.ts";
 import { type Image, imageOfRow, lowerdirsOf } from "./image.ts";
+import { knownSnapshot } from "./known-snapshot.ts";
 import {
   describeForeign,
   foreignMounts,
@@ -38,7 +39,7 @@ import {
 import { acquireLock } from "./locks.ts";
 import { type MountTarget, openTarget, refuseMounted } from "./mount-target.ts";
 import { findImage } from "./resolve-image.ts";
-import { getSnapshot, listSnapshots, prepare, removeSnapshot, type Snapshot } from "./snapshots/snapshots.ts";
+import { listSnapshots, prepare, removeSnapshot, type Snapshot } from "./snapshots/snapshots.ts";
 import type { Store } from "./store.ts";
 import { ensureUnpacked } from "./unpack.ts";
 import { refuseOpaqueDirectories } from "./user-namespace-marks.ts";
@@ -77,17 +78,15 @@ export interface SnapshotMount {
  * Mounts an image as a new snapshot, or the snapshot called `text` again (or `name`, if it was made from that image).
  * A snapshot made here is removed again if it cannot be mounted.
  * @throws {NotFoundError} `ERR_IMAGE_NOT_FOUND`
+ * @throws {UsageError} `ERR_SNAPSHOT_RENAME` if `text` is a snapshot and `name` another name
  * @throws {ConflictError} `ERR_SNAPSHOT_EXISTS` if `name` is a snapshot of another image; `ERR_SNAPSHOT_INIT` if `init` is
  * asked for a snapshot that was made without
  * @throws as `mountSnapshot`
  */
 export async function mountImage(store: Store, text: string, request: MountRequest = {}): Promise<MountedSnapshot> {
   chooseBackend(request.backend ?? "auto");
-  const known = knownSnapshot(store, text, request.name);
-  if (known !== null) {
-    if (request.init === true && known.initdir === null) throw madeWithoutInit(known);
-    return mountSnapshot(store, known, request);
-  }
+  const known = knownSnapshot(store, text, request);
+  if (known !== null) return mountSnapshot(store, known, request);
   const { row, reference } = findImage(store, text);
   const view = request.readOnly ?? false;
   const options = request.options ?? {};
@@ -108,24 +107,6 @@ export async function mountImage(store: Store, text: string, request: MountReque
     await removeSnapshot(store, snapshot.name);
     throw error;
   }
-}
-
-function madeWithoutInit({ name }: Snapshot): ConflictError {
-  const state = "it was made without the files of --init; mount its image as another snapshot to have them";
-  return new ConflictError("ERR_SNAPSHOT_INIT", `Cannot mount snapshot "${name}": ${state}`, { data: { name } });
-}
-
-/** The snapshot to be mounted again; null if a new one is wanted. */
-function knownSnapshot(store: Store, text: string, name: string | undefined): Snapshot | null {
-  const row = getSnapshotRow(store.db, name ?? text);
-  if (row === null) return null;
-  if (name !== undefined && name !== text && findImage(store, text).row.digest !== row.image) {
-    const message =
-      `Cannot mount image "${text}" as "${name}": a snapshot of this name was made from image "${row.reference ?? row.image}"; ` +
-      `mount "${name}" to continue it, or choose another name`;
-    throw new ConflictError("ERR_SNAPSHOT_EXISTS", message, { data: { name } });
-  }
-  return getSnapshot(store, row.name);
 }
 
 /**

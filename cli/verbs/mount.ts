@@ -20,7 +20,7 @@ export function define(command: Command): void {
   command
     .argument("<ref|name>", "an image, or a snapshot to continue: a snapshot of this name comes first")
     .argument("[target]", "where; made if its parent exists (default: a directory of the store)")
-    .option("-n, --name <name>", "name for the snapshot (default: the image's, with four random digits)")
+    .option("-n, --name <name>", "name for a new snapshot (default: the image's, with four random digits)")
     .option("--ro", "read-only: what is mounted cannot be changed")
     .option(
       "--init",

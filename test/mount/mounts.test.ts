@@ -129,6 +129,13 @@ test("a snapshot is mounted once, is not taken for another image's, and is not r
       return error instanceof ConflictError && error.code === "ERR_SNAPSHOT_MOUNTED" && error.message.includes(target);
     });
     await assert.rejects(mountImage(store, "other:1", { name: "one" }), { code: "ERR_SNAPSHOT_EXISTS" });
+    await assert.rejects(mountImage(store, "one", { name: "two" }), {
+      code: "ERR_SNAPSHOT_RENAME",
+      message:
+        'Cannot mount snapshot "one" as "two": it keeps its name; mount it without --name, or mount "debian:12" as "two" for another snapshot',
+    });
+    await addStoredImage(store, { layers: ["other"], references: ["one"], unpack: true });
+    assert.equal((await mountImage(store, "one", { name: "two" })).snapshot.name, "two"); // an image is called so too
     await assert.rejects(removeSnapshot(store, "one"), { code: "ERR_SNAPSHOT_MOUNTED" });
     await unmount(store, "one");
     await assert.rejects(unmount(store, "one"), { code: "ERR_NOT_MOUNTED" });
