@@ -1,6 +1,7 @@
 /** What every command is given: the global options, the store's place, how to log, and when to stop. */
 
 import type { SkippedEntry } from "../layers/diff/change.ts";
+import { UsageError } from "../src/errors.ts";
 import { type LogFields, type Logger, silentLogger } from "../src/log.ts";
 import type { HostPath } from "../src/paths.ts";
 import { jsonLine, logWord, tell, treePath } from "./output.ts";
@@ -41,6 +42,16 @@ export class Context {
   /** The store's directory. @throws {UsageError} `ERR_ROOT_UNKNOWN`, `ERR_ROOT_EMPTY` */
   get root(): HostPath {
     return storeRoot(this.#root);
+  }
+
+  /** As `root`, undefined where that throws: for messages. */
+  get rootIfKnown(): HostPath | undefined {
+    try {
+      return this.root;
+    } catch (error) {
+      if (error instanceof UsageError) return undefined;
+      throw error;
+    }
   }
 
   /** A bar for long work; the caller disposes it. Nothing is drawn with --quiet or --json, or without a terminal. */

@@ -3,8 +3,10 @@
  * their exit codes are in src/errors.ts; docs/formats.md lists both.
  */
 
+import { existsSync, realpathSync } from "node:fs";
 import { constants } from "node:os";
 import { isErrno, isSystemError, LayerctlError, type SystemError } from "../src/errors.ts";
+import { bytesOf, type HostPath } from "../src/paths.ts";
 import { jsonLine, safeText, tell } from "./output.ts";
 
 /** A bug in layerctl: nobody expected this error. */
@@ -35,6 +37,8 @@ export interface Report {
   readonly debug: boolean;
   /** The command that failed, if one was chosen. */
   readonly command?: string | undefined;
+  /** Its store, if one is known. */
+  readonly root?: HostPath | undefined;
 }
 
 /** Prints `error` and returns the exit code it stands for. */
@@ -42,7 +46,7 @@ export function reportError(thrown: unknown, report: Report): number {
   const error = firstOf(thrown);
   if (error instanceof Cancelled) return error.exitCode; // who sent the signal knows
   if (isErrno(error, "EPIPE") && error.syscall === "write") return EXIT_PIPE; // the reader has what it wanted
-  const described = describe(error, report.command);
+  const described = describe(error, report.command, report.root);
   const stack = report.debug && error instanceof Error ? stackOf(error) : undefined;
   tell(report.json ? jsonLine({ error: { ...described, stack } }) : asText(described) + (stack ?? ""));
   return described.exitCode;
@@ -64,10 +68,11 @@ export interface DescribedError {
   readonly data?: Readonly<Record<string, unknown>>;
 }
 
-/** What is said of an error of `command`. */
-export function describe(error: unknown, command?: string): DescribedError {
-  const described = classify(firstOf(error));
-  const next = nextStep(described, command);
+/** What is said of an error of `command`, which works on the store at `root`. */
+export function describe(error: unknown, command?: string, root?: HostPath): DescribedError {
+  const first = firstOf(error);
+  const described = classify(first);
+  const next = (isSystemError(first) ? hostStep(first, root) : undefined) ?? nextStep(described, command);
   return next === undefined ? described : { ...described, next };
 }
 
@@ -77,7 +82,8 @@ function classify(error: unknown): DescribedError {
     return { class: name, code, exitCode, message, ...(Object.keys(data).length > 0 && { data }) };
   }
   if (isSystemError(error)) {
-    return { class: "SystemError", code: error.code, exitCode: EXIT_SYSTEM, message: refusal(error) };
+    const data = error.path === undefined ? {} : { data: { path: error.path } };
+    return { class: "SystemError", code: error.code, exitCode: EXIT_SYSTEM, message: refusal(error), ...data };
   }
   const message = error instanceof Error ? error.message : String(error);
   return { class: "Bug", code: "ERR_INTERNAL", exitCode: EXIT_BUG, message };
@@ -91,16 +97,7 @@ function refusal({ code, errno, syscall = "go on", path }: SystemError): string 
 
 /** What a person can do about it; undefined where the message says it, or nobody knows. */
 function nextStep(error: DescribedError, command: string | undefined): string | undefined {
-  const isRoot = process.geteuid?.() === 0;
   switch (error.code) {
-    case "EACCES":
-    case "EPERM":
-      return isRoot ? undefined : "run it as root, or choose a store that is yours with --root";
-    case "ENOSPC":
-    case "EDQUOT":
-      return 'free some space on that file system; "layerctl gc" then frees what no image needs';
-    case "EROFS":
-      return "choose a store on a file system that can be written, with --root";
     case "EMFILE":
       return "raise the limit on open files (ulimit -n)";
     case "ERR_MOUNT_REFUSED":
@@ -119,6 +116,36 @@ function nextStep(error: DescribedError, command: string | undefined): string | 
   return error.exitCode === EXIT_USAGE
     ? `see "layerctl ${command === undefined ? "" : `${command} `}--help"`
     : undefined;
+}
+
+/** What a person can do where the host refused. What to do in the store is no advice for what is elsewhere. */
+function hostStep({ code, path }: SystemError, root: HostPath | undefined): string | undefined {
+  const isStore = path === undefined || (root !== undefined && isBelow(path, root));
+  const isRoot = process.geteuid?.() === 0;
+  switch (code) {
+    case "EACCES":
+    case "EPERM":
+      if (isRoot) return undefined;
+      return isStore
+        ? "run it as root, or choose a store that is yours with --root"
+        : "run it as root, or name another";
+    case "ENOSPC":
+    case "EDQUOT": {
+      const space = code === "EDQUOT" ? "raise the quota, or free some space" : "free some space there (df, df -i)";
+      return isStore ? `${space}: "layerctl gc", "layerctl rm" and "layerctl rmi" work all the same` : space;
+    }
+    case "EROFS":
+      return isStore ? "choose a store on a file system that can be written, with --root" : "name another place";
+    case "EIO":
+      return `see what the kernel says of the disk (dmesg)${isStore ? '; "layerctl fsck --deep" tells what is damaged' : ""}`;
+  }
+  return undefined;
+}
+
+/** `path` is text. The store may be named through symbolic links. */
+function isBelow(path: string, root: HostPath): boolean {
+  const roots = [bytesOf(root), ...(existsSync(bytesOf(root)) ? [realpathSync(bytesOf(root), "buffer")] : [])];
+  return roots.map(String).some((each) => path === each || path.startsWith(`${each}/`));
 }
 
 function asText(error: DescribedError): string {

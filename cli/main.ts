@@ -1,5 +1,6 @@
 /** The program: arguments in, exit code out. Nothing else in the process exits. */
 
+import type { HostPath } from "../src/paths.ts";
 import { detachOutput } from "../src/sys/libc.ts";
 import { argumentTexts } from "./arguments.ts";
 import { Context } from "./context.ts";
@@ -12,16 +13,18 @@ async function main(argv: readonly string[]): Promise<number> {
   const cancellation = new Cancellation(process.env.LAYERCTL_NOHUP !== undefined);
   let debug = argv.includes("--debug");
   let json = argv.includes("--json");
+  let root: HostPath | undefined;
   try {
     const invocation = await parseCommandLine(argv);
     if (invocation === null) return 0;
     ({ debug = false, json = false } = invocation.globals);
     const context = new Context(invocation.globals, cancellation);
+    root = context.rootIfKnown;
     await invocation.verb.run(context, ...(invocation.args as never[])); // as its `define` told commander to parse them
     return 0;
   } catch (error) {
     const reason: unknown = cancellation.signal.reason; // whatever failed after the signal, the signal is why
-    return reportError(reason instanceof Cancelled ? reason : error, { json, debug, command: commandName(argv) });
+    return reportError(reason instanceof Cancelled ? reason : error, { json, debug, command: commandName(argv), root });
   }
 }
 

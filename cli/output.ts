@@ -4,7 +4,7 @@
  */
 
 import { writeSync } from "node:fs";
-import { isErrno, isSystemError, UsageError } from "../src/errors.ts";
+import { isErrno, isSystemError, UsageError, whileWriting } from "../src/errors.ts";
 import { bytesOf, display, type LayerPath } from "../src/paths.ts";
 
 export const STDOUT = 1;
@@ -35,10 +35,15 @@ function writeSome(fd: number, bytes: Buffer): number {
   try {
     return writeSync(fd, bytes);
   } catch (error) {
-    if (!isErrno(error, "EAGAIN")) throw error;
+    if (!isErrno(error, "EAGAIN")) throw fd === STDOUT ? toStdout(error) : error;
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5); // a full pipe that somebody made non-blocking
     return 0;
   }
+}
+
+/** What to throw for an error of writing to stdout. */
+export function toStdout(error: unknown): unknown {
+  return whileWriting("standard output", error);
 }
 
 /** Writes each line to stdout, in large pieces. */

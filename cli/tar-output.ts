@@ -5,11 +5,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isatty } from "node:tty";
 import { promisify } from "node:util";
 import { newChunk, type TarSink } from "../layers/diff/tar-stream-writer.ts";
-import { type Destination, destinationAt } from "../layers/formats/destination.ts";
+import { type Destination, destinationAt, onto } from "../layers/formats/destination.ts";
 import { isErrno, UsageError } from "../src/errors.ts";
 import { bytesOf, hostPath } from "../src/paths.ts";
 import { syncDirectory } from "../src/sys/sync.ts";
-import { STDOUT } from "./output.ts";
+import { STDOUT, toStdout } from "./output.ts";
 
 const CHUNK_BYTES = 1 << 20;
 const writeAsync = promisify(write);
@@ -37,10 +37,11 @@ export class TarOutput implements TarSink, Disposable {
     }
     const place = destinationAt(hostPath(destination));
     this.#destination = place;
-    this.#fd =
+    this.#fd = atDestination(place, () =>
       place.kind === "in-place"
         ? openSync(bytesOf(place.path), "w")
-        : openSync(bytesOf(place.temporary), "wx", place.mode);
+        : openSync(bytesOf(place.temporary), "wx", place.mode),
+    );
   }
 
   take(): Buffer {
@@ -56,7 +57,8 @@ export class TarOutput implements TarSink, Disposable {
     try {
       return (await writeAsync(this.#fd, chunk, at, chunk.length - at, null)).bytesWritten;
     } catch (error) {
-      if (!isErrno(error, "EAGAIN")) throw error;
+      if (!isErrno(error, "EAGAIN"))
+        throw this.#destination === null ? toStdout(error) : onto(this.#destination, error);
       await sleep(5); // a full pipe that somebody made non-blocking
       return 0;
     }
@@ -64,11 +66,13 @@ export class TarOutput implements TarSink, Disposable {
 
   /** The file is there under its name, whole and on disk. */
   finish(): void {
-    if (this.#destination?.kind === "replaced") {
-      const { temporary, path, directory } = this.#destination;
-      fsyncSync(this.#fd);
-      renameSync(bytesOf(temporary), bytesOf(path));
-      syncDirectory(directory);
+    const place = this.#destination;
+    if (place?.kind === "replaced") {
+      atDestination(place, () => {
+        fsyncSync(this.#fd);
+        renameSync(bytesOf(place.temporary), bytesOf(place.path));
+        syncDirectory(place.directory);
+      });
     }
     this.#close();
   }
@@ -82,5 +86,13 @@ export class TarOutput implements TarSink, Disposable {
   #close(): void {
     this.#isOpen = false;
     if (this.#fd !== STDOUT) closeSync(this.#fd);
+  }
+}
+
+function atDestination<Result>(place: Destination, work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    throw onto(place, error);
   }
 }

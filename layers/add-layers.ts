@@ -7,7 +7,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { type ChainId, chainIdOf, type DiffId, type Digest } from "../src/digest.ts";
-import { IntegrityError, isErrno } from "../src/errors.ts";
+import { IntegrityError, isErrno, whileWriting } from "../src/errors.ts";
 import { findSelfContained, getLayer, insertLayer, isDirectoryUsed, type LayerRow } from "../src/meta/layers.ts";
 import { bytesOf, type HostPath, joinHost } from "../src/paths.ts";
 import { canRestoreOwners } from "../src/privilege.ts";
@@ -96,7 +96,9 @@ export class LayerAdder implements AsyncDisposable {
    * @throws {IntegrityError} if it is not what is claimed, malformed or hostile; nothing of it stays then
    */
   add(request: LayerRequest): Promise<AddedLayer> {
-    const added = this.#add(request);
+    const added = this.#add(request).catch((error) => {
+      throw whileWriting(bytesOf(this.#store.layout.root).toString(), error);
+    });
     this.#underWay.add(added);
     const done = (): unknown => this.#underWay.delete(added);
     added.then(done, done);

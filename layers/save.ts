@@ -1,7 +1,7 @@
 /** Save: images of the store as files that other tools read. Every blob goes out as it is, so every digest stays. */
 
 import { statSync } from "node:fs";
-import { ConflictError, UsageError } from "../src/errors.ts";
+import { ConflictError, UsageError, whileWriting } from "../src/errors.ts";
 import { bytesOf, hostPath } from "../src/paths.ts";
 import type { SavedImage, SaveProgress, WriteOptions } from "./formats/saved-image.ts";
 import { writeArchive, writeArchiveFile } from "./formats/write-archive.ts";
@@ -50,7 +50,9 @@ export async function saveImages(store: Store, names: readonly string[], options
     if (format === "oci-layout")
       throw notToStdout("an OCI layout is a directory; choose oci-archive or docker-archive");
     if ("isTTY" in output && output.isTTY) throw notToStdout("it is a terminal; redirect it, or name a file with -o");
-    await writeArchive(images, format, output, write);
+    await writeArchive(images, format, output, write).catch((error) => {
+      throw whileWriting("standard output", error);
+    });
   } else if (destination === "") throw new UsageError("ERR_DESTINATION", 'Cannot save to "": it is no name');
   else if (format === "oci-layout") await writeLayout(images, hostPath(destination), write);
   else await writeArchiveFile(images, format, hostPath(destination), write);

@@ -75,6 +75,15 @@ export function isSystemError(error: unknown): error is SystemError {
   return error instanceof Error && "errno" in error && "code" in error && typeof error.code === "string";
 }
 
+/**
+ * What to throw for `error`, which came of writing to `path` (as text): a call on an open file names no path, one below an
+ * open directory only the rest of it. What was read, and what has a whole path, comes back as it is.
+ */
+export function whileWriting(path: string, error: unknown): unknown {
+  if (!isSystemError(error) || error.syscall === "read" || error.path?.startsWith("/")) return error;
+  return new PosixError(-error.errno, error.syscall ?? "write", path);
+}
+
 /** True if `error` is a system error with one of `codes` ("ENOENT", …). */
 export function isErrno(error: unknown, ...codes: readonly string[]): error is SystemError {
   return isSystemError(error) && codes.includes(error.code);

@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { type FileHandle, open, rename } from "node:fs/promises";
 import { type Digest, digestOf, digestOfHex } from "../../src/digest.ts";
-import { IntegrityError, isErrno, NotFoundError } from "../../src/errors.ts";
+import { IntegrityError, isErrno, NotFoundError, whileWriting } from "../../src/errors.ts";
 import { getBlob, insertBlob } from "../../src/meta/blobs.ts";
 import type { Database } from "../../src/meta/database.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
@@ -157,8 +157,10 @@ export class BlobWriter implements AsyncDisposable {
   async write(bytes: Uint8Array): Promise<void> {
     this.#hash.update(bytes);
     this.#sizeBytes += bytes.length;
-    let rest = bytes;
-    while (rest.length > 0) rest = rest.subarray((await this.#file.write(rest)).bytesWritten);
+    await this.#naming(async () => {
+      let rest = bytes;
+      while (rest.length > 0) rest = rest.subarray((await this.#file.write(rest)).bytesWritten);
+    });
   }
 
   /**
@@ -172,7 +174,7 @@ export class BlobWriter implements AsyncDisposable {
         data: { expected, actual: blob.digest, sizeBytes: blob.sizeBytes },
       });
     }
-    await this.#file.sync();
+    await this.#naming(() => this.#file.sync());
     await this.#close();
     await this.#store.adopt(this.#path, blob.digest, blob.sizeBytes, { synced: true });
     return blob;
@@ -181,6 +183,14 @@ export class BlobWriter implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#close();
     await this.#temporary[Symbol.asyncDispose]();
+  }
+
+  async #naming(write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      throw whileWriting(bytesOf(this.#path).toString(), error);
+    }
   }
 
   async #close(): Promise<void> {
@@ -193,5 +203,9 @@ export class BlobWriter implements AsyncDisposable {
 /** fsync of a file or directory by name. */
 async function syncPath(path: HostPath): Promise<void> {
   await using file = await open(bytesOf(path), "r");
-  await file.sync();
+  try {
+    await file.sync();
+  } catch (error) {
+    throw whileWriting(bytesOf(path).toString(), error);
+  }
 }

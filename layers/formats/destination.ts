@@ -1,7 +1,15 @@
 /** Where a file goes that a command writes: beside its place until it is whole, so that what was there stays till then. */
 
 import { realpathSync, type Stats, statSync } from "node:fs";
-import { ConflictError, isErrno, NotFoundError, UsageError } from "../../src/errors.ts";
+import {
+  ConflictError,
+  isErrno,
+  isSystemError,
+  NotFoundError,
+  PosixError,
+  UsageError,
+  whileWriting,
+} from "../../src/errors.ts";
 import { bytesOf, display, type HostPath, hostPathOfBytes } from "../../src/paths.ts";
 
 /** How to write a destination. */
@@ -46,6 +54,14 @@ export function destinationAt(path: HostPath): Destination {
     directory,
     mode: existing === null ? 0o666 : existing.mode & 0o777,
   };
+}
+
+/** What to throw for an error of writing to `place`: it names what the person named, not the file beside it. */
+export function onto(place: Destination, error: unknown): unknown {
+  const path = bytesOf(place.path).toString();
+  const isBeside =
+    isSystemError(error) && place.kind === "replaced" && error.path === bytesOf(place.temporary).toString();
+  return isBeside ? new PosixError(-error.errno, error.syscall ?? "write", path) : whileWriting(path, error);
 }
 
 function statOrNull(path: HostPath): Stats | null {

@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { mkdir, open, rm } from "node:fs/promises";
-import { IntegrityError } from "../../src/errors.ts";
+import { IntegrityError, whileWriting } from "../../src/errors.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
 import { decompress, sniffCompression } from "../apply/decompress.ts";
 
@@ -65,7 +65,9 @@ async function write(source: AsyncIterable<Buffer>, file: HostPath, options: Spo
         const state = `it is larger than the limit of ${limitBytes} bytes; raise the limit if you trust it`;
         throw new IntegrityError("ERR_ARCHIVE_SIZE", `Cannot read the archive: ${state}`, { data: { limitBytes } });
       }
-      await handle.writeFile(chunk);
+      await handle.writeFile(chunk).catch((error) => {
+        throw whileWriting(bytesOf(file).toString(), error);
+      });
       options.onProgress?.(written);
     }
   } finally {

@@ -12,7 +12,7 @@ import { bytesOf, type HostPath } from "../../src/paths.ts";
 import { syncDirectory } from "../../src/sys/sync.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { openBlob, SaveCounter } from "./blob-copy.ts";
-import { destinationAt } from "./destination.ts";
+import { type Destination, destinationAt, onto } from "./destination.ts";
 import {
   blobsOf,
   encodeDockerManifest,
@@ -42,11 +42,20 @@ export async function writeArchiveFile(
   options: WriteOptions,
 ): Promise<void> {
   const place = destinationAt(destination);
-  if (place.kind === "in-place") {
-    await writeArchive(images, format, createWriteStream(bytesOf(place.path), { flags: "w" }), options);
-    return;
+  try {
+    if (place.kind === "replaced") await writeBeside(images, format, place, options);
+    else await writeArchive(images, format, createWriteStream(bytesOf(place.path), { flags: "w" }), options);
+  } catch (error) {
+    throw onto(place, error);
   }
-  const { temporary, path, directory, mode } = place;
+}
+
+async function writeBeside(
+  images: readonly SavedImage[],
+  format: ArchiveFormat,
+  { temporary, path, directory, mode }: Extract<Destination, { kind: "replaced" }>,
+  options: WriteOptions,
+): Promise<void> {
   try {
     const handle = await open(bytesOf(temporary), "wx", mode);
     await writeArchive(images, format, handle.createWriteStream({ flush: true, highWaterMark: PIECE_BYTES }), options);

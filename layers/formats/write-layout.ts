@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { chmod, copyFile, mkdir, open, readdir, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
-import { ConflictError, isErrno } from "../../src/errors.ts";
+import { ConflictError, isErrno, isSystemError, PosixError, whileWriting } from "../../src/errors.ts";
 import { bytesOf, display, type HostPath, joinHost } from "../../src/paths.ts";
 import { syncFileSystem } from "../../src/sys/sync.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
@@ -145,7 +145,7 @@ class LayoutWriter {
       if (isNew) this.#steps.push(() => rm(bytesOf(target), { force: true }));
     } catch (error) {
       await rm(bytesOf(temporary), { force: true });
-      throw error;
+      throw asWritten(bytesOf(target).toString(), error);
     }
   }
 
@@ -154,6 +154,8 @@ class LayoutWriter {
     const handle = await open(bytesOf(this.#directory));
     try {
       await syncFileSystem(handle.fd);
+    } catch (error) {
+      throw whileWriting(bytesOf(this.#directory).toString(), error);
     } finally {
       await handle.close();
     }
@@ -163,6 +165,12 @@ class LayoutWriter {
   async undo(): Promise<void> {
     for (const step of this.#steps.reverse()) await step().catch(() => undefined);
   }
+}
+
+/** Of a copy node names the source first. */
+function asWritten(path: string, error: unknown): unknown {
+  const isCopy = isSystemError(error) && error.syscall === "copyfile";
+  return isCopy ? new PosixError(-error.errno, error.syscall ?? "write", path) : whileWriting(path, error);
 }
 
 async function sizeOrNull(path: HostPath): Promise<number | null> {

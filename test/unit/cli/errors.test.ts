@@ -10,6 +10,7 @@ import {
   UnsupportedError,
   UsageError,
 } from "../../../src/errors.ts";
+import { hostPath } from "../../../src/paths.ts";
 
 test("every class of error has the exit code that scripts rely on", () => {
   const codes = [
@@ -34,7 +35,9 @@ test("an error keeps its code and values, and says what to do next where that he
     data: { reference: "a" },
     next: '"layerctl images" lists the images there are, "layerctl import" brings one in',
   });
-  assert.match(describe(new PosixError(28, "write", "/x")).next ?? "", /layerctl gc/);
+  const full = (path: string) => describe(new PosixError(28, "write", path), "save", hostPath("/store")).next ?? "";
+  assert.match(full("/store/tmp/x"), /layerctl gc/);
+  assert.doesNotMatch(full("/elsewhere/store"), /layerctl/);
   assert.equal(describe(new UsageError("ERR_X", "x"), "mount").next, 'see "layerctl mount --help"');
   assert.match(describe(new TypeError("x is not a function")).next ?? "", /--debug/);
 });
