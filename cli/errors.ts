@@ -108,6 +108,10 @@ function nextStep(error: DescribedError, command: string | undefined): string | 
       return '"layerctl import" makes one; --root or LAYERCTL_ROOT choose another';
     case "ERR_IMAGE_NOT_FOUND":
       return '"layerctl images" lists the images there are, "layerctl import" brings one in';
+    case "ERR_NAME_NOT_FOUND":
+      return '"layerctl images" and "layerctl mounts" list the images and snapshots there are';
+    case "ERR_SOURCE_FORMAT":
+      return '"layerctl import --help" has what can be imported; a directory\'s files: tar -C DIR -c . | layerctl import - --rootfs';
     case "ERR_SNAPSHOT_NOT_FOUND":
       return '"layerctl mounts" lists the snapshots there are';
     case "ERR_INTERNAL":
@@ -128,14 +132,14 @@ function hostStep({ code, path }: SystemError, root: HostPath | undefined): stri
       if (isRoot) return undefined;
       return isStore
         ? "run it as root, or choose a store that is yours with --root"
-        : "run it as root, or name another";
+        : "run it as root, or name another file";
     case "ENOSPC":
     case "EDQUOT": {
       const space = code === "EDQUOT" ? "raise the quota, or free some space" : "free some space there (df, df -i)";
       return isStore ? `${space}: "layerctl gc", "layerctl rm" and "layerctl rmi" work all the same` : space;
     }
     case "EROFS":
-      return isStore ? "choose a store on a file system that can be written, with --root" : "name another place";
+      return isStore ? "remount its file system, or choose another store with --root" : "name another place";
     case "EIO":
       return `see what the kernel says of the disk (dmesg)${isStore ? '; "layerctl fsck --deep" tells what is damaged' : ""}`;
   }

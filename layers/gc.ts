@@ -35,11 +35,13 @@ export const NOTHING_FREED: GcResult = { removed: [], freedBytes: 0 };
  */
 export async function collectGarbage(store: Store, options: GcOptions = {}): Promise<GcResult> {
   const { signal, onWait } = options;
-  await using _lock = await acquireLock(store.layout, "gc", "exclusive", {
+  const isLook = options.dryRun === true;
+  const mode = isLook && store.db.isReadOnly ? "shared" : "exclusive"; // shared: where nobody can add, a look takes none
+  await using _lock = await acquireLock(store.layout, "gc", mode, {
     ...(signal === undefined ? {} : { signal }),
     ...(onWait === undefined ? {} : { onWait }),
   });
-  if (options.dryRun === true) return resultOf(findGarbage(store));
+  if (isLook) return resultOf(findGarbage(store));
   store.useReserve();
   const removed: Garbage[] = [...findUnneeded(store)];
   await sweep(store);

@@ -38,7 +38,7 @@ import {
 } from "./live-mounts.ts";
 import { acquireLock } from "./locks.ts";
 import { type MountTarget, openTarget, refuseMounted } from "./mount-target.ts";
-import { findImage } from "./resolve-image.ts";
+import { findImage, findImageAmongOthers } from "./resolve-image.ts";
 import { listSnapshots, prepare, removeSnapshot, type Snapshot } from "./snapshots/snapshots.ts";
 import type { Store } from "./store.ts";
 import { ensureUnpacked } from "./unpack.ts";
@@ -77,7 +77,7 @@ export interface SnapshotMount {
 /**
  * Mounts an image as a new snapshot, or the snapshot called `text` again (or `name`, if it was made from that image).
  * A snapshot made here is removed again if it cannot be mounted.
- * @throws {NotFoundError} `ERR_IMAGE_NOT_FOUND`
+ * @throws {NotFoundError} `ERR_NAME_NOT_FOUND`, with `name` `ERR_IMAGE_NOT_FOUND`
  * @throws {UsageError} `ERR_SNAPSHOT_RENAME` if `text` is a snapshot and `name` another name
  * @throws {ConflictError} `ERR_SNAPSHOT_EXISTS` if `name` is a snapshot of another image; `ERR_SNAPSHOT_INIT` if `init` is
  * asked for a snapshot that was made without
@@ -87,7 +87,8 @@ export async function mountImage(store: Store, text: string, request: MountReque
   chooseBackend(request.backend ?? "auto");
   const known = knownSnapshot(store, text, request);
   if (known !== null) return mountSnapshot(store, known, request);
-  const { row, reference } = findImage(store, text);
+  const find = request.name === undefined ? findImageAmongOthers : findImage;
+  const { row, reference } = find(store, text);
   const view = request.readOnly ?? false;
   const options = request.options ?? {};
   checkOverlayOptions(options, !view);

@@ -4,9 +4,10 @@
  */
 
 import { type Digest, isDigest, shortDigest } from "../src/digest.ts";
-import { ConflictError, type LayerctlError, NotFoundError, UsageError } from "../src/errors.ts";
+import { ConflictError, LayerctlError, NotFoundError, UsageError } from "../src/errors.ts";
 import { findImages, getImage, type ImageRow } from "../src/meta/images.ts";
 import { getRef, listRefs, listRefsOf } from "../src/meta/refs.ts";
+import { listSnapshotRows } from "../src/meta/snapshots.ts";
 import { suggestion } from "./closest-names.ts";
 import { familiarName, formatReference, parseReference, type Reference } from "./oci/reference.ts";
 import type { Store } from "./store.ts";
@@ -33,6 +34,29 @@ export function findImage(store: Store, text: string): FoundImage {
   const row = prefix === undefined ? null : findByPrefix(store, text, prefix);
   if (row !== null) return { row, reference: null };
   throw notFound(store, text);
+}
+
+/**
+ * As `findImage`, where a snapshot or a layer may be meant too, and none is called so.
+ * @throws {NotFoundError} `ERR_NAME_NOT_FOUND`, naming what is like it, also for what can be no image's name
+ */
+export function findImageAmongOthers(store: Store, text: string): FoundImage {
+  try {
+    return findImage(store, text);
+  } catch (error) {
+    const isUnknown = error instanceof LayerctlError && UNKNOWN_CODES.has(error.code);
+    if (!isUnknown || text === "") throw error;
+  }
+  const names = [...listSnapshotRows(store.db), ...listRefs(store.db)].map(({ name }) => name);
+  const state = `nothing is called so${suggestion(text, names.map(shortened))}`;
+  throw new NotFoundError("ERR_NAME_NOT_FOUND", `Cannot find "${text}": ${state}`, { data: { text } });
+}
+
+const UNKNOWN_CODES: ReadonlySet<string> = new Set(["ERR_IMAGE_NOT_FOUND", "ERR_REFERENCE_FORMAT"]);
+
+/** A reference as people write it; a snapshot's name, which has no colon, as it is. */
+function shortened(name: string): string {
+  return name.includes(":") ? familiar(name) : name;
 }
 
 function findByName(store: Store, text: string): FoundImage | null {

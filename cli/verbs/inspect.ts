@@ -1,9 +1,9 @@
 /** `layerctl inspect REF|NAME`: everything about an image or a snapshot, as JSON. */
 
 import type { Command } from "commander";
-import type { Image } from "../../layers/image.ts";
-import { resolveImage } from "../../layers/images.ts";
+import { type Image, imageOfRow } from "../../layers/image.ts";
 import { listMounts } from "../../layers/mounts.ts";
+import { findImageAmongOthers } from "../../layers/resolve-image.ts";
 import type { Store } from "../../layers/store.ts";
 import type { Context } from "../context.ts";
 import { imageDocument, layerDocument, snapshotDocument } from "../documents.ts";
@@ -26,7 +26,7 @@ export function run(context: Context, name: string): void {
   using store = openStore(context);
   const mounted = listMounts(store).find(({ snapshot }) => snapshot.name === name);
   if (mounted === undefined) {
-    printDocument(wholeImage(store, resolveImage(store, name)));
+    printDocument(wholeImage(store, imageOfRow(store, findImageAmongOthers(store, name).row)));
     return;
   }
   const { snapshot } = mounted;

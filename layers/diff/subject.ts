@@ -5,15 +5,16 @@
 
 import { existsSync } from "node:fs";
 import { type Digest, hexOf } from "../../src/digest.ts";
-import { ConflictError, NotFoundError } from "../../src/errors.ts";
+import { ConflictError, NotFoundError, UsageError } from "../../src/errors.ts";
 import { usesIndex } from "../../src/mount/kernel-defaults.ts";
 import { parseOverlayOptions } from "../../src/mount/overlay-options.ts";
 import { IndexedTree } from "../../src/overlay/indexed-tree.ts";
 import { MergedTree, type MergedTreeOptions } from "../../src/overlay/merged-tree.ts";
 import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
-import { type Image, type ImageLayer, lowerdirsOf } from "../image.ts";
+import { type Image, type ImageLayer, imageOfRow, lowerdirsOf } from "../image.ts";
 import { listImages, resolveImage } from "../images.ts";
+import { findImageAmongOthers } from "../resolve-image.ts";
 import { getSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
 import { ensureUnpacked } from "../unpack.ts";
@@ -44,17 +45,17 @@ export interface FindOptions {
 /**
  * The snapshot, image or layer that `text` means, looked for in this order, with its layers unpacked. A layer is named by
  * its diffID, its chainID or the digest of its blob, or by the first 12 or more digits of one.
- * @throws {NotFoundError} `ERR_IMAGE_NOT_FOUND` if nothing is called so
+ * @throws {NotFoundError} `ERR_NAME_NOT_FOUND` if nothing is called so
  * @throws {ConflictError} `ERR_LAYER_AMBIGUOUS` if it means layers with different stacks below
  */
 export async function findSubject(store: Store, text: string, options: FindOptions = {}): Promise<Subject> {
   const snapshot = orNull(() => getSnapshot(store, text));
   if (snapshot !== null) return snapshotSubject(store, snapshot, options);
-  const image = orNull(() => resolveImage(store, text));
+  const image = imageOrNull(store, text);
   const digits = LAYER_DIGITS.exec(text)?.[1];
   const layer = image === null && digits !== undefined ? findLayer(store, text, digits) : null;
   if (layer !== null) return stackSubject(store, "layer", layer.image, layer.height, options);
-  const known = image ?? resolveImage(store, text); // throws, naming what is like it
+  const known = image ?? imageOfRow(store, findImageAmongOthers(store, text).row); // throws, naming what is like it
   return stackSubject(store, "image", known, known.layers.length, options);
 }
 
@@ -66,6 +67,16 @@ function orNull<Result>(look: () => Result): Result | null {
     return look();
   } catch (error) {
     if (error instanceof NotFoundError) return null;
+    throw error;
+  }
+}
+
+function imageOrNull(store: Store, text: string): Image | null {
+  try {
+    return resolveImage(store, text);
+  } catch (error) {
+    const isName = error instanceof UsageError && error.code === "ERR_REFERENCE_FORMAT";
+    if (isName || error instanceof NotFoundError) return null;
     throw error;
   }
 }

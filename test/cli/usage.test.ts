@@ -200,6 +200,40 @@ test("a full disk below standard output is an error, and one below standard erro
   assert.equal(spawnSync("/bin/sh", ["-c", `"$0" --version >/dev/full`, LAYERCTL]).status, 7);
 });
 
+test("what is printed while standard output is closed is an error, and what prints nothing is none", async () => {
+  await using store = temporaryStore();
+  store.make();
+  const exitOf = (...args: string[]) => {
+    const words = ["-c", 'exec "$0" "$@" >&-', LAYERCTL, "--root", store.root, ...args];
+    const { status, stderr } = spawnSync("sh", words, { encoding: "utf8" });
+    return [status, stderr.split("\n")[0]];
+  };
+  const refusal = 'layerctl: Cannot write "standard output": bad file descriptor (EBADF)';
+  for (const args of [["images"], ["--help"], ["completion", "bash"]]) assert.deepEqual(exitOf(...args), [7, refusal]);
+  assert.deepEqual(exitOf("rm", "nothing")[0], 3);
+  assert.deepEqual(exitOf("completion", "snapshots"), [0, ""]);
+});
+
+test("a name that a snapshot or an image could have is looked for among both", { skip: requires("root") }, async () => {
+  await using store = temporaryStore();
+  const source = join(store.path, "layer.tar");
+  writeFileSync(source, tar(file("f", "content")));
+  store.ok("import", source, "--rootfs", "--name", "here:1");
+  store.mount("here:1", "--name", "Work");
+  const list = '"layerctl images" and "layerctl mounts" list the images and snapshots there are';
+  for (const args of [
+    ["diff", "Wrok"],
+    ["mount", "Wrok"],
+    ["inspect", "Wrok"],
+    ["export", "Wrok", "-o", "/dev/null"],
+  ]) {
+    const { exitCode, stderr } = store.run(args);
+    const message = 'Cannot find "Wrok": nothing is called so; did you mean "Work"? (ERR_NAME_NOT_FOUND)';
+    assert.deepEqual([exitCode, stderr], [3, `layerctl: ${message}\n  Next: ${list}\n`], args[0]);
+  }
+  assert.match(store.run(["diff", "heer"]).stderr, /did you mean "here:1"\?/);
+});
+
 test("an archive or tar whose reader goes away ends quietly with 141", { skip: requires("root") }, async () => {
   await using store = temporaryStore();
   const source = join(store.path, "layer.tar");

@@ -66,6 +66,6 @@ test("what is nothing is not found", async () => {
   await using directory = temporaryDirectory();
   using store = Store.open(directory.host("store"));
   for (const text of ["nothing", "0123456789ab"]) {
-    await assert.rejects(findSubject(store, text), { code: "ERR_IMAGE_NOT_FOUND" });
+    await assert.rejects(findSubject(store, text), { code: "ERR_NAME_NOT_FOUND" });
   }
 });
