@@ -16,6 +16,7 @@ import { opaquenessOf, setOpaque } from "../../src/overlay/opaque.ts";
 import { isWhiteout, makeWhiteout } from "../../src/overlay/whiteout.ts";
 import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { bytesFromText, bytesOf, display, type HostPath, joinHost } from "../../src/paths.ts";
+import { canRestoreOwners } from "../../src/privilege.ts";
 import { listDirectory } from "../../src/sys/directory.ts";
 import {
   AT_FDCWD,
@@ -32,8 +33,8 @@ import {
 } from "../../src/sys/file.ts";
 import { statAt } from "../../src/sys/stat.ts";
 
-/** The namespace that this user can write. */
-export const writableNamespace: OverlayNamespace = process.getuid?.() === 0 ? "trusted" : "user";
+/** The namespace that this user can write: the root of a user namespace is not one who may write "trusted". */
+export const writableNamespace: OverlayNamespace = canRestoreOwners() ? "trusted" : "user";
 
 /** Writes one layer into `directory`, which is made if it is not there. */
 export function writeTree(directory: HostPath, notation: string): void {
