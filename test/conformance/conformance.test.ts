@@ -110,7 +110,7 @@ test("a file system that never answers costs its time, and leaves nothing", {
 }, async () => {
   const begun = Date.now();
   const some = GROUPS.filter(({ name }) => name === "statfs");
-  const outcomes = await runSuite(subjectOf(`${process.execPath} ${MUTE_SERVER} %M`), some, 3_000);
+  const outcomes = await runSuite(subjectOf(`${process.execPath} ${MUTE_SERVER} %M`), some, 1_500);
   for (const { check, state, reason } of outcomes) {
     if (check !== AFTERWARDS.lower)
       assert.match(`${state} ${reason}`, /^failed (it did not end|not reached|the tree cannot)/);

@@ -6,7 +6,6 @@
 import { spawn } from "node:child_process";
 import { chmodSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
 import { temporaryDirectory } from "../helpers/temporary.ts";
@@ -19,6 +18,8 @@ import { killServers, mountInKernel, type Subject, unmount } from "./subject.ts"
 const CHECKS_PROCESS = fileURLToPath(new URL("checks-process.ts", import.meta.url));
 const GROUP_PATIENCE_MS = 60_000;
 const KILL_PATIENCE_MS = 2_000;
+/** After so many checks that had to be killed no more is expected of a group. */
+const MOST_KILLED = 2;
 
 /** What became of one check. */
 export interface Outcome {
@@ -97,43 +98,48 @@ interface Run {
   readonly patienceMs: number;
 }
 
-/** Fills `reports`. After a check that ends its process the next one begins another; one that hangs is the last. */
+/** Fills `reports`. After a check that ends its process, or has to be ended, the next one begins another. */
 async function runChecks(run: Run): Promise<void> {
   const { group, reports } = run;
+  let killed = 0;
   for (let next = 0; next < group.checks.length; ) {
-    const isEnded = await runProcess(run, next);
-    if (!isEnded) return;
-    const last = reports.findLastIndex((report) => report.state === "begun");
-    const reached = group.checks.findIndex(({ name }) => name === reports[last]?.check) + 1;
-    if (reached <= next) throw new Error(`the process of the checks ${group.name} ended before the first`);
+    const end = await runProcess(run, next);
+    if (end === "stuck" || (end === "killed" && ++killed === MOST_KILLED)) return;
+    const last = reports.findLast((report) => report.state === "begun");
+    const reached = group.checks.findIndex(({ name }) => name === last?.check) + 1;
+    if (reached <= next && end === "killed") return; // it never came to a check
+    if (reached <= next) throw new Error(`the process of the checks ${group.name} ended before check ${next}`);
     next = reached;
   }
 }
 
-/** One process, from the check `first` on. False if it had to be killed. */
-async function runProcess({ group, scene, listing, reports, patienceMs }: Run, first: number): Promise<boolean> {
+/** One process, from the check `first` on. "stuck" if it could not be killed before the file system's servers were. */
+async function runProcess(run: Run, first: number): Promise<"ended" | "killed" | "stuck"> {
+  const { group, scene, listing, reports, patienceMs } = run;
   const args = [CHECKS_PROCESS, group.name, String(first), scene.target, scene.twin, listing ?? ""];
   // Each group's process loads the same files: compiled once they take a quarter of the time.
   const env = { ...process.env, NODE_COMPILE_CACHE: joinHost(scene.directory, "..", "compiled") };
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"], cwd: "/", env });
-  const exit = new Promise<void>((resolve) => void child.once("exit", () => resolve()));
-  const closed = new Promise<boolean>((resolve) => void child.once("close", () => resolve(true)));
+  const closed = new Promise<true>((resolve) => void child.once("close", () => resolve(true)));
   createInterface(child.stdout).on("line", (line) => void reports.push(JSON.parse(line) as Report));
-  using timer = timeLimit(patienceMs);
-  if (await Promise.race([closed, timer.over])) return true;
+  if (await within(patienceMs, closed)) return "ended";
   child.kill("SIGKILL");
-  await Promise.race([exit, sleep(KILL_PATIENCE_MS)]);
-  killServers(scene.target); // a process that waits for the file system cannot be killed while that lives
-  await Promise.race([exit, sleep(KILL_PATIENCE_MS)]);
+  if (await within(KILL_PATIENCE_MS, closed)) return "killed";
+  killServers(scene.target); // what waits for an answer of theirs gets an error
+  await within(KILL_PATIENCE_MS, closed);
   child.stdout.destroy();
-  return false;
+  return "stuck";
 }
 
-/** `over` is false once the time is; nothing waits for it after it is disposed. */
-function timeLimit(ms: number): Disposable & { readonly over: Promise<false> } {
-  const { promise, resolve } = Promise.withResolvers<false>();
+/** What `promise` gives, or false if that takes longer. */
+async function within(ms: number, promise: Promise<true>): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<false>();
   const timer = setTimeout(() => resolve(false), ms);
-  return { over: promise, [Symbol.dispose]: () => clearTimeout(timer) };
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Mounts the layers that a subject has left in the kernel, and compares with what the subject showed of them. */
