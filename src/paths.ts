@@ -99,7 +99,8 @@ export function bytesFromText(text: string): string {
 
 /**
  * Parses a path found in an archive: "./" prefixes, doubled and trailing slashes are folded away.
- * A whiteout may hide any name: one of 255 bytes makes a component of 259, which no file system has to hold.
+ * A whiteout may hide any name: one of 255 bytes makes a component of 259, which no file system has to hold. Its path
+ * is as much longer.
  * @throws {IntegrityError} `ERR_PATH_UNSAFE` if it is absolute, has a ".." or a NUL, a component over 255 bytes, or over 4,095 in all.
  */
 export function parseLayerPath(raw: string): LayerPath {
@@ -107,7 +108,7 @@ export function parseLayerPath(raw: string): LayerPath {
     return (raw.endsWith("/") ? raw.slice(0, -1) : raw) as LayerPath; // the common case, without splitting
   }
   if (raw.startsWith("/")) throw unsafe(raw, "it is absolute");
-  if (raw.length > PATH_MAX) throw unsafe(raw, `it is ${raw.length} bytes long, the most is ${PATH_MAX}`);
+  if (raw.length > 2 * PATH_MAX) throw tooLong(raw, raw.length); // whatever is folded away
   if (raw.includes("\0")) throw unsafe(raw, "it contains a NUL byte");
   const parts: string[] = [];
   for (const part of raw.split("/")) {
@@ -117,7 +118,14 @@ export function parseLayerPath(raw: string): LayerPath {
     if (part.length > most) throw unsafe(raw, `a name in it is ${part.length} bytes long, the most is ${most}`);
     parts.push(part);
   }
-  return parts.join("/") as LayerPath;
+  const path = parts.join("/") as LayerPath;
+  const isWhiteout = parts.at(-1)?.startsWith(WHITEOUT_PREFIX) === true;
+  if (path.length > PATH_MAX + (isWhiteout ? WHITEOUT_PREFIX.length : 0)) throw tooLong(raw, path.length);
+  return path;
+}
+
+function tooLong(raw: string, bytes: number): IntegrityError {
+  return unsafe(raw, `it is ${bytes} bytes long, the most is ${PATH_MAX}`);
 }
 
 function unsafe(raw: string, why: string): IntegrityError {

@@ -74,6 +74,8 @@ class Stitching {
   readonly #copied: LayerPath[] = [];
   /** What has been made here for hard links. */
   readonly #made = new Set<LayerPath>();
+  /** What `#hides` has found out since the last change: a path of two thousand names is asked about name by name. */
+  readonly #hidden = new Map<LayerPath, boolean>();
 
   constructor(tree: LayerTree, lower: MergedTree | null) {
     this.#tree = tree;
@@ -162,6 +164,14 @@ class Stitching {
   /** True if nothing of the layers below shows at `path`, because of what this layer has above it. */
   #hides(path: LayerPath): boolean {
     if (path === ROOT) return false;
+    const known = this.#hidden.get(path);
+    if (known !== undefined) return known;
+    const hides = this.#hidesAbove(path);
+    this.#hidden.set(path, hides);
+    return hides;
+  }
+
+  #hidesAbove(path: LayerPath): boolean {
     const parent = parentPath(path);
     if (this.#hides(parent)) return true;
     const own = this.#tree.stat(parent);
@@ -308,6 +318,7 @@ class Stitching {
 
   /** Remembers the times of a directory before something in it changes. */
   #disturb(path: LayerPath): void {
+    this.#hidden.clear();
     if (this.#times.has(path)) return;
     const stat = this.#tree.stat(path);
     if (stat !== null) this.#times.set(path, stat.mtimeNs);

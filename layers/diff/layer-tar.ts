@@ -6,7 +6,8 @@
  * writes them but with a time that does not change.
  */
 
-import { baseName, childPath, type LayerPath, parentPath } from "../../src/paths.ts";
+import { UnsupportedError } from "../../src/errors.ts";
+import { baseName, childPath, display, type LayerPath, PATH_MAX, parentPath } from "../../src/paths.ts";
 import {
   AT_FDCWD,
   readlinkAt,
@@ -34,16 +35,27 @@ export interface LayerTarOptions {
  * Writes a diff as a layer tar, waiting for the sink once a chunk.
  * @returns the size of the tar
  * @throws {ConflictError} `ERR_FILE_CHANGED` if a file shrinks while it is read
+ * @throws {UnsupportedError} `ERR_PATH_TOO_LONG` if an import would refuse a path
  */
 export async function writeLayerTar(diff: LayerDiff, sink: TarSink, options: LayerTarOptions = {}): Promise<number> {
   const members = [...diff.changes, ...diff.parents.map((node) => ({ path: node.path, node }))].sort(byPath);
   await using writer = new LayerTarWriter(sink, options);
   for (const { path, node } of members) {
+    if (path.length > PATH_MAX) throw tooLong(path);
     const adding = node === null ? writer.whiteout(path) : writer.node(node);
     if (adding !== undefined) await adding; // most files need no turn of the event loop
     if (writer.isFull) await writer.drain();
   }
   return await writer.finish(); // before the writer is disposed
+}
+
+/** A tree can be made deeper than a path is long, by whoever changes directory on the way. */
+function tooLong(path: LayerPath): UnsupportedError {
+  const shown = `${display(path.slice(0, 300))}…`;
+  const state = `its path is ${path.length} bytes long, the most is ${PATH_MAX}`;
+  return new UnsupportedError("ERR_PATH_TOO_LONG", `Cannot put "${shown}" into a layer: ${state}`, {
+    data: { path: display(path) },
+  });
 }
 
 /** Writes nodes as members of a tar, in the order they come: parents first. */

@@ -38,6 +38,8 @@ export class TreeWalk {
   readonly #visit: (entry: MergedEntry) => void;
   /** False if files may differ though the host directories are the same. */
   readonly #canPrune: boolean;
+  /** Directories whose entries are still to be compared: a stack, not recursion, since trees may be deep. */
+  readonly #waiting: [before: MergedEntry | null, after: MergedEntry][] = [];
 
   /** `visit` is called with every entry of `after` that is looked at, before what it holds is read. */
   constructor(
@@ -56,6 +58,11 @@ export class TreeWalk {
 
   /** Compares what is at one path on both sides, and everything below it. */
   pair(before: MergedEntry | null, after: MergedEntry | null): void {
+    this.#one(before, after);
+    for (let next = this.#waiting.pop(); next !== undefined; next = this.#waiting.pop()) this.#children(...next);
+  }
+
+  #one(before: MergedEntry | null, after: MergedEntry | null): void {
     if (after === null) {
       if (before !== null) this.#collector.delete(before.path);
       return;
@@ -68,7 +75,7 @@ export class TreeWalk {
       return;
     }
     this.#collector.compare(nodeOf(this.#before, before), new TreeNode(this.#after, after));
-    if (isMergedDirectory(after)) this.#children(before, after);
+    if (isMergedDirectory(after)) this.#waiting.push([before, after]);
   }
 
   #children(before: MergedEntry | null, after: MergedEntry): void {
@@ -76,11 +83,11 @@ export class TreeWalk {
     const now = this.#after?.list(after) ?? [];
     let at = 0;
     for (const entry of now) {
-      for (; nameAt(old, at) < entry.name; at++) this.pair(old[at] ?? null, null);
+      for (; nameAt(old, at) < entry.name; at++) this.#one(old[at] ?? null, null);
       const same = nameAt(old, at) === entry.name ? (old[at++] ?? null) : null;
-      this.pair(same, entry);
+      this.#one(same, entry);
     }
-    for (; at < old.length; at++) this.pair(old[at] ?? null, null);
+    for (; at < old.length; at++) this.#one(old[at] ?? null, null);
   }
 }
 

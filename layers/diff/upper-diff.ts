@@ -55,6 +55,15 @@ interface UpperEntry extends SeenFile {
   readonly path: LayerPath;
 }
 
+/** A directory of the upperdir whose entries are still to be looked at. */
+interface WaitingDirectory {
+  readonly directory: LayerNode;
+  /** What the lower tree has at its path. */
+  readonly below: MergedEntry | null;
+  /** Nothing of that shows unless the upperdir has it too. */
+  readonly hides: boolean;
+}
+
 const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 
 class UpperWalk {
@@ -64,6 +73,8 @@ class UpperWalk {
   readonly #namespace: OverlayNamespace;
   readonly #collector: DiffCollector;
   readonly #seen: SeenFile[] = [];
+  /** A stack, not recursion: trees may be deep. */
+  readonly #waiting: WaitingDirectory[] = [];
 
   constructor(options: UpperDiffOptions) {
     this.#upperdir = options.upperdir;
@@ -86,7 +97,8 @@ class UpperWalk {
     const root: LayerNode = { path: ROOT, stat, hostPath, dataPath: hostPath, xattrs };
     const below = this.#lower?.root ?? null;
     if (below !== null) this.#collector.compare(nodeOf(this.#lower, below), root);
-    this.#children(root, below, false); // as in the kernel, an opaque mark on the root does nothing
+    this.#children({ directory: root, below, hides: false }); // as in the kernel, an opaque mark on it does nothing
+    for (let next = this.#waiting.pop(); next !== undefined; next = this.#waiting.pop()) this.#children(next);
     return { ...this.#collector.finish(), seen: this.#seen };
   }
 
@@ -103,8 +115,7 @@ class UpperWalk {
     new TreeWalk(this.#lower, this.#merged, this.#collector, visit).pair(old, entry);
   }
 
-  /** `below`: what the lower tree has at this path. `hides`: nothing of it shows unless the upperdir has it too. */
-  #children(directory: LayerNode, below: MergedEntry | null, hides: boolean): void {
+  #children({ directory, below, hides }: WaitingDirectory): void {
     const entries = statDirectory(directory.hostPath).map(({ name, stat }): UpperEntry => {
       return { name, path: childPath(directory.path, name), stat, hostPath: joinHost(directory.hostPath, name) };
     });
@@ -142,7 +153,7 @@ class UpperWalk {
     }
     this.#collector.compare(nodeOf(this.#lower, old), node);
     const opaque = hides || (isMarked && opaquenessOf(node.hostPath, this.#namespace) === "opaque");
-    this.#children(node, old, opaque);
+    this.#waiting.push({ directory: node, below: old, hides: opaque });
   }
 
   /** A metacopy file with the file below that has its content. */

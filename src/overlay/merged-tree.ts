@@ -91,7 +91,7 @@ export class MergedTree {
   /**
    * The entry at `path`; null if the tree has none, also when a component before the last is not a directory.
    * @throws PosixError `EIO` for a metacopy file without content below, `EPERM` for a redirect not to be followed,
-   *   `EINVAL` for a malformed one, `ENAMETOOLONG` past 4,095 bytes of host path
+   *   `EINVAL` for a malformed one
    */
   lookup(path: LayerPath): MergedEntry | null {
     const known = this.#directories.get(path);

@@ -1,20 +1,34 @@
 /** Directory listings with names as byte strings. */
 
 import { type Dirent, lstatSync, readdirSync, type Stats } from "node:fs";
-import { bytesOf, type HostPath, joinHost } from "../paths.ts";
+import { bytesOf, type HostPath, hostPath, joinHost, NAME_MAX, PATH_MAX } from "../paths.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "./file.ts";
 import { type Stat, statAtOrNull } from "./stat.ts";
 
 /** What a directory entry is, from its `d_type`. */
 export type FileKind = "file" | "directory" | "symlink" | "character" | "block" | "fifo" | "socket";
 
+/** With room for an entry's name, which is looked up by path where the file system does not tell types. */
+const LONGEST = PATH_MAX - NAME_MAX - 1;
+
 export interface DirectoryEntry {
   readonly name: string;
   readonly kind: FileKind;
 }
 
-/** The entries of a directory, sorted by bytes, without "." and "..". @throws Node's system error */
+/**
+ * The entries of a directory, sorted by bytes, without "." and "..". `path` may be of any length.
+ * @throws Node's system error
+ */
 export function listDirectory(path: HostPath): readonly DirectoryEntry[] {
+  if (path.length > LONGEST) {
+    const fd = openAt(AT_FDCWD, path, O_PATH | O_DIRECTORY);
+    try {
+      return listDirectory(hostPath(`/proc/self/fd/${fd}`));
+    } finally {
+      close(fd);
+    }
+  }
   const entries = typedEntries(path) ?? untypedEntries(path);
   return entries.map((entry) => ({ name: entry.name, kind: kindOf(entry) })).sort((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -1,9 +1,13 @@
 /**
  * Files relative to a directory descriptor, with byte-string names, nanosecond times and device numbers: what
  * `node:fs` cannot do. Nothing here follows a final symbolic link unless it says so.
+ *
+ * A file of a layer may have a path of PATH_MAX, and the layer lies somewhere too: what reads takes longer paths.
  */
 
+import { constants } from "node:os";
 import { PosixError } from "../errors.ts";
+import { PATH_MAX } from "../paths.ts";
 import { check, cString, declare } from "./libc.ts";
 
 /** `openAt` and the like: paths are relative to the working directory. */
@@ -61,24 +65,65 @@ const pwrite = declare<number>("int64_t pwrite(int fd, const void *buffer, size_
 const fallocate = declare("int posix_fallocate(int fd, int64_t offset, int64_t length)");
 const ftruncate = declare("int ftruncate(int fd, int64_t length)");
 
-/** openat(2), close-on-exec. @throws PosixError */
+/** openat(2), close-on-exec. `path` may be of any length. @throws PosixError */
 export function openAt(dirfd: number, path: string, flags: number, mode = 0): number {
+  if (path.length > PATH_MAX) return viaDirectories(dirfd, path, (fd, rest) => openAt(fd, rest, flags, mode));
   return check(open(dirfd, cString(path), flags | O_CLOEXEC, mode), "openat", path);
+}
+
+/** What `viaDirectories` leaves of a path: PATH_MAX with room for a "/proc/self/fd/N/" before it. */
+const REST_BYTES = PATH_MAX - 64;
+
+/**
+ * Does a call with a path that is too long for the kernel: opens directories on the way, and hands on the last of them
+ * with what is left. @throws PosixError if there is no way there, or what `call` throws
+ */
+export function viaDirectories<Result>(
+  dirfd: number,
+  path: string,
+  call: (dirfd: number, rest: string) => Result,
+  openDirectory: (dirfd: number, path: string) => number = openPath,
+): Result {
+  let [fd, rest] = [dirfd, path];
+  try {
+    while (rest.length > REST_BYTES) {
+      const slash = rest.lastIndexOf("/", REST_BYTES);
+      if (slash < 1) throw new PosixError(constants.errno.ENAMETOOLONG, "openat", rest);
+      const next = openDirectory(fd, rest.slice(0, slash));
+      if (fd !== dirfd) close(fd);
+      [fd, rest] = [next, rest.slice(slash).replace(/^\/+/, "")];
+    }
+    return call(fd, rest);
+  } finally {
+    if (fd !== dirfd) close(fd);
+  }
+}
+
+function openPath(dirfd: number, path: string): number {
+  return openAt(dirfd, path, O_PATH | O_DIRECTORY);
 }
 
 const SYS_OPENAT2 = 437;
 const RESOLVE_NO_SYMLINKS = 4n;
 /** `struct open_how`: flags, mode, resolve. */
-const openHow = Buffer.from(
-  new BigUint64Array([BigInt(O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), 0n, RESOLVE_NO_SYMLINKS]).buffer,
-);
+const howWithoutLinks = (flags: number): Buffer =>
+  Buffer.from(new BigUint64Array([BigInt(flags | O_CLOEXEC), 0n, RESOLVE_NO_SYMLINKS]).buffer);
+const FOR_READING = howWithoutLinks(O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+const ON_THE_WAY = howWithoutLinks(O_PATH | O_DIRECTORY);
 
 /**
  * Opens a file for reading whose path others may be changing: no symbolic link is followed on the way, and a fifo does
- * not hold it up (openat2(2)). @throws PosixError `ELOOP` if the path leads through a symbolic link
+ * not hold it up (openat2(2)). `path` may be of any length.
+ * @throws PosixError `ELOOP` if the path leads through a symbolic link
  */
 export function openWithoutLinks(path: string): number {
-  return check(openat2(SYS_OPENAT2, AT_FDCWD, cString(path), openHow, openHow.length, 0, 0), "openat2", path);
+  const open = (fd: number, rest: string): number => openHow(fd, rest, FOR_READING);
+  if (path.length <= PATH_MAX) return open(AT_FDCWD, path);
+  return viaDirectories(AT_FDCWD, path, open, (fd, part) => openHow(fd, part, ON_THE_WAY));
+}
+
+function openHow(dirfd: number, path: string, how: Buffer): number {
+  return check(openat2(SYS_OPENAT2, dirfd, cString(path), how, how.length, 0, 0), "openat2", path);
 }
 
 /** close(2). */
@@ -156,8 +201,9 @@ function putTime(ns: bigint, offset: number): void {
 
 const linkBuffer = Buffer.alloc(4097);
 
-/** The target of a symbolic link, as a byte string. @throws PosixError */
+/** The target of a symbolic link, as a byte string. `path` may be of any length. @throws PosixError */
 export function readlinkAt(dirfd: number, path: string): string {
+  if (path.length > PATH_MAX) return viaDirectories(dirfd, path, readlinkAt);
   const size = check(Number(readlink(dirfd, cString(path), linkBuffer, linkBuffer.length)), "readlinkat", path);
   return linkBuffer.toString("latin1", 0, size);
 }

@@ -3,6 +3,9 @@
  * so times and inode numbers, which need BigInts, are put together when they are asked for.
  */
 
+import { isErrno } from "../errors.ts";
+import { PATH_MAX } from "../paths.ts";
+import { viaDirectories } from "./file.ts";
 import { cString, declare, failure, lastErrno } from "./libc.ts";
 
 const AT_SYMLINK_NOFOLLOW = 0x100;
@@ -76,8 +79,12 @@ export class Stat {
   }
 }
 
-/** statx(2) of `path`, not following a final symbolic link, or of the open file if `path` is null. @throws PosixError */
+/**
+ * statx(2) of `path`, of any length, not following a final symbolic link, or of the open file if `path` is null.
+ * @throws PosixError
+ */
 export function statAt(dirfd: number, path: string | null): Stat {
+  if (path !== null && path.length > PATH_MAX) return viaDirectories(dirfd, path, statAt);
   const stat = statOrNull(dirfd, path);
   if (stat === null) throw failure("statx", path ?? undefined);
   return stat;
@@ -85,10 +92,20 @@ export function statAt(dirfd: number, path: string | null): Stat {
 
 /** As `statAt`; null for ENOENT. @throws PosixError for anything else, ENOTDIR included */
 export function statAtOrNull(dirfd: number, path: string): Stat | null {
+  if (path.length > PATH_MAX) return longStatOrNull(dirfd, path);
   const stat = statOrNull(dirfd, path);
   if (stat !== null) return stat;
   if (lastErrno() === ENOENT) return null; // without an error object, which would cost four times the call
   throw failure("statx", path);
+}
+
+function longStatOrNull(dirfd: number, path: string): Stat | null {
+  try {
+    return viaDirectories(dirfd, path, statAtOrNull);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return null; // a directory on the way is not there
+    throw error;
+  }
 }
 
 function statOrNull(dirfd: number, path: string | null): Stat | null {

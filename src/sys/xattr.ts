@@ -1,10 +1,11 @@
 /**
  * Extended attributes of every namespace. A target is an open descriptor or a host path, of which a final symbolic link
- * is not followed. Names are byte strings.
+ * is not followed; for reading a path may be of any length. Names are byte strings.
  */
 
 import { PosixError } from "../errors.ts";
-import { type HostPath, hostPath, joinHost } from "../paths.ts";
+import { type HostPath, hostPath, joinHost, PATH_MAX } from "../paths.ts";
+import { AT_FDCWD, viaDirectories } from "./file.ts";
 import { cString, declare, failure, lastErrno } from "./libc.ts";
 
 /** An open file, or a path. */
@@ -13,6 +14,15 @@ export type XattrTarget = number | HostPath;
 /** The entry `name` of the open directory `dirfd`, for what cannot be opened: symbolic links, devices, fifos. */
 export function xattrTargetAt(dirfd: number, name: string): HostPath {
   return joinHost(hostPath(`/proc/self/fd/${dirfd}`), name);
+}
+
+/** True for a path that no call takes. */
+function isLong(target: XattrTarget): target is HostPath {
+  return typeof target === "string" && target.length > PATH_MAX;
+}
+
+function withShort<Result>(path: HostPath, call: (target: XattrTarget) => Result): Result {
+  return viaDirectories(AT_FDCWD, path, (fd, rest) => call(xattrTargetAt(fd, rest)));
 }
 
 const lget = declare<number>("int64_t lgetxattr(const void *path, const void *name, void *value, size_t size)");
@@ -29,6 +39,7 @@ const buffer = Buffer.alloc(65536);
 
 /** The value of `name`, or null if it is not set (or the file system has no xattrs). @throws PosixError */
 export function getXattr(target: XattrTarget, name: string): Buffer | null {
+  if (isLong(target)) return withShort(target, (short) => getXattr(short, name));
   const size = Number(
     typeof target === "number"
       ? fget(target, cString(name), buffer, buffer.length)
@@ -42,6 +53,7 @@ export function getXattr(target: XattrTarget, name: string): Buffer | null {
 
 /** The names that are set, in the file system's order. @throws PosixError */
 export function listXattrs(target: XattrTarget): readonly string[] {
+  if (isLong(target)) return withShort(target, listXattrs);
   const size = Number(
     typeof target === "number" ? flist(target, buffer, buffer.length) : llist(cString(target), buffer, buffer.length),
   );

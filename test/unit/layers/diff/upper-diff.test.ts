@@ -52,6 +52,17 @@ test("new, changed and deleted names are listed by the bytes of their paths", as
   assert.equal(found, "C /a-b size+content, C /a/x size+content, D /a/y, D /b, A /c, A /c/d, A /c/d/e");
 });
 
+test("two thousand directories in each other are compared, as both diffs do it", async () => {
+  await using directory = temporaryDirectory();
+  const upperdir = directory.host("upper");
+  mkdirSync(upperdir);
+  execFileSync("mkdir", ["-p", "d/".repeat(2000)], { cwd: upperdir });
+  const merged = new MergedTree([upperdir], { namespace });
+  const deepest = (diff: LayerDiff): number | undefined => diff.changes.at(-1)?.path.length;
+  assert.equal(deepest(diffUpper({ upperdir, lower: null, merged, namespace })), 3999);
+  assert.equal(deepest(diffTrees(null, merged)), 3999);
+});
+
 test("a whiteout of a name that the lower tree does not have is dropped", async () => {
   assert.equal(await listing(["a/x=1"], "-nothing -a/nothing a/z=1"), "A /a/z");
 });

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { isErrno } from "../../../../src/errors.ts";
 import { MergedTree } from "../../../../src/overlay/merged-tree.ts";
 import { overlayXattr } from "../../../../src/overlay/xattr-names.ts";
-import { bytesOf, type HostPath, joinHost, type LayerPath, parseLayerPath } from "../../../../src/paths.ts";
+import { bytesOf, childPath, type HostPath, joinHost, type LayerPath, parseLayerPath } from "../../../../src/paths.ts";
 import { AT_FDCWD, close, mkdirAt, O_RDONLY, openAt } from "../../../../src/sys/file.ts";
 import { setXattr } from "../../../../src/sys/xattr.ts";
 import { temporaryDirectory } from "../../../helpers/temporary.ts";
@@ -163,7 +163,7 @@ test("layers said to be unpacked are not asked for redirects, the first one is",
   assert.equal(listMerged(new MergedTree(lowerdirs, { namespace, unpackedLayers: true })), "a/ b/ b/x=1 old/ old/x=1");
 });
 
-test("a path longer than the host takes is a system error, and what is above it is found", async () => {
+test("paths longer than a system call takes are looked up, listed and read", async () => {
   await using directory = temporaryDirectory();
   const lowerdirs = writeLayers(directory.host(), [""]);
   const name = "x".repeat(250);
@@ -176,6 +176,15 @@ test("a path longer than the host takes is a system error, and what is above it 
   for (const fd of fds) close(fd);
   const tree = new MergedTree(lowerdirs, { namespace });
   const path = (depth: number): LayerPath => Array(depth).fill(name).join("/") as LayerPath;
-  assert.ok(tree.lookup(path(15)));
-  assert.throws(() => tree.lookup(path(20)), { code: "ENAMETOOLONG" });
+  for (const depth of [15, 16, 17, 20]) {
+    const entry = tree.lookup(path(depth));
+    assert.ok(entry !== null, `${depth} names`);
+    assert.deepEqual(
+      tree.list(entry).map((child) => child.path),
+      depth === 20 ? [] : [path(depth + 1)],
+    );
+    assert.deepEqual([...tree.visibleXattrs(entry)], []);
+  }
+  assert.equal(tree.lookup(childPath(path(20), "missing")), null);
+  assert.equal(tree.lookup(childPath(path(19), "missing/too")), null);
 });
