@@ -24,6 +24,7 @@ import {
   S_IFMT,
   S_IFREG,
 } from "../../src/sys/file.ts";
+import type { Stat } from "../../src/sys/stat.ts";
 import { getXattr, listXattrs } from "../../src/sys/xattr.ts";
 import { badPath, duplicate } from "./directories.ts";
 import { LayerTree } from "./layer-tree.ts";
@@ -89,9 +90,7 @@ class Stitching {
     if (lower === null) return;
     if ((lower.stat.mode & S_IFMT) === S_IFLNK) {
       const destination = this.#resolve(path, (at) => this.#lowerSymlink(at));
-      const isOpaque = opaquenessOf(this.#tree.xattrTarget(path), "trusted") === "opaque";
       this.#moveInto(path, destination);
-      if (isOpaque) this.#tree.setOpaque(destination);
       this.#moved.set(original, destination);
       return;
     }
@@ -130,6 +129,8 @@ class Stitching {
     const directory = parentPath(place);
     const lower = this.#lookup(directory);
     if (lower !== null && isMergedDirectory(lower)) return;
+    const own = this.#tree.stat(place);
+    if (own === null || !isWhiteout(own)) return; // it met an entry of this layer where it has moved to
     this.#disturb(directory);
     this.#tree.remove(place);
   }
@@ -220,6 +221,7 @@ class Stitching {
 
   /** Moves what is in directory `from` of the layer into `to`, merging directories, and removes `from`. */
   #moveInto(from: LayerPath, to: LayerPath): void {
+    const isOpaque = opaquenessOf(this.#tree.xattrTarget(from), "trusted") === "opaque";
     this.#ensureDirectory(to);
     this.#disturb(parentPath(from));
     this.#disturb(to);
@@ -230,11 +232,27 @@ class Stitching {
         this.#moveInto(source, destination);
         continue;
       }
-      if (existing !== null) throw duplicate(destination);
+      if (existing !== null && !this.#settleMeeting(source, destination, existing)) continue;
       this.#tree.rename(source, destination);
     }
+    if (isOpaque) this.#tree.setOpaque(to);
     this.#tree.removeDirectory(from);
     this.#times.delete(from);
+  }
+
+  /**
+   * A whiteout that meets an entry of its own layer hides what is below it alone: the whiteout goes, and a directory
+   * becomes opaque. True if `source` is to take the place of what was there.
+   */
+  #settleMeeting(source: LayerPath, destination: LayerPath, existing: Stat): boolean {
+    const moving = this.#tree.stat(source);
+    const gone = moving !== null && isWhiteout(moving) ? source : isWhiteout(existing) ? destination : null;
+    if (gone === null) throw duplicate(destination);
+    const kept = gone === source ? destination : source;
+    this.#tree.remove(gone);
+    const stat = gone === source ? existing : moving;
+    if (stat !== null && (stat.mode & S_IFMT) === S_IFDIR) this.#tree.setOpaque(kept);
+    return gone === destination;
   }
 
   /** Makes a directory of the layer, and its parents, with the metadata they have below. */

@@ -207,3 +207,31 @@ test("a whiteout in a directory that no layer below has leaves no name behind", 
     assert.deepEqual(readdirSync(join(merged, "only")), []);
   });
 });
+
+for (const [name, members] of [
+  ["file after its whiteout through the symlink", [file("lib/.wh.x"), file("usr/lib/x", "new")]],
+  ["file before its whiteout through the symlink", [file("usr/lib/x", "new"), file("lib/.wh.x")]],
+  ["file through the symlink after its whiteout", [file("usr/lib/.wh.x"), file("lib/x", "new")]],
+  ["file with its whiteout twice", [file("lib/x", "new"), file("usr/lib/.wh.x"), file("lib/.wh.x")]],
+] as const) {
+  test(`a ${name} of a lower layer is the new file`, NEEDS_MOUNT, async () => {
+    const lower = tar(directory("usr/"), directory("usr/lib/"), file("usr/lib/x", "old"), symlink("lib", "usr/lib"));
+    await withMerged([lower, tar(...members)], (merged, store) => {
+      assert.equal(readFileSync(join(merged, "usr/lib/x"), "latin1"), "new");
+      assert.deepEqual(names(merged, "lib/"), ["x"]);
+      assert.match(store.ok("fsck", "--deep"), /sound/);
+    });
+  });
+}
+
+for (const members of [
+  [file("lib/.wh.d"), directory("usr/lib/d/"), file("usr/lib/d/new")],
+  [file("usr/lib/.wh.d"), directory("lib/d/"), file("lib/d/new")],
+  [directory("usr/lib/d/"), file("usr/lib/d/new"), file("lib/d/.wh..wh..opq")],
+]) {
+  const order = members.map((member) => member.toString("latin1", 0, 100).replaceAll("\0", "")).join(", ");
+  test(`a directory made anew beside a lower symlink to it hides the old children: ${order}`, NEEDS_MOUNT, async () => {
+    const lower = tar(directory("usr/lib/d/"), file("usr/lib/d/old"), symlink("lib", "usr/lib"));
+    await withMerged([lower, tar(...members)], (merged) => assert.deepEqual(names(merged, "usr/lib/d"), ["new"]));
+  });
+}
