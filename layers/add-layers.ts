@@ -9,7 +9,7 @@ import { availableParallelism } from "node:os";
 import { type ChainId, chainIdOf, type DiffId, type Digest } from "../src/digest.ts";
 import { IntegrityError, isErrno, whileWriting } from "../src/errors.ts";
 import { findSelfContained, getLayer, insertLayer, isDirectoryUsed, type LayerRow } from "../src/meta/layers.ts";
-import { bytesOf, type HostPath, joinHost } from "../src/paths.ts";
+import { bytesOf, display, type HostPath, joinHost } from "../src/paths.ts";
 import { canRestoreOwners } from "../src/privilege.ts";
 import { AT_FDCWD, RENAME_NOREPLACE, renameAt } from "../src/sys/file.ts";
 import { removeTree } from "../src/sys/remove-tree.ts";
@@ -172,6 +172,10 @@ export class LayerAdder implements AsyncDisposable {
     const chainId = chainIdOf(request.parent, diffId);
     const lender = getLayer(db, chainId) ?? findSelfContained(db, diffId);
     const tree = lender === null ? unpacked : null;
+    for (const { name, entries, path } of tree?.skippedXattrs ?? []) {
+      const shown = name === null ? "(others)" : display(name);
+      this.#store.logger.warn("layer.xattr.skipped", { name: shown, entries, first: display(path), layer: digest });
+    }
     if (tree !== null) {
       const below = request.parent === null ? [] : layerStack(this.#store, request.parent);
       const stitched = stitch(joinHost(directory, "diff"), tree, below);

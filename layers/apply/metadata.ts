@@ -10,32 +10,33 @@ import { bytesOf, display } from "../../src/paths.ts";
 import { chmod, chown, setTimes } from "../../src/sys/file.ts";
 import { setXattr, type XattrTarget, xattrTargetAt } from "../../src/sys/xattr.ts";
 import type { TarEntry } from "../tar/entry.ts";
+import type { SkippedXattrs } from "./skipped-xattrs.ts";
 
 const SETID_BITS = 0o6000;
 
 /** Of an open regular file that was created with its mode, by root: most files need no more than their time. */
-export function restoreFile(fd: number, entry: TarEntry): void {
+export function restoreFile(fd: number, entry: TarEntry, skipped: SkippedXattrs): void {
   if (!belongsToRoot(entry)) {
     chown(fd, null, entry.uid, entry.gid);
     if (entry.mode & SETID_BITS) chmod(fd, null, entry.mode);
   }
-  if (entry.xattrs.size > 0) restoreXattrs(fd, entry);
+  if (entry.xattrs.size > 0) restoreXattrs(fd, entry, skipped);
   setTimes(fd, null, entry.mtimeNs, entry.mtimeNs);
 }
 
 /** Of an open directory. */
-export function restoreDirectory(fd: number, entry: TarEntry): void {
+export function restoreDirectory(fd: number, entry: TarEntry, skipped: SkippedXattrs): void {
   chown(fd, null, entry.uid, entry.gid);
   chmod(fd, null, entry.mode);
-  if (entry.xattrs.size > 0) restoreXattrs(fd, entry);
+  if (entry.xattrs.size > 0) restoreXattrs(fd, entry, skipped);
   setTimes(fd, null, entry.mtimeNs, entry.mtimeNs);
 }
 
 /** Of a symbolic link, device or fifo, which cannot be opened. */
-export function restoreNode(dirfd: number, name: string, entry: TarEntry): void {
+export function restoreNode(dirfd: number, name: string, entry: TarEntry, skipped: SkippedXattrs): void {
   if (!belongsToRoot(entry)) chown(dirfd, name, entry.uid, entry.gid);
   if (entry.type !== "symlink") chmod(dirfd, name, entry.mode);
-  if (entry.xattrs.size > 0) restoreXattrs(xattrTargetAt(dirfd, name), entry);
+  if (entry.xattrs.size > 0) restoreXattrs(xattrTargetAt(dirfd, name), entry, skipped);
   setTimes(dirfd, name, entry.mtimeNs, entry.mtimeNs);
 }
 
@@ -43,11 +44,12 @@ function belongsToRoot(entry: TarEntry): boolean {
   return entry.uid === 0 && entry.gid === 0;
 }
 
-function restoreXattrs(target: XattrTarget, entry: TarEntry): void {
+function restoreXattrs(target: XattrTarget, entry: TarEntry, skipped: SkippedXattrs): void {
   for (const [name, value] of entry.xattrs) {
     try {
       setXattr(target, escapeXattr(name), value);
     } catch (error) {
+      if (skipped.take(name, entry, error)) continue;
       const refused = isErrno(error, "ENOTSUP", "EINVAL", "ERANGE", "E2BIG", "EPERM", "EACCES");
       // ext4 keeps the attributes of a file in one block, and says ENOSPC to more than that takes.
       if (!refused && !(isErrno(error, "ENOSPC") && hasSpace(target))) throw error;

@@ -5,6 +5,7 @@ import type { LayerPath } from "../../src/paths.ts";
 import { close, truncate, writeAll, writeAllAt } from "../../src/sys/file.ts";
 import type { TarEntry } from "../tar/entry.ts";
 import { restoreFile } from "./metadata.ts";
+import type { SkippedXattrs } from "./skipped-xattrs.ts";
 
 const ZEROS = Buffer.alloc(1 << 20);
 
@@ -43,15 +44,15 @@ export class RegularFile implements Disposable {
   }
 
   /**
-   * Ends the content and restores the metadata.
+   * Ends the content and restores the metadata, all but what `skipped` takes in.
    * @returns the digest as a byte string of 32 bytes, and the bytes written
    */
-  finish(): { readonly digest: string; readonly writtenBytes: number } {
+  finish(skipped: SkippedXattrs): { readonly digest: string; readonly writtenBytes: number } {
     if (this.#entry.extents !== null) {
       this.#hashHole(this.#entry.sizeBytes);
       truncate(this.#fd, this.#entry.sizeBytes);
     }
-    restoreFile(this.#fd, this.#entry);
+    restoreFile(this.#fd, this.#entry, skipped);
     return {
       digest: this.#digest ?? (this.#hash ?? createHash("sha256")).digest("binary"),
       writtenBytes: this.#writtenBytes,

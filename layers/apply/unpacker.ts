@@ -32,6 +32,7 @@ import type { FileDigestWriter } from "./file-digests.ts";
 import type { ApplyLimits } from "./limits.ts";
 import { restoreDirectory, restoreNode } from "./metadata.ts";
 import { RegularFile } from "./regular-file.ts";
+import { type SkippedXattr, SkippedXattrs } from "./skipped-xattrs.ts";
 
 /** What symlink(2) takes, with the NUL at the end. */
 const PATH_MAX = 4096;
@@ -61,6 +62,7 @@ export interface Unpacked {
   readonly whiteouts: readonly LayerPath[];
   /** The layer hides everything below. */
   readonly opaqueRoot: boolean;
+  readonly skippedXattrs: readonly SkippedXattr[];
 }
 
 /** Feed it to a `TarReader`, then call `finish`. Disposing closes what is open. */
@@ -68,6 +70,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
   readonly #directories: LayerDirectories;
   readonly #digests: FileDigestWriter;
   readonly #limits: ApplyLimits;
+  readonly #skipped = new SkippedXattrs();
   readonly #whiteouts: LayerPath[] = [];
   readonly #pendingLinks: PendingLink[] = [];
   #entries = 0;
@@ -119,7 +122,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
     using file = this.#file;
     this.#file = null;
     if (file === null) return;
-    const { digest, writtenBytes } = file.finish();
+    const { digest, writtenBytes } = file.finish(this.#skipped);
     this.#sizeBytes += writtenBytes;
     this.#digests.add(digest, file.path);
   }
@@ -144,6 +147,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
       pendingLinks: this.#pendingLinks,
       whiteouts: made,
       opaqueRoot: this.#directories.root.opaque,
+      skippedXattrs: this.#skipped.list(),
     };
   }
 
@@ -205,13 +209,14 @@ export class LayerUnpacker implements TarHandler, Disposable {
           checkTarget(entry.linkTarget, path);
           symlinkAt(entry.linkTarget, dirfd, name);
           this.#directories.addSymlink(path, entry.linkTarget);
-          restoreNode(dirfd, name, entry);
+          restoreNode(dirfd, name, entry, this.#skipped);
           break;
         case "hardlink":
           this.#link(entry, path, dirfd, name);
           return;
         default:
           makeNode(entry, path, dirfd, name);
+          restoreNode(dirfd, name, entry, this.#skipped);
       }
     } catch (error) {
       if (isErrno(error, "EEXIST")) throw duplicate(path);
@@ -248,7 +253,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
       setTimes(fd, null, 0n, 0n);
       return;
     }
-    restoreDirectory(fd, entry);
+    restoreDirectory(fd, entry, this.#skipped);
   }
 }
 
@@ -258,7 +263,6 @@ function makeNode(entry: TarEntry, path: LayerPath, dirfd: number, name: string)
   }
   const type = { character: S_IFCHR, block: S_IFBLK, fifo: S_IFIFO }[entry.type as "character" | "block" | "fifo"];
   mknodAt(dirfd, name, type | entry.mode, entry.deviceMajor, entry.deviceMinor);
-  restoreNode(dirfd, name, entry);
 }
 
 /** The bounds of symlink(2), so that what breaks them is the layer's fault and not the host's. */

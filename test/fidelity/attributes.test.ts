@@ -8,7 +8,7 @@ import { temporaryStore } from "../helpers/layerctl.ts";
 import { requires } from "../helpers/requires.ts";
 import { device, directory, file, header, pax, symlink, tar } from "../helpers/tar-builder.ts";
 import { temporaryDirectory } from "../helpers/temporary.ts";
-import { NEEDS_MOUNT, stat, tool, toolBytes, withMerged, xattr } from "./merged.ts";
+import { IMAGE, NEEDS_MOUNT, stat, tool, toolBytes, withMerged, xattr } from "./merged.ts";
 
 const hex = (text: string): string => `0x${Buffer.from(text, "latin1").toString("hex")}`;
 const BINARY = "a\0b\nc=\xff";
@@ -75,6 +75,33 @@ test(
     assert.match(stderr, /"f": .*"user\.large".*ERR_LAYER_XATTR/);
   },
 );
+
+test("attributes that Linux has no place for are left out and named, and the rest is kept", NEEDS_MOUNT, async () => {
+  await using store = temporaryStore();
+  const path = join(store.path, "rootfs.tar");
+  const marked = { "SCHILY.xattr.com.apple.provenance": "\x01", "SCHILY.xattr.user.kept": "v" };
+  const entries = [directory("d/"), file("d/f", "x"), symlink("d/s", "f")];
+  writeFileSync(path, tar(...entries.flatMap((entry) => [pax(marked), entry])));
+  const { exitCode, stderr } = store.run(["--json", "import", "--rootfs", "--name", IMAGE, path]);
+  assert.equal(exitCode, 5, "a symbolic link cannot have user attributes");
+  assert.match(stderr, /"d\/s".*user\.kept/);
+  const plain = [pax(marked), directory("d/"), pax(marked), file("d/f", "x")];
+  const onLink = [pax({ "SCHILY.xattr.com.apple.provenance": "\x01" }), symlink("d/s", "f")];
+  writeFileSync(path, tar(...plain, ...onLink));
+  const text = store.run(["import", "--rootfs", "--name", IMAGE, path]);
+  assert.equal(text.exitCode, 0, text.stderr);
+  assert.match(text.stderr, /layer\.xattr\.skipped name=com\.apple\.provenance entries=3 first="?d\//);
+  const merged = store.mount(IMAGE);
+  assert.deepEqual([xattr(merged, "user.kept", "d"), xattr(merged, "user.kept", "d/f")], [hex("v"), hex("v")]);
+  assert.match(store.ok("fsck", "--deep"), /sound/);
+  await using other = temporaryStore();
+  const json = other.run(["--json", "import", "--rootfs", path]);
+  const [event] = json.stderr
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  assert.deepEqual([event.event, event.name, event.entries], ["layer.xattr.skipped", "com.apple.provenance", 3]);
+});
 
 test("text access control lists become what getfacl reads", NEEDS_MOUNT, async () => {
   const access = "user::rwx,user:1000:r--,group::r-x,group:nosuchgroup:rw-:4321,mask::rwx,other::---";

@@ -16,6 +16,7 @@ const NOTHING_PENDING: Unpacked = {
   pendingLinks: [],
   whiteouts: [],
   opaqueRoot: false,
+  skippedXattrs: [],
 };
 
 /** Makes the directories `base` and `layer` with a shell script, and stitches `layer` on top of `base`. */
