@@ -16,8 +16,8 @@ import type { TarEntry } from "../tar/entry.ts";
 export interface LayerDirectory {
   readonly path: LayerPath;
   readonly parent: LayerDirectory | null;
-  /** Its own member of the tar; null while it is implicit. */
-  entry: TarEntry | null;
+  /** Of its own member of the tar; null while it is implicit. */
+  metadata: DirectoryMetadata | null;
   /** Hides what the layers below have in it. */
   opaque: boolean;
   /** It is deleted below and made again here: what was below has nothing to do with it. Opaque too. */
@@ -25,6 +25,9 @@ export interface LayerDirectory {
   /** -1 while it is not open. */
   fd: number;
 }
+
+/** What is left to be restored of a directory: not all of its member, since every directory's is kept to the end. */
+export type DirectoryMetadata = Pick<TarEntry, "uid" | "gid" | "mode" | "mtimeNs" | "xattrs">;
 
 /** Descriptors kept between two members. Tars are written depth first, so a few would do. */
 const MAX_OPEN = 200;
@@ -41,10 +44,11 @@ export class LayerDirectories implements Disposable {
   readonly #directories = new Map<LayerPath, LayerDirectory>();
   readonly #symlinks = new Map<LayerPath, string>();
   readonly #open: LayerDirectory[] = [];
+  #lastMetadata: DirectoryMetadata | null = null;
 
   /** `rootFd` is an empty directory; the caller closes it. */
   constructor(rootFd: number) {
-    this.root = { path: ROOT, parent: null, entry: null, opaque: false, replaced: false, fd: rootFd };
+    this.root = { path: ROOT, parent: null, metadata: null, opaque: false, replaced: false, fd: rootFd };
     this.#directories.set(ROOT, this.root);
   }
 
@@ -100,11 +104,11 @@ export class LayerDirectories implements Disposable {
    * Makes the directory at `name` in `parent`, or finds it there.
    * @throws {IntegrityError} `ERR_LAYER_DUPLICATE` if the layer has something else of that name
    */
-  ensure(parent: LayerDirectory, name: string, entry: TarEntry | null): LayerDirectory {
+  ensure(parent: LayerDirectory, name: string, metadata: DirectoryMetadata | null): LayerDirectory {
     const path = childPath(parent.path, name);
     const known = this.#directories.get(path);
     if (known !== undefined) {
-      if (entry !== null) known.entry = entry; // a directory over a directory replaces its metadata
+      if (metadata !== null) known.metadata = this.#compact(metadata); // a directory over a directory replaces its metadata
       return known;
     }
     const { fd, prefix } = this.#locate(parent);
@@ -114,9 +118,19 @@ export class LayerDirectories implements Disposable {
       if (isErrno(error, "EEXIST")) throw duplicate(path);
       throw error;
     }
-    const made: LayerDirectory = { path, parent, entry, opaque: false, replaced: false, fd: -1 };
+    const kept = metadata === null ? null : this.#compact(metadata);
+    const made: LayerDirectory = { path, parent, metadata: kept, opaque: false, replaced: false, fd: -1 };
     this.#directories.set(path, made);
     return made;
+  }
+
+  /** Without the rest of the member. Neighbours mostly have the same owner, mode and time: they share one object. */
+  #compact({ uid, gid, mode, mtimeNs, xattrs }: DirectoryMetadata): DirectoryMetadata {
+    const last = this.#lastMetadata;
+    const isSame = last !== null && last.uid === uid && last.gid === gid && last.mode === mode;
+    if (isSame && last.mtimeNs === mtimeNs && last.xattrs === xattrs) return last;
+    this.#lastMetadata = { uid, gid, mode, mtimeNs, xattrs };
+    return this.#lastMetadata;
   }
 
   /** An open descriptor of `directory`, valid until `trim`, and until many others are asked for. */

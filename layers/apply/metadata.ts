@@ -10,9 +10,13 @@ import { bytesOf, display } from "../../src/paths.ts";
 import { chmod, chown, setTimes } from "../../src/sys/file.ts";
 import { setXattr, type XattrTarget, xattrTargetAt } from "../../src/sys/xattr.ts";
 import type { TarEntry } from "../tar/entry.ts";
+import type { DirectoryMetadata } from "./directories.ts";
 import type { SkippedXattrs } from "./skipped-xattrs.ts";
 
 const SETID_BITS = 0o6000;
+
+/** For messages. */
+type Named = Pick<TarEntry, "path">;
 
 /** Of an open regular file that was created with its mode, by root: most files need no more than their time. */
 export function restoreFile(fd: number, entry: TarEntry, skipped: SkippedXattrs): void {
@@ -25,7 +29,7 @@ export function restoreFile(fd: number, entry: TarEntry, skipped: SkippedXattrs)
 }
 
 /** Of an open directory. */
-export function restoreDirectory(fd: number, entry: TarEntry, skipped: SkippedXattrs): void {
+export function restoreDirectory(fd: number, entry: DirectoryMetadata & Named, skipped: SkippedXattrs): void {
   chown(fd, null, entry.uid, entry.gid);
   chmod(fd, null, entry.mode);
   if (entry.xattrs.size > 0) restoreXattrs(fd, entry, skipped);
@@ -44,7 +48,7 @@ function belongsToRoot(entry: TarEntry): boolean {
   return entry.uid === 0 && entry.gid === 0;
 }
 
-function restoreXattrs(target: XattrTarget, entry: TarEntry, skipped: SkippedXattrs): void {
+function restoreXattrs(target: XattrTarget, entry: Pick<TarEntry, "xattrs"> & Named, skipped: SkippedXattrs): void {
   for (const [name, value] of entry.xattrs) {
     try {
       setXattr(target, escapeXattr(name), value);

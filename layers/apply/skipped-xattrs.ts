@@ -25,7 +25,7 @@ export class SkippedXattrs {
   readonly #byName = new Map<string | null, SkippedXattr>();
 
   /** True if `error` says that `name` cannot be kept here, and needs not be: it is taken in. */
-  take(name: string, entry: TarEntry, error: unknown): boolean {
+  take(name: string, entry: Pick<TarEntry, "path">, error: unknown): boolean {
     if (OF_LINUX.test(name) || !isErrno(error, "ENOTSUP")) return false;
     const key = this.#byName.has(name) || this.#byName.size < MOST_NAMES ? name : null;
     const known = this.#byName.get(key);

@@ -104,7 +104,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
     const path = parseLayerPath(entry.path);
     if (path === "") {
       if (entry.type !== "directory") throw badPath(path, "the root of a layer must be a directory");
-      this.#directories.root.entry = entry;
+      this.#directories.root.metadata = entry;
       return;
     }
     const name = baseName(path);
@@ -135,9 +135,9 @@ export class LayerUnpacker implements TarHandler, Disposable {
     for (const directory of this.#directories.all()) {
       this.#inodes += 1;
       this.#finishDirectory(directory);
-      if (directory.entry === null && takesAfterBelow(directory)) implicit.push(directory.path);
+      if (directory.metadata === null && takesAfterBelow(directory)) implicit.push(directory.path);
     }
-    if (this.#directories.root.entry === null) implicit.unshift(this.#directories.root.path);
+    if (this.#directories.root.metadata === null) implicit.unshift(this.#directories.root.path);
     this.#digests.flush();
     return {
       entries: this.#entries,
@@ -244,16 +244,16 @@ export class LayerUnpacker implements TarHandler, Disposable {
   }
 
   #finishDirectory(directory: LayerDirectory): void {
-    const { entry } = directory;
+    const { metadata, path } = directory;
     this.#directories.trim();
     const fd = this.#directories.fdOf(directory);
-    if (directory.opaque && directory.path !== "") setOpaque(fd);
-    if (entry === null) {
+    if (directory.opaque && path !== "") setOpaque(fd);
+    if (metadata === null) {
       chmod(fd, null, IMPLICIT_MODE);
       setTimes(fd, null, 0n, 0n);
       return;
     }
-    restoreDirectory(fd, entry, this.#skipped);
+    restoreDirectory(fd, { ...metadata, path }, this.#skipped);
   }
 }
 
