@@ -41,10 +41,12 @@ export function listDirectory(path: HostPath): readonly DirectoryEntry[] {
 export function statDirectory(path: HostPath): readonly { readonly name: string; readonly stat: Stat }[] {
   const fd = openAt(AT_FDCWD, path, O_PATH | O_DIRECTORY);
   try {
-    return listDirectory(path).flatMap(({ name }) => {
-      const stat = statAtOrNull(fd, name);
-      return stat === null ? [] : [{ name, stat }];
-    });
+    return namesIn(path)
+      .sort()
+      .flatMap((name) => {
+        const stat = statAtOrNull(fd, name);
+        return stat === null ? [] : [{ name, stat }];
+      });
   } finally {
     close(fd);
   }
@@ -68,8 +70,11 @@ function typedEntries(path: HostPath): readonly TypedEntry[] | null {
 }
 
 function untypedEntries(path: HostPath): readonly TypedEntry[] {
-  const names = readdirSync(bytesOf(path), { encoding: "latin1" });
-  return names.map((name) => Object.assign(lstatSync(bytesOf(joinHost(path, name))), { name }));
+  return namesIn(path).map((name) => Object.assign(lstatSync(bytesOf(joinHost(path, name))), { name }));
+}
+
+function namesIn(path: HostPath): string[] {
+  return readdirSync(bytesOf(path), { encoding: "latin1" });
 }
 
 function kindOf(entry: TypedEntry): FileKind {

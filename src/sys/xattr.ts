@@ -32,19 +32,24 @@ const fset = declare("int fsetxattr(int fd, const void *name, const void *value,
 const llist = declare<number>("int64_t llistxattr(const void *path, void *list, size_t size)");
 const flist = declare<number>("int64_t flistxattr(int fd, void *list, size_t size)");
 
+const ERANGE = 34;
 const ENODATA = 61;
 const ENOTSUP = 95;
 /** XATTR_SIZE_MAX and XATTR_LIST_MAX: no value and no list is longer. */
 const buffer = Buffer.alloc(65536);
+/** What is asked for first: the kernel allocates as much for each call, and 64 KiB cost it more than the rest. */
+const USUAL_BYTES = 1024;
 
 /** The value of `name`, or null if it is not set (or the file system has no xattrs). @throws PosixError */
 export function getXattr(target: XattrTarget, name: string): Buffer | null {
   if (isLong(target)) return withShort(target, (short) => getXattr(short, name));
-  const size = Number(
-    typeof target === "number"
-      ? fget(target, cString(name), buffer, buffer.length)
-      : lget(cString(target), cString(name), buffer, buffer.length),
-  );
+  const get = (most: number): number =>
+    Number(
+      typeof target === "number"
+        ? fget(target, cString(name), buffer, most)
+        : lget(cString(target), cString(name), buffer, most),
+    );
+  const size = fitting(get);
   if (size >= 0) return Buffer.from(buffer.subarray(0, size));
   const errno = lastErrno();
   if (errno === ENODATA || errno === ENOTSUP) return null;
@@ -54,14 +59,20 @@ export function getXattr(target: XattrTarget, name: string): Buffer | null {
 /** The names that are set, in the file system's order. @throws PosixError */
 export function listXattrs(target: XattrTarget): readonly string[] {
   if (isLong(target)) return withShort(target, listXattrs);
-  const size = Number(
-    typeof target === "number" ? flist(target, buffer, buffer.length) : llist(cString(target), buffer, buffer.length),
-  );
+  const list = (most: number): number =>
+    Number(typeof target === "number" ? flist(target, buffer, most) : llist(cString(target), buffer, most));
+  const size = fitting(list);
   if (size === 0) return [];
   if (size > 0) return buffer.toString("latin1", 0, size - 1).split("\0");
   const errno = lastErrno();
   if (errno === ENOTSUP) return [];
   throw new PosixError(errno, "listxattr", describe(target));
+}
+
+/** The result of a call that is given a size, made once more with the largest if the usual one does not do. */
+function fitting(call: (most: number) => number): number {
+  const size = call(USUAL_BYTES);
+  return size < 0 && lastErrno() === ERANGE ? call(buffer.length) : size;
 }
 
 /** Sets `name`, whether or not it was there. @throws PosixError */
