@@ -19,12 +19,22 @@ import { encodeSparseMap } from "./sparse.ts";
 export const END_OF_ARCHIVE: Buffer = Buffer.alloc(2 * BLOCK_BYTES);
 
 const NO_PADDING = Buffer.alloc(0);
-const [NEWLINE, SPACE, ZERO] = [0x0a, 0x20, 0x30];
+const [NEWLINE, SPACE, ZERO, SLASH] = [0x0a, 0x20, 0x30, 0x2f];
+/** What every header has. Setting it, and counting what is put into it, takes half as long as filling and summing. */
+const BLANK_HEADER: Buffer = Buffer.alloc(BLOCK_BYTES);
+BLANK_HEADER.write("ustar\x0000", 257, "latin1");
+BLANK_HEADER.write(" ", 155, "latin1"); // behind the checksum, which itself counts as spaces
+const BLANK_SUM = BLANK_HEADER.reduce((sum, byte) => sum + byte, 7 * SPACE);
+/** Added to a time's billionths for their leading zeros. */
+const BILLION = 1_000_000_000;
 const NAME_BYTES = 100;
 const PREFIX_BYTES = 155;
 /** The most that 7 and 11 octal digits hold. */
 const MAX_ID = 0o7777777;
 const MAX_SIZE = 0o77777777777;
+
+/** The most that bitwise operators take. */
+const MAX_INT = 0x7fffffff;
 
 const TYPEFLAGS: Readonly<Record<EntryType, string>> = {
   file: "0",
@@ -178,10 +188,10 @@ function fitOrRecordTime(timeNs: bigint, records: PaxRecord[]): number {
 /** "-1.5" is 1.5 seconds before 1970. */
 function formatTime(timeNs: bigint): string {
   const absolute = timeNs < 0n ? -timeNs : timeNs;
-  const fraction = String(absolute % NANOSECONDS)
-    .padStart(9, "0")
-    .replace(/0+$/, "");
-  return `${timeNs < 0n ? "-" : ""}${absolute / NANOSECONDS}${fraction === "" ? "" : `.${fraction}`}`;
+  const seconds = `${timeNs < 0n ? "-" : ""}${absolute / NANOSECONDS}`;
+  let fraction = BILLION + Number(absolute % NANOSECONDS);
+  while (fraction % 10 === 0) fraction /= 10;
+  return fraction === 1 ? seconds : `${seconds}.${String(fraction).slice(1)}`;
 }
 
 /** A PAX header: its own header block, and the records, sorted by key and padded. */
@@ -202,13 +212,15 @@ function writePax(bytes: Buffer, start: number, records: PaxRecord[], sizeBytes:
   let at = start + BLOCK_BYTES;
   for (const { key, value, sizeBytes } of records.sort(byKey)) {
     const end = at + sizeBytes - 1;
-    at += writeText(bytes, at, `${sizeBytes} ${key}=`);
-    if (typeof value === "string") writeText(bytes, at, value);
-    else value.copy(bytes, at);
+    const start = `${sizeBytes} ${key}=`;
+    writeText(bytes, at, start);
+    if (typeof value === "string") writeText(bytes, at + start.length, value);
+    else value.copy(bytes, at + start.length);
     bytes[end] = NEWLINE;
     at = end + 1;
   }
-  bytes.fill(0, at, start + BLOCK_BYTES + wholeBlocks(sizeBytes));
+  const padding = paddingFor(sizeBytes);
+  padding.copy(bytes, at);
 }
 
 function byKey(a: PaxRecord, b: PaxRecord): number {
@@ -230,9 +242,10 @@ function splitName(path: string, isPlain: boolean): { readonly prefix: string; r
 
 /** `start` and the last component of a path, as far as a name field holds it: for headers that a PAX record overrules. */
 function shorten(start: string, path: string): string {
-  const base = path.replace(/\/+$/, "");
-  const name = base.slice(base.lastIndexOf("/") + 1).replace(/[^\x20-\x7e]/g, "_");
-  return start + name.slice(0, NAME_BYTES - start.length);
+  let end = path.length;
+  while (end > 0 && path.charCodeAt(end - 1) === SLASH) end--;
+  const begin = end === 0 ? 0 : path.lastIndexOf("/", end - 1) + 1;
+  return start + path.slice(begin, Math.min(end, begin + NAME_BYTES - start.length)).replace(/[^\x20-\x7e]/g, "_");
 }
 
 /** Printable ASCII: what every program reads alike. */
@@ -241,44 +254,42 @@ function isPlain(bytes: string): boolean {
 }
 
 function writeHeader(bytes: Buffer, at: number, fields: HeaderFields): void {
-  bytes.fill(0, at, at + BLOCK_BYTES);
-  writeText(bytes, at, fields.name);
-  writeOctal(bytes, at + 100, 7, fields.mode);
-  writeOctal(bytes, at + 108, 7, fields.uid);
-  writeOctal(bytes, at + 116, 7, fields.gid);
-  writeOctal(bytes, at + 124, 11, fields.sizeBytes);
-  writeOctal(bytes, at + 136, 11, fields.mtimeSeconds);
+  bytes.set(BLANK_HEADER, at);
+  let sum = BLANK_SUM + fields.typeflag.charCodeAt(0);
   bytes[at + 156] = fields.typeflag.charCodeAt(0);
-  writeText(bytes, at + 157, fields.linkName);
-  writeText(bytes, at + 257, "ustar\x0000");
-  writeOctal(bytes, at + 329, 7, fields.deviceMajor);
-  writeOctal(bytes, at + 337, 7, fields.deviceMinor);
-  writeText(bytes, at + 345, fields.prefix);
-  const linkEnd = at + 157 + fields.linkName.length;
-  const prefixEnd = at + 345 + fields.prefix.length;
-  // The checksum field counts as spaces. Summing only what is not zero saves half the time of a header.
-  const sum = sumOf(bytes, at, linkEnd) + sumOf(bytes, at + 257, at + 265) + sumOf(bytes, at + 329, prefixEnd);
-  writeOctal(bytes, at + 148, 6, sum + 8 * SPACE);
-  bytes[at + 155] = SPACE;
+  sum += writeText(bytes, at, fields.name);
+  sum += writeOctal(bytes, at + 100, 7, fields.mode);
+  sum += writeOctal(bytes, at + 108, 7, fields.uid);
+  sum += writeOctal(bytes, at + 116, 7, fields.gid);
+  sum += writeOctal(bytes, at + 124, 11, fields.sizeBytes);
+  sum += writeOctal(bytes, at + 136, 11, fields.mtimeSeconds);
+  sum += writeText(bytes, at + 157, fields.linkName);
+  sum += writeOctal(bytes, at + 329, 7, fields.deviceMajor);
+  sum += writeOctal(bytes, at + 337, 7, fields.deviceMinor);
+  sum += writeText(bytes, at + 345, fields.prefix);
+  writeOctal(bytes, at + 148, 6, sum);
 }
 
-function sumOf(bytes: Buffer, from: number, to: number): number {
-  let sum = 0;
-  for (let i = from; i < to; i++) sum += bytes[i] as number;
+/** With leading zeros; returns the sum of the bytes. What follows is a NUL already. */
+function writeOctal(bytes: Buffer, at: number, digits: number, value: number): number {
+  let sum = digits * ZERO;
+  let rest = value;
+  for (let i = at + digits - 1; i >= at; i--) {
+    const digit = rest & 7;
+    bytes[i] = ZERO + digit;
+    sum += digit;
+    rest = rest > MAX_INT ? Math.floor(rest / 8) : rest >> 3; // shifting is many times faster than dividing
+  }
   return sum;
 }
 
-/** With leading zeros. What follows is a NUL already. */
-function writeOctal(bytes: Buffer, at: number, digits: number, value: number): void {
-  let rest = value;
-  for (let i = at + digits - 1; i >= at; i--) {
-    bytes[i] = ZERO + (rest % 8);
-    rest = Math.floor(rest / 8);
-  }
-}
-
-/** A byte string; returns its length. Most are too short for a native call to pay. */
+/** A byte string; returns the sum of the bytes. Most are too short for a native call to pay. */
 function writeText(bytes: Buffer, at: number, text: string): number {
-  for (let i = 0; i < text.length; i++) bytes[at + i] = text.charCodeAt(i);
-  return text.length;
+  let sum = 0;
+  for (let i = 0; i < text.length; i++) {
+    const byte = text.charCodeAt(i);
+    bytes[at + i] = byte;
+    sum += byte;
+  }
+  return sum;
 }
