@@ -9,7 +9,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DiffId, Digest } from "../../src/digest.ts";
 import { ConflictError, isErrno, LayerctlError } from "../../src/errors.ts";
-import { display } from "../../src/paths.ts";
+import { display, type HostPath } from "../../src/paths.ts";
+import type { Stat } from "../../src/sys/stat.ts";
 import type { SkippedEntry } from "../diff/change.ts";
 import { findChanged, findUnsettled, SETTLE_MS } from "../diff/consistency.ts";
 import { diffSnapshot, snapshotSubject } from "../diff/subject.ts";
@@ -147,33 +148,41 @@ async function attemptToWrite(store: Store, snapshot: Snapshot, options: CommitO
   const subject = await snapshotSubject(store, snapshot, options);
   const { upperdir } = subject;
   if (upperdir === null) throw new TypeError("a view has no changes");
+  const unchanged = new Set<Stat>();
   let blob: LayerBlob | null = null;
   let changed: string | null;
   try {
     const startNs = BigInt(Date.now()) * 1_000_000n;
     const diff = diffSnapshot({ ...subject, upperdir }, { detail: false });
-    changed = findUnsettled(diff.seen, startNs);
-    if (changed === null && diff.changes.length > 0) {
-      blob = await writeLayerBlob(store.blobs, diff, options.compression ?? "gzip", tarOptions(options));
+    let path = findUnsettled(diff.seen, startNs);
+    if (path === null && diff.changes.length > 0) {
+      const { compression = "gzip" } = options;
+      blob = await writeLayerBlob(store.blobs, diff, compression, { ...tarOptions(options), unchanged });
     }
-    changed ??= findChanged(diff.seen);
-    if (changed === null) return new Writing(blob, diff);
+    path ??= findChanged(diff.seen, unchanged);
+    if (path === null) return new Writing(blob, diff);
+    changed = inTree(upperdir, path);
   } catch (error) {
-    changed = changedUnder(error);
+    changed = changedUnder(error, upperdir);
     if (changed === null) throw error; // the blob is not there yet: writing it is what fails
   }
   await blob?.[Symbol.asyncDispose]();
-  return display(changed.startsWith(upperdir) ? changed.slice(upperdir.length) || "/" : changed);
+  return changed;
 }
 
 /** What opening or reading a file says after something else was put in its place, or nothing. */
 const GONE = ["ENOENT", "ENOTDIR", "ELOOP", "ESTALE", "EISDIR", "ENXIO", "ESPIPE"] as const;
 
-/** The path that an error names, if it is one that a changing tree explains. */
-function changedUnder(error: unknown): string | null {
-  if (error instanceof LayerctlError && error.code === "ERR_FILE_CHANGED") return String(error.data.path);
+/** The path that an error names, as people read it, if it is one that a changing tree explains. */
+function changedUnder(error: unknown, upperdir: HostPath): string | null {
+  if (error instanceof LayerctlError && error.code === "ERR_FILE_CHANGED") return `/${error.data.path}`;
   if (!isErrno(error, ...GONE)) return null;
-  return "path" in error && typeof error.path === "string" ? error.path : "/";
+  return "path" in error && typeof error.path === "string" ? inTree(upperdir, error.path) : "/";
+}
+
+function inTree(upperdir: HostPath, path: string): string {
+  const inside = path.startsWith(upperdir) ? path.slice(upperdir.length) : path;
+  return inside === "" || inside === "/." ? "/" : display(inside);
 }
 
 function tarOptions({ signal, onProgress }: CommitOptions) {

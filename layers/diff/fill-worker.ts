@@ -11,7 +11,7 @@ const reply = (message: FillReply): void => port.postMessage(message);
 
 port.on("message", ({ bytes, reads }: FillTask) => {
   try {
-    reply({ short: fillPiece(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), reads) });
+    reply({ changed: fillPiece(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), reads) });
   } catch (error) {
     reply({ error: packError(error) });
   }

@@ -19,6 +19,7 @@ import {
   S_IFMT,
   S_IFREG,
 } from "../../src/sys/file.ts";
+import type { Stat } from "../../src/sys/stat.ts";
 import { type EntryType, NO_XATTRS, type TarEntry } from "../tar/entry.ts";
 import { byPath, inodeKey, type LayerDiff, type LayerNode, WHITEOUT_PREFIX } from "./change.ts";
 import { type TarSink, TarStreamWriter } from "./tar-stream-writer.ts";
@@ -26,6 +27,8 @@ import { type TarSink, TarStreamWriter } from "./tar-stream-writer.ts";
 export interface LayerTarOptions {
   /** No mtime in the tar is later than this (`SOURCE_DATE_EPOCH`). */
   readonly epochNs?: bigint;
+  /** If given, every file must be as it was found once it has been read, and the stats of those are put in here. */
+  readonly unchanged?: Set<Stat>;
   readonly signal?: AbortSignal;
   /** Called now and then with the bytes written so far. */
   readonly onProgress?: (sizeBytes: number) => void;
@@ -34,7 +37,7 @@ export interface LayerTarOptions {
 /**
  * Writes a diff as a layer tar, waiting for the sink once a chunk.
  * @returns the size of the tar
- * @throws {ConflictError} `ERR_FILE_CHANGED` if a file shrinks while it is read
+ * @throws {ConflictError} `ERR_FILE_CHANGED` if a file shrinks while it is read, or changes with `unchanged`
  * @throws {UnsupportedError} `ERR_PATH_TOO_LONG` if an import would refuse a path
  */
 export async function writeLayerTar(diff: LayerDiff, sink: TarSink, options: LayerTarOptions = {}): Promise<number> {
@@ -64,7 +67,7 @@ export class LayerTarWriter extends TarStreamWriter {
   readonly #firstNames = new Map<string, LayerPath>();
 
   constructor(sink: TarSink, options: LayerTarOptions) {
-    super(sink);
+    super(sink, options.unchanged ?? null);
     this.#options = options;
   }
 

@@ -19,7 +19,7 @@ export interface FillTask {
 }
 
 /** Its answers: that it has started, and then one for each piece, in order. */
-export type FillReply = "ready" | { readonly short: number | null } | { readonly error: PackedError };
+export type FillReply = "ready" | { readonly changed: number | null } | { readonly error: PackedError };
 
 interface Sent {
   readonly piece: TarPiece;
@@ -39,14 +39,14 @@ export class TarFiller implements AsyncDisposable {
 
   /**
    * Fills a piece. Returns no promise if that is done at once.
-   * @throws {ConflictError} `ERR_FILE_CHANGED` if a file became shorter
+   * @throws {ConflictError} `ERR_FILE_CHANGED` if a file is not as it was
    * @throws a system error
    */
   fill(piece: TarPiece): Promise<void> | undefined {
     if (piece.isComplete) return undefined;
     if (this.#worker !== null && this.#isReady && this.#sent.length < MOST_SENT) return this.#send(this.#worker, piece);
     if (piece.room === 0) this.#worker ??= this.#start(); // there is more to come
-    mustBeWhole(piece, fillPiece(piece.bytes, piece.reads));
+    mustBeUnchanged(piece, fillPiece(piece.bytes, piece.reads));
     return undefined;
   }
 
@@ -84,7 +84,7 @@ export class TarFiller implements AsyncDisposable {
     if (sent === undefined) return;
     try {
       if ("error" in reply) throw unpackError(reply.error);
-      mustBeWhole(sent.piece, reply.short);
+      mustBeUnchanged(sent.piece, reply.changed);
       sent.resolve();
     } catch (error) {
       sent.reject(error as Error);
@@ -92,9 +92,9 @@ export class TarFiller implements AsyncDisposable {
   }
 }
 
-function mustBeWhole(piece: TarPiece, short: number | null): void {
-  if (short === null) return;
-  const path = display(piece.nameAt(short));
-  const message = `Cannot archive "${path}": it became shorter while it was read`;
+function mustBeUnchanged(piece: TarPiece, changed: number | null): void {
+  if (changed === null) return;
+  const path = display(piece.nameAt(changed));
+  const message = `Cannot archive "${path}": it changed while it was read`;
   throw new ConflictError("ERR_FILE_CHANGED", message, { data: { path } });
 }

@@ -6,16 +6,24 @@
 
 import { readSync } from "node:fs";
 import type { HostPath, LayerPath } from "../../src/paths.ts";
-import { close, openWithoutLinks } from "../../src/sys/file.ts";
+import { close } from "../../src/sys/file.ts";
+import { OpenParent } from "../../src/sys/open-parent.ts";
+import { isInState, STATE_NUMBERS, type Stat } from "../../src/sys/stat.ts";
 import type { EntryHeaders } from "../tar/writer.ts";
 
 /** What to read into a piece; crosses between threads. */
 export interface FileReads {
   /** Host paths, with a NUL between them. */
   readonly paths: string;
-  /** For each path: the place in the piece, the offset in the file, the number of bytes. */
+  /**
+   * For each path: the place in the piece, the offset in the file, the number of bytes, and the state that the file must
+   * be in (`Stat.putState`), or as often NaN.
+   */
   readonly places: Float64Array;
 }
+
+const PLACE_NUMBERS = 3 + STATE_NUMBERS;
+const ANY_STATE: readonly number[] = new Array(STATE_NUMBERS).fill(Number.NaN);
 
 /** A buffer that threads share, and what is to be read into it. */
 export class TarPiece {
@@ -62,11 +70,16 @@ export class TarPiece {
     this.#used += headers.sizeBytes;
   }
 
-  /** Leaves a gap of `sizeBytes`, for which there is room, for the bytes of a file from `offset` on. */
-  leave(path: HostPath, name: LayerPath, offset: number, sizeBytes: number): void {
+  /**
+   * Leaves a gap of `sizeBytes`, for which there is room, for the bytes of a file from `offset` on. The file must still be
+   * as in `stat` once they have been read, if that is given.
+   */
+  leave(path: HostPath, name: LayerPath, offset: number, sizeBytes: number, stat: Stat | null): void {
     this.#paths.push(path);
     this.#names.push(name);
     this.#places.push(this.#used, offset, sizeBytes);
+    if (stat === null) this.#places.push(...ANY_STATE);
+    else stat.putState(this.#places);
     this.#used += sizeBytes;
   }
 
@@ -78,27 +91,33 @@ export class TarPiece {
 
 /**
  * Reads files into the gaps of a piece.
- * @returns the index of a file that is shorter than it was; null if all is well
+ * @returns the index of a file that is shorter than it was, or not in the state that it must be in; null if all is well
  * @throws a system error if one cannot be opened or read: `ELOOP` if a directory on the way to it is a symbolic link now
  */
 export function fillPiece(bytes: Buffer, { paths, places }: FileReads): number | null {
+  using parents = new OpenParent();
   const each = paths.split("\0") as HostPath[];
   for (const [index, path] of each.entries()) {
-    const [at, offset, sizeBytes] = places.subarray(3 * index, 3 * index + 3) as unknown as [number, number, number];
-    if (!readInto(bytes.subarray(at, at + sizeBytes), path, offset)) return index;
+    if (!readInto(bytes, parents.openFile(path), places, index * PLACE_NUMBERS)) return index;
   }
   return null;
 }
 
-function readInto(gap: Buffer, path: HostPath, offset: number): boolean {
-  const fd = openWithoutLinks(path);
+/** Fills one gap from `fd` and closes that. */
+function readInto(bytes: Buffer, fd: number, places: Float64Array, at: number): boolean {
   try {
-    for (let done = 0; done < gap.length; ) {
-      const got = readSync(fd, gap, done, gap.length - done, offset + done);
+    const [start, offset, sizeBytes, state] = places.subarray(at, at + 4) as unknown as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    for (let done = 0; done < sizeBytes; ) {
+      const got = readSync(fd, bytes, start + done, sizeBytes - done, offset + done);
       if (got === 0) return false;
       done += got;
     }
-    return true;
+    return Number.isNaN(state) || isInState(fd, places, at + 3);
   } finally {
     close(fd);
   }

@@ -5,7 +5,7 @@
 
 import type { HostPath, LayerPath } from "../../src/paths.ts";
 import { dataExtents } from "../../src/sys/copy.ts";
-import { close, openWithoutLinks } from "../../src/sys/file.ts";
+import { AT_FDCWD, close, openWithoutLinks } from "../../src/sys/file.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
 import type { Extent, TarEntry } from "../tar/entry.ts";
 import { dataBytesOf, END_OF_ARCHIVE, encodeEntry, entryHeaders, paddingFor } from "../tar/writer.ts";
@@ -25,6 +25,13 @@ export function newChunk(sizeBytes: number): Buffer {
   return Buffer.from(new SharedArrayBuffer(sizeBytes));
 }
 
+interface FileContent {
+  readonly path: LayerPath;
+  readonly dataPath: HostPath;
+  /** Of the file at `dataPath`, if that is known. */
+  readonly stat: Stat | null;
+}
+
 interface Filling {
   readonly piece: TarPiece;
   readonly filled: Promise<void> | undefined;
@@ -38,14 +45,20 @@ const AHEAD = 4;
 /** Disposing it ends its thread; the tar is whole only after `finish`. */
 export class TarStreamWriter implements AsyncDisposable {
   readonly #sink: TarSink;
+  readonly #unchanged: Set<Stat> | null;
   readonly #filler = new TarFiller();
   readonly #full: TarPiece[] = [];
   readonly #filling: Filling[] = [];
   #piece: TarPiece;
   #sizeBytes = 0;
 
-  constructor(sink: TarSink) {
+  /**
+   * With `unchanged` every file whose stat is known must be as it was when it has been read; the stats of those that are
+   * read are put in.
+   */
+  constructor(sink: TarSink, unchanged: Set<Stat> | null) {
     this.#sink = sink;
+    this.#unchanged = unchanged;
     this.#piece = new TarPiece(sink.take());
   }
 
@@ -61,7 +74,7 @@ export class TarStreamWriter implements AsyncDisposable {
 
   /**
    * Fills the pieces that are laid out, and hands over what is filled.
-   * @throws {ConflictError} `ERR_FILE_CHANGED` if a file became shorter
+   * @throws {ConflictError} `ERR_FILE_CHANGED` if a file is not as it was
    */
   async drain(): Promise<void> {
     for (const piece of this.#full.splice(0)) {
@@ -83,9 +96,10 @@ export class TarStreamWriter implements AsyncDisposable {
     const extents = extentsOf(dataPath, entry.sizeBytes, stat);
     const full: TarEntry = extents === null ? entry : { ...entry, extents };
     this.#appendHeaders(full);
+    const content: FileContent = { path: entry.path as LayerPath, dataPath, stat };
     const parts = extents ?? [{ offset: 0, lengthBytes: entry.sizeBytes }];
-    if (entry.sizeBytes > this.#piece.room) return this.#addLarge(full, dataPath, parts);
-    for (const { offset, lengthBytes } of parts) this.#leave(full, dataPath, offset, lengthBytes);
+    if (entry.sizeBytes > this.#piece.room) return this.#addLarge(full, content, parts);
+    for (const { offset, lengthBytes } of parts) this.#leave(content, offset, lengthBytes);
     this.#append(paddingFor(dataBytesOf(full)));
     return undefined;
   }
@@ -103,10 +117,10 @@ export class TarStreamWriter implements AsyncDisposable {
     await this.#filler[Symbol.asyncDispose]();
   }
 
-  async #addLarge(entry: TarEntry, dataPath: HostPath, parts: readonly Extent[]): Promise<void> {
+  async #addLarge(entry: TarEntry, content: FileContent, parts: readonly Extent[]): Promise<void> {
     for (const { offset, lengthBytes } of parts) {
       for (let done = 0; done < lengthBytes; ) {
-        done += this.#leave(entry, dataPath, offset + done, lengthBytes - done);
+        done += this.#leave(content, offset + done, lengthBytes - done);
         if (this.isFull) await this.drain();
       }
     }
@@ -114,9 +128,11 @@ export class TarStreamWriter implements AsyncDisposable {
   }
 
   /** Leaves a gap in this piece for the bytes of a file, or for as many as it takes. @returns how many that were */
-  #leave({ path }: TarEntry, dataPath: HostPath, offset: number, lengthBytes: number): number {
+  #leave({ path, dataPath, stat }: FileContent, offset: number, lengthBytes: number): number {
     const size = Math.min(this.#piece.room, lengthBytes);
-    if (size > 0) this.#piece.leave(dataPath, path as LayerPath, offset, size);
+    const state = this.#unchanged === null ? null : stat;
+    if (size > 0) this.#piece.leave(dataPath, path, offset, size, state);
+    if (size > 0 && state !== null) this.#unchanged?.add(state);
     this.#advance(size);
     return size;
   }
@@ -163,7 +179,7 @@ export class TarStreamWriter implements AsyncDisposable {
 /** The data of a sparse file; null for a file without holes. Only a file with fewer blocks than bytes is probed. */
 function extentsOf(path: HostPath, sizeBytes: number, known: Stat | null): readonly Extent[] | null {
   if (known !== null && known.blocks512 * 512 >= sizeBytes) return null;
-  const fd = openWithoutLinks(path);
+  const fd = openWithoutLinks(AT_FDCWD, path);
   try {
     if (statAt(fd, null).blocks512 * 512 >= sizeBytes) return null;
     return holesLeftOut(fd, sizeBytes);

@@ -109,21 +109,30 @@ const RESOLVE_NO_SYMLINKS = 4n;
 const howWithoutLinks = (flags: number): Buffer =>
   Buffer.from(new BigUint64Array([BigInt(flags | O_CLOEXEC), 0n, RESOLVE_NO_SYMLINKS]).buffer);
 const FOR_READING = howWithoutLinks(O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-const ON_THE_WAY = howWithoutLinks(O_PATH | O_DIRECTORY);
+const AS_DIRECTORY = howWithoutLinks(O_PATH | O_DIRECTORY);
 
 /**
  * Opens a file for reading whose path others may be changing: no symbolic link is followed on the way, and a fifo does
  * not hold it up (openat2(2)). `path` may be of any length.
- * @throws PosixError `ELOOP` if the path leads through a symbolic link
+ * @throws PosixError for `whole`: `ELOOP` if the path leads through a symbolic link
  */
-export function openWithoutLinks(path: string): number {
-  const open = (fd: number, rest: string): number => openHow(fd, rest, FOR_READING);
-  if (path.length <= PATH_MAX) return open(AT_FDCWD, path);
-  return viaDirectories(AT_FDCWD, path, open, (fd, part) => openHow(fd, part, ON_THE_WAY));
+export function openWithoutLinks(dirfd: number, path: string, whole = path): number {
+  const open = (fd: number, rest: string): number => openHow(fd, rest, FOR_READING, whole);
+  return path.length <= PATH_MAX ? open(dirfd, path) : viaDirectories(dirfd, path, open, openDirectoryOnTheWay);
 }
 
-function openHow(dirfd: number, path: string, how: Buffer): number {
-  return check(openat2(SYS_OPENAT2, dirfd, cString(path), how, how.length, 0, 0), "openat2", path);
+/** Opens a directory for what is in it (`O_PATH`), not following symbolic links either. @throws PosixError */
+export function openDirectoryWithoutLinks(path: string): number {
+  if (path.length <= PATH_MAX) return openDirectoryOnTheWay(AT_FDCWD, path);
+  return viaDirectories(AT_FDCWD, path, openDirectoryOnTheWay, openDirectoryOnTheWay);
+}
+
+function openDirectoryOnTheWay(dirfd: number, path: string): number {
+  return openHow(dirfd, path, AS_DIRECTORY, path);
+}
+
+function openHow(dirfd: number, path: string, how: Buffer, whole: string): number {
+  return check(openat2(SYS_OPENAT2, dirfd, cString(path), how, how.length, 0, 0), "openat2", whole);
 }
 
 /** close(2). */

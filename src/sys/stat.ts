@@ -62,14 +62,19 @@ export class Stat {
     return BigInt(this.mtimeSeconds) * NS + BigInt(this.mtimeRest);
   }
 
-  /** False if the file was changed in between, or is another one: nobody can set the change time. */
-  isUnchangedIn(later: Stat): boolean {
+  /** Appends what tells files and their changes apart: nobody can set the change time. It may cross to another thread. */
+  putState(numbers: number[]): void {
+    numbers.push(this.inoLow, this.inoHigh, this.ctimeSeconds, this.ctimeRest, this.sizeBytes);
+  }
+
+  /** True if the last statx in this thread found the same state. */
+  isOfLastCall(): boolean {
     return (
-      this.ctimeRest === later.ctimeRest &&
-      this.ctimeSeconds === later.ctimeSeconds &&
-      this.inoLow === later.inoLow &&
-      this.inoHigh === later.inoHigh &&
-      this.sizeBytes === later.sizeBytes
+      this.ctimeRest === word(26) &&
+      this.ctimeSeconds === signed(24) &&
+      this.inoLow === word(8) &&
+      this.inoHigh === word(9) &&
+      this.sizeBytes === unsigned(10)
     );
   }
 
@@ -85,18 +90,14 @@ export class Stat {
  */
 export function statAt(dirfd: number, path: string | null): Stat {
   if (path !== null && path.length > PATH_MAX) return viaDirectories(dirfd, path, statAt);
-  const stat = statOrNull(dirfd, path);
-  if (stat === null) throw failure("statx", path ?? undefined);
-  return stat;
+  if (!call(dirfd, path)) throw failure("statx", path ?? undefined);
+  return new Stat();
 }
 
 /** As `statAt`; null for ENOENT. @throws PosixError for anything else, ENOTDIR included */
 export function statAtOrNull(dirfd: number, path: string): Stat | null {
   if (path.length > PATH_MAX) return longStatOrNull(dirfd, path);
-  const stat = statOrNull(dirfd, path);
-  if (stat !== null) return stat;
-  if (lastErrno() === ENOENT) return null; // without an error object, which would cost four times the call
-  throw failure("statx", path);
+  return isThere(dirfd, path) ? new Stat() : null;
 }
 
 function longStatOrNull(dirfd: number, path: string): Stat | null {
@@ -108,7 +109,33 @@ function longStatOrNull(dirfd: number, path: string): Stat | null {
   }
 }
 
-function statOrNull(dirfd: number, path: string | null): Stat | null {
+/** How many numbers `putState` appends. */
+export const STATE_NUMBERS = 5;
+
+/** False if the state of the open file is not the one that was put into `numbers` at `at`. @throws PosixError */
+export function isInState(fd: number, numbers: Float64Array, at: number): boolean {
+  if (!call(fd, null)) throw failure("statx");
+  return (
+    numbers[at] === word(8) &&
+    numbers[at + 1] === word(9) &&
+    numbers[at + 2] === signed(24) &&
+    numbers[at + 3] === word(26) &&
+    numbers[at + 4] === unsigned(10)
+  );
+}
+
+/** False if the file was changed since `before`, or is another one, or gone. @throws PosixError as `statAtOrNull` */
+export function isUnchangedAt(dirfd: number, path: string, before: Stat): boolean {
+  return isThere(dirfd, path) && before.isOfLastCall();
+}
+
+function isThere(dirfd: number, path: string): boolean {
+  if (call(dirfd, path)) return true;
+  if (lastErrno() === ENOENT) return false; // without an error object, which would cost four times the call
+  throw failure("statx", path);
+}
+
+function call(dirfd: number, path: string | null): boolean {
   const flags = path === null ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  return statx(dirfd, cString(path ?? ""), flags, STATX_BASIC_AND_MOUNT_ID, buffer) < 0 ? null : new Stat();
+  return statx(dirfd, cString(path ?? ""), flags, STATX_BASIC_AND_MOUNT_ID, buffer) >= 0;
 }

@@ -157,7 +157,10 @@ test("an image with docker's media types stays one, unless the layer is of a kin
   );
 });
 
-test("a file that changes after it was read makes the commit start again, and the layer holds the change", async () => {
+/** Commits a tree of an empty file, "a", a big one and "z" while `change` is made to it; tells the layer and the events. */
+async function commitDuring(
+  change: (upperdir: HostPath) => void,
+): Promise<{ layer: Buffer; events: readonly string[] }> {
   await using directory = temporaryDirectory();
   const events: string[] = [];
   const logger = {
@@ -166,18 +169,40 @@ test("a file that changes after it was read makes the commit start again, and th
   };
   using store = openStore(directory, logger);
   const { upperdir } = await makeFixture(store);
+  write(upperdir, "!empty", "");
   write(upperdir, "a", "first");
   write(upperdir, "b", Buffer.alloc(3 << 20));
+  write(upperdir, "z", "first");
   await sleep(25); // the change time of a new file is now, whatever its mtime: let it pass
   let isChanged = false;
   const onProgress = (): void => {
-    if (!isChanged) appendFileSync(joinHost(upperdir, "a"), " and second");
+    if (!isChanged) change(upperdir);
     isChanged = true;
   };
   const { digest } = await commitSnapshot(store, "work", { ...OPTIONS, onProgress });
-  assert.equal(contentIn(tarOf(store, resolveImage(store, digest)), "a"), "first and second");
-  assert.deepEqual(events, ['commit.changed{"snapshot":"work","path":"/a","attempt":0}']);
   assert.deepEqual(readdirSync(store.layout.temporary), []);
+  return { layer: tarOf(store, resolveImage(store, digest)), events };
+}
+
+test("a file that changes before it is read makes the commit start again, and the layer holds the change", async () => {
+  const { layer, events } = await commitDuring((upperdir) => appendFileSync(joinHost(upperdir, "z"), " and second"));
+  assert.equal(contentIn(layer, "z"), "first and second");
+  assert.deepEqual(events, ['commit.changed{"snapshot":"work","path":"/z","attempt":0}']);
+});
+
+test("so does one without content, and one that is added, at any time", async () => {
+  const filled = await commitDuring((upperdir) => appendFileSync(joinHost(upperdir, "!empty"), "no more"));
+  assert.equal(contentIn(filled.layer, "!empty"), "no more");
+  assert.deepEqual(filled.events, ['commit.changed{"snapshot":"work","path":"/!empty","attempt":0}']);
+  const added = await commitDuring((upperdir) => writeFileSync(joinHost(upperdir, "new"), "new"));
+  assert.equal(contentIn(added.layer, "new"), "new");
+  assert.match(added.events[0] ?? "", /"path":"\/","attempt":0/);
+});
+
+test("a file that changes after it was read is in the layer as it was when the commit began", async () => {
+  const { layer, events } = await commitDuring((upperdir) => appendFileSync(joinHost(upperdir, "a"), " and second"));
+  assert.equal(contentIn(layer, "a"), "first");
+  assert.deepEqual(events, []);
 });
 
 test("a tree that keeps changing is refused with the path that does, and nothing stays behind", async () => {

@@ -7,15 +7,17 @@ import { TarFiller } from "../../../../layers/diff/tar-filler.ts";
 import { fillPiece, TarPiece } from "../../../../layers/diff/tar-piece.ts";
 import { newChunk } from "../../../../layers/diff/tar-stream-writer.ts";
 import { bytesOf, type HostPath, type LayerPath } from "../../../../src/paths.ts";
+import { AT_FDCWD } from "../../../../src/sys/file.ts";
+import { type Stat, statAt } from "../../../../src/sys/stat.ts";
 import { temporaryDirectory } from "../../../helpers/temporary.ts";
 
 const PIECE_BYTES = 64;
 
 /** A full piece: a header, and then `path` from its third byte on. */
-function pieceOf(path: HostPath): TarPiece {
+function pieceOf(path: HostPath, stat: Stat | null = null): TarPiece {
   const piece = new TarPiece(newChunk(PIECE_BYTES));
   piece.append(Buffer.from("head"), 0);
-  piece.leave(path, "name" as LayerPath, 3, PIECE_BYTES - 4);
+  piece.leave(path, "name" as LayerPath, 3, PIECE_BYTES - 4, stat);
   return piece;
 }
 
@@ -67,6 +69,22 @@ test("a file that became shorter, and one that is gone, are errors from either t
   await assert.rejects(shortThere, changed);
   const [, goneThere] = await fillByThread(filler, file, () => pieceOf(temporary.host("gone")));
   await assert.rejects(goneThere, gone);
+});
+
+test("a file that is not in the state it was found in is an error from either thread, though it is as long", async () => {
+  await using temporary = temporaryDirectory();
+  const file = temporary.host("file");
+  writeFileSync(bytesOf(file), Buffer.alloc(100));
+  const found = statAt(AT_FDCWD, file);
+  const changed = { code: "ERR_FILE_CHANGED", data: { path: "name" } };
+  await using filler = new TarFiller();
+  const [, filled] = await fillByThread(filler, file, () => pieceOf(file, found));
+  await filled;
+  while (statAt(AT_FDCWD, file).ctimeNs === found.ctimeNs) writeFileSync(bytesOf(file), Buffer.alloc(100, 1));
+  const here = pieceOf(file, found);
+  assert.equal(fillPiece(here.bytes, here.reads), 0);
+  const [, changedThere] = await fillByThread(filler, file, () => pieceOf(file, found));
+  await assert.rejects(changedThere, changed);
 });
 
 test("what the thread has been sent when it is ended is done first", async () => {
