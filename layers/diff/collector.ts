@@ -30,6 +30,8 @@ interface LinkedName {
   readonly isChange: boolean;
 }
 
+const NOTHING: readonly Aspect[] = [];
+
 export class DiffCollector {
   readonly #options: CompareOptions;
   readonly #changes: LayerChange[] = [];
@@ -62,7 +64,7 @@ export class DiffCollector {
   compare(before: LayerNode | null, node: LayerNode): void {
     const isDir = isDirectory(node.stat);
     if (isDir) this.#directories.set(node.path, node);
-    const what = before === null ? [] : compareNodes(before, node, this.#options);
+    const what = before === null ? NOTHING : compareNodes(before, node, this.#options);
     const isChange = before === null || what.length > 0;
     if (isChange) this.#add(before === null ? "A" : "C", node, what);
     if (!isDir && node.stat.nlink > 1) this.#link({ node, before, isChange });
@@ -92,7 +94,8 @@ export class DiffCollector {
   }
 
   #parents(): readonly LayerNode[] {
-    const seen = new Set<LayerPath>(this.#changes.map((change) => change.path));
+    const seen = new Set<LayerPath>();
+    for (const { path } of this.#changes) if (this.#directories.has(path)) seen.add(path);
     const parents: LayerNode[] = [];
     for (const change of this.#changes) {
       for (let path = parentPath(change.path); path !== "" && !seen.has(path); path = parentPath(path)) {

@@ -16,7 +16,7 @@ import { opaquenessOf } from "../../src/overlay/opaque.ts";
 import { redirectOf } from "../../src/overlay/redirect.ts";
 import { isWhiteout, isXattrWhiteout } from "../../src/overlay/whiteout.ts";
 import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
-import { childPath, type HostPath, joinHost, type LayerPath, ROOT } from "../../src/paths.ts";
+import { baseName, childPath, type HostPath, joinHost, ROOT } from "../../src/paths.ts";
 import { statDirectory } from "../../src/sys/directory.ts";
 import { AT_FDCWD } from "../../src/sys/file.ts";
 import { statAt } from "../../src/sys/stat.ts";
@@ -48,11 +48,6 @@ export interface UpperDiff extends LayerDiff {
 /** What the upperdir changes. @throws a system error, also if files vanish under the walk */
 export function diffUpper(options: UpperDiffOptions): UpperDiff {
   return new UpperWalk(options).run();
-}
-
-interface UpperEntry extends SeenFile {
-  readonly name: string;
-  readonly path: LayerPath;
 }
 
 /** A directory of the upperdir whose entries are still to be looked at. */
@@ -116,32 +111,34 @@ class UpperWalk {
   }
 
   #children({ directory, below, hides }: WaitingDirectory): void {
-    const entries = statDirectory(directory.hostPath).map(({ name, stat }): UpperEntry => {
-      return { name, path: childPath(directory.path, name), stat, hostPath: joinHost(directory.hostPath, name) };
+    const entries = statDirectory(directory.hostPath);
+    const nodes = entries.map(({ name, stat }): LayerNode => {
+      const hostPath = joinHost(directory.hostPath, name);
+      return { path: childPath(directory.path, name), stat, hostPath, dataPath: hostPath, xattrs: NO_XATTRS };
     });
-    for (const entry of entries) this.#seen.push(entry);
-    for (const entry of entries) {
-      this.#child(entry, below === null ? null : (this.#lower?.lookup(entry.path) ?? null), hides);
+    for (const node of nodes) this.#seen.push(node); // of one directory together, for who looks at them again
+    for (const node of nodes) {
+      this.#child(node, below === null ? null : (this.#lower?.lookup(node.path) ?? null), hides);
     }
     if (!hides || below === null) return;
     const present = new Set(entries.map(({ name }) => name));
     for (const gone of this.#lower?.list(below) ?? []) if (!present.has(gone.name)) this.#collector.delete(gone.path);
   }
 
-  /** One name of the upperdir. `old`: what the lower tree has there. */
-  #child({ name, path, stat, hostPath }: UpperEntry, old: MergedEntry | null, hides: boolean): void {
+  /** One name of the upperdir, as it is without attributes. `old`: what the lower tree has there. */
+  #child(plain: LayerNode, old: MergedEntry | null, hides: boolean): void {
+    const { path, stat, hostPath } = plain;
     const isMarked = !isWhiteout(stat) && listXattrs(hostPath).length > 0;
     if (isWhiteout(stat) || (isMarked && isXattrWhiteout(hostPath, stat, this.#namespace))) {
       if (old !== null) this.#collector.delete(path);
       return;
     }
-    const unfit = this.#collector.unfit(name, stat.mode);
+    const unfit = this.#collector.unfit(baseName(path), stat.mode);
     if (unfit !== null) {
       this.#collector.skip(path, unfit, old !== null);
       return;
     }
-    const xattrs = isMarked ? shownXattrs(hostPath, this.#namespace) : NO_XATTRS;
-    const node: LayerNode = { path, stat, hostPath, dataPath: hostPath, xattrs };
+    const node = isMarked ? { ...plain, xattrs: shownXattrs(hostPath, this.#namespace) } : plain;
     if (isDirectory(stat)) this.#directory(node, old, hides, isMarked);
     else this.#collector.compare(nodeOf(this.#lower, old), isMarked ? this.#withContent(node) : node);
   }

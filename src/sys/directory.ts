@@ -41,12 +41,12 @@ export function listDirectory(path: HostPath): readonly DirectoryEntry[] {
 export function statDirectory(path: HostPath): readonly { readonly name: string; readonly stat: Stat }[] {
   const fd = openAt(AT_FDCWD, path, O_PATH | O_DIRECTORY);
   try {
-    return namesIn(path)
-      .sort()
-      .flatMap((name) => {
-        const stat = statAtOrNull(fd, name);
-        return stat === null ? [] : [{ name, stat }];
-      });
+    const entries = [];
+    for (const name of namesIn(path).sort()) {
+      const stat = statAtOrNull(fd, name);
+      if (stat !== null) entries.push({ name, stat });
+    }
+    return entries;
   } finally {
     close(fd);
   }
