@@ -54,7 +54,7 @@ export class TarPiece {
   }
 
   get reads(): FileReads {
-    return { paths: this.#paths.join("\0"), places: Float64Array.from(this.#places) };
+    return { paths: this.#paths.join("\0"), places: new Float64Array(this.#places) };
   }
 
   /** Appends bytes from `at` on, as many as there is room for. @returns how many that were */
