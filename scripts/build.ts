@@ -4,7 +4,8 @@
  * imported dynamically: esbuild keeps each of them in a function that runs when the verb is chosen.
  */
 
-import { rmSync } from "node:fs";
+import { isAscii } from "node:buffer";
+import { readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type BuildOptions, build, type Plugin } from "esbuild";
@@ -46,17 +47,14 @@ const bundledSqlite: Plugin = {
     builder.onLoad({ filter: /.*/, namespace: "sqlite" }, () => ({
       resolveDir: root,
       contents: `
-        import { existsSync } from "node:fs";
         import { createRequire } from "node:module";
-        import { dirname, join } from "node:path";
         import createDatabase from "./node_modules/better-sqlite3/lib/database.js";
+        import { nativeAddon } from "./src/sys/native-addon.ts";
 
         export function sqlitePackage() {
-          const require = createRequire(import.meta.url);
-          const directory = dirname(require.resolve("better-sqlite3/package.json"));
-          const binary = join(directory, "prebuilds", \`linux-\${process.arch}.node\`);
-          if (!existsSync(binary)) return require("better-sqlite3");
-          return createDatabase(() => require(binary), false);
+          const addon = nativeAddon(\`better-sqlite3/prebuilds/linux-\${process.arch}.node\`);
+          if (addon === null) return createRequire(import.meta.url)("better-sqlite3");
+          return createDatabase(() => addon, false);
         }`,
     }));
   },
@@ -80,6 +78,8 @@ const common: BuildOptions = {
 
 rmSync(dist, { recursive: true, force: true });
 await build({ ...common, entryPoints: ["cli/main.ts"], outfile: join(dist, "main.cjs") });
+// esbuild escapes strings and not regular expressions, and one character more makes V8 keep two bytes for all of them.
+if (!isAscii(readFileSync(join(dist, "main.cjs")))) throw new Error("Cannot build: main.cjs is not ASCII");
 await build({ ...common, entryPoints: ["layers/apply/worker.ts"], outfile: join(dist, "apply-worker.cjs") });
 await build({ ...common, entryPoints: ["layers/diff/fill-worker.ts"], outfile: join(dist, "fill-worker.cjs") });
 // Last, so that a dist with an entry is complete. Old nodes must get as far as reading why they are refused.

@@ -46,12 +46,12 @@ export function parseHealthcheck(text: string): Readonly<Record<string, unknown>
 
 const OPTION = /^--([a-z-]+)(?:=(\S*))?(?:\s+|$)/;
 
-/** A Go duration ("1m30s") in nanoseconds: 0, or at least a millisecond. */
+/** A Go duration ("1m30s") in nanoseconds: 0, or at least a millisecond. Micro is written with either letter. */
 function durationNs(name: string, text: string): number {
-  const isDuration = /^\+?(\d+(\.\d*)?(ns|us|µs|μs|ms|s|m|h))+$/.test(text);
+  const isDuration = /^\+?(\d+(\.\d*)?(ns|us|\u00b5s|\u03bcs|ms|s|m|h))+$/.test(text);
   if (!isDuration && text !== "0") throw new WordError(`--${name}: ${JSON.stringify(text)} is not a duration`);
   let sum = 0;
-  for (const [, number = "", unit = ""] of text.matchAll(/(\d+(?:\.\d*)?)(ns|us|µs|μs|ms|s|m|h)/g)) {
+  for (const [, number = "", unit = ""] of text.matchAll(/(\d+(?:\.\d*)?)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/g)) {
     sum += Number(number) * (UNIT_NS[unit] ?? 0);
   }
   const whole = Math.round(sum);

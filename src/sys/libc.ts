@@ -7,6 +7,7 @@ import { openSync } from "node:fs";
 import { createRequire } from "node:module";
 import type * as Koffi from "koffi";
 import { PosixError } from "../errors.ts";
+import { nativeAddon } from "./native-addon.ts";
 
 let koffi: typeof Koffi | undefined;
 let library: Koffi.LibraryHandle | undefined;
@@ -18,16 +19,13 @@ function load(): Koffi.LibraryHandle {
 }
 
 /**
- * The package with koffi's binary, which has all that is used here: 2 ms. koffi's own entry takes 8, to find the binary
- * and to add names that are deprecated; it is for where the package manager does not put the other beside it.
+ * koffi's binary, which has all that is used here: 2 ms. koffi's own entry takes 8, to find the binary and to add names
+ * that are deprecated; it is for other libcs, and for where the package manager puts the binary elsewhere.
  */
 function loadKoffi(): typeof Koffi {
-  const require = createRequire(import.meta.url);
-  try {
-    return require(`@koromix/koffi-linux-${process.arch}`) as typeof Koffi;
-  } catch {
-    return require("koffi") as typeof Koffi;
-  }
+  const { arch } = process;
+  const addon = nativeAddon(`@koromix/koffi-linux-${arch}/linux_${arch}/koffi.node`);
+  return (addon ?? createRequire(import.meta.url)("koffi")) as typeof Koffi;
 }
 
 /** What a libc function takes here: integers, buffers for pointers, null for NULL. */
