@@ -3,7 +3,8 @@
  * is written must call `clear` first, or start on the line the bar is on.
  */
 
-import { formatSize, safeText, tell } from "./output.ts";
+import { isTerminal } from "../src/sys/terminal.ts";
+import { formatSize, STDERR, safeText, tell } from "./output.ts";
 
 const INTERVAL_MS = 100;
 const BAR_CELLS = 24;
@@ -28,7 +29,7 @@ const SILENT: Progress = { show: nothing, clear: nothing, [Symbol.dispose]: noth
 
 /** A bar if stderr is a terminal, else nothing. */
 export function openProgress(isWanted: boolean): Progress {
-  return isWanted && process.stderr.isTTY ? new Bar(tell) : SILENT;
+  return isWanted && isTerminal(STDERR) ? new Bar(tell) : SILENT;
 }
 
 /** Draws with `draw`; `columns` is the width of the terminal, which is 0 on a serial line. */
