@@ -112,17 +112,15 @@ export class BlockCompressor implements AsyncDisposable {
   readonly #inWork: Promise<Buffer>[] = [];
   /** Blocks that are done with: a new one would cost as much in page faults as reading it full. */
   readonly #free: Buffer[] = [];
-  readonly #lanes: readonly Lane[];
+  /** Made when a block is the first for one: most layers are a block. */
+  readonly #lanes: Lane[] = [];
   #next = 0;
   #crc = 0;
   #sizeBytes = 0;
 
   /** `output` gets the compressed bytes in order, one call at a time. */
   constructor(compression: Compression, output: (bytes: Buffer) => Promise<void>) {
-    const codec = CODECS[compression];
-    const { open } = codec;
-    this.#codec = codec;
-    this.#lanes = open === null ? [] : Array.from({ length: LANES }, () => new Lane(open()));
+    this.#codec = CODECS[compression];
     this.#output = output;
   }
 
@@ -152,9 +150,11 @@ export class BlockCompressor implements AsyncDisposable {
   }
 
   async #compress(block: Buffer): Promise<Buffer> {
-    const lane = this.#lanes[this.#next++ % LANES];
-    if (lane === undefined) return block;
-    const compressed = await lane.compress(block);
+    const { open } = this.#codec;
+    if (open === null) return block;
+    const at = this.#next++ % LANES;
+    this.#lanes[at] ??= new Lane(open());
+    const compressed = await this.#lanes[at].compress(block);
     if (block.length === this.#codec.blockBytes) this.#free.push(block);
     return compressed;
   }
