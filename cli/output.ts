@@ -8,7 +8,7 @@ import { isErrno, isSystemError, UsageError, whileWriting } from "../src/errors.
 import { bytesOf, display, type LayerPath } from "../src/paths.ts";
 
 export const STDOUT = 1;
-const STDERR = 2;
+export const STDERR = 2;
 
 const PIECE_CHARACTERS = 64 * 1024;
 
