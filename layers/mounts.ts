@@ -21,7 +21,7 @@ import {
   type OverlayOptions,
   parseOverlayOptions,
 } from "../src/mount/overlay-options.ts";
-import { removeVolatileMark } from "../src/mount/volatile-mark.ts";
+import { removeVolatileMark } from "../src/overlay/volatile-mark.ts";
 import { bytesOf, display, type HostPath } from "../src/paths.ts";
 import { umount } from "../src/sys/mount.ts";
 import { type Image, imageOfRow, lowerdirsOf } from "./image.ts";

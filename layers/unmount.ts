@@ -9,7 +9,7 @@ import { deleteMount, getMount } from "../src/meta/mounts.ts";
 import { getSnapshotRow } from "../src/meta/snapshots.ts";
 import { mountsBelow } from "../src/mount/mount-info.ts";
 import { mountUsers } from "../src/mount/mount-users.ts";
-import { hasVolatileMark, removeVolatileMark } from "../src/mount/volatile-mark.ts";
+import { hasVolatileMark, removeVolatileMark } from "../src/overlay/volatile-mark.ts";
 import { bytesOf, display, type HostPath } from "../src/paths.ts";
 import { AT_FDCWD } from "../src/sys/file.ts";
 import { umount } from "../src/sys/mount.ts";

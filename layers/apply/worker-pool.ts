@@ -2,7 +2,7 @@
 
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import { type PackedError, unpackError } from "../thread-errors.ts";
+import { type PackedError, unpackError } from "../../src/thread-errors.ts";
 import { guessExpandedSize } from "./expanded-size.ts";
 import type { UnpackResult, UnpackTask } from "./unpack-layer.ts";
 

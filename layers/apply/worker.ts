@@ -2,7 +2,7 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import { clearThreadUmask } from "../../src/sys/thread.ts";
-import { packError } from "../thread-errors.ts";
+import { packError } from "../../src/thread-errors.ts";
 import { type UnpackTask, unpackLayer } from "./unpack-layer.ts";
 import type { WorkerReply, WorkerShares } from "./worker-pool.ts";
 

@@ -1,7 +1,7 @@
 /** The thread that fills pieces of a tar, one at a time, as it is sent them. See `tar-filler.ts` for the other side. */
 
 import { parentPort } from "node:worker_threads";
-import { packError } from "../thread-errors.ts";
+import { packError } from "../../src/thread-errors.ts";
 import type { FillReply, FillTask } from "./tar-filler.ts";
 import { fillPiece } from "./tar-piece.ts";
 

@@ -6,7 +6,7 @@
 import { Worker } from "node:worker_threads";
 import { ConflictError } from "../../src/errors.ts";
 import { display } from "../../src/paths.ts";
-import { type PackedError, unpackError } from "../thread-errors.ts";
+import { type PackedError, unpackError } from "../../src/thread-errors.ts";
 import { type FileReads, fillPiece, type TarPiece } from "./tar-piece.ts";
 
 /** The bundle has the worker beside it; a checkout runs the source. */

@@ -24,7 +24,7 @@ import { mountWithOptionString } from "./classic-mount.ts";
 import { isLegacyContext } from "./legacy-context.ts";
 import type { MountSpec } from "./mount-spec.ts";
 import { checkOverlayOptions, kernelOptions } from "./overlay-options.ts";
-import { hasVolatileMark } from "./volatile-mark.ts";
+import { hasVolatileMark } from "../overlay/volatile-mark.ts";
 
 /** The most layers overlayfs takes (OVL_MAX_STACK). */
 export const MAX_LAYERS = 500;

@@ -2,8 +2,12 @@
 
 import { isErrno } from "../errors.ts";
 import { O_CLOEXEC, O_PATH } from "./file.ts";
-import { declare, failure } from "./libc.ts";
+import { cString, declare, failure } from "./libc.ts";
 
+const nameToHandle = declare(
+  "int name_to_handle_at(int dirfd, const void *path, void *handle, void *mountId, int flags)",
+);
+const AT_EMPTY_PATH = 0x1000;
 const openByHandle = declare("int open_by_handle_at(int mountFd, const void *handle, int flags)");
 
 /**
@@ -21,4 +25,26 @@ export function openHandle(mountFd: number, type: number, handle: Uint8Array): n
   const error = failure("open_by_handle_at");
   if (isErrno(error, "ESTALE")) return null;
   throw error;
+}
+
+const MAX_HANDLE_BYTES = 128;
+
+/** A handle as overlayfs stores it (`struct ovl_fh`): the file system's own type and bytes. */
+export interface FileHandle {
+  readonly type: number;
+  readonly bytes: Buffer;
+}
+
+/** The handle of `path`, or of the open file if `path` is null; null where the file system gives none. @throws PosixError */
+export function handleAt(dirfd: number, path: string | null): FileHandle | null {
+  const buffer = Buffer.alloc(8 + MAX_HANDLE_BYTES);
+  buffer.writeUInt32LE(MAX_HANDLE_BYTES, 0);
+  const mountId = Buffer.alloc(4);
+  const flags = path === null ? AT_EMPTY_PATH : 0;
+  if (nameToHandle(dirfd, cString(path ?? ""), buffer, mountId, flags) < 0) {
+    const error = failure("name_to_handle_at", path ?? undefined);
+    if (isErrno(error, "ENOTSUP", "EOVERFLOW", "EPERM", "ENOSYS")) return null;
+    throw error;
+  }
+  return { type: buffer.readInt32LE(4), bytes: Buffer.from(buffer.subarray(8, 8 + buffer.readUInt32LE(0))) };
 }

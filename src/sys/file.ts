@@ -12,23 +12,30 @@ import { check, cString, declare } from "./libc.ts";
 
 /** `openAt` and the like: paths are relative to the working directory. */
 export const AT_FDCWD = -100;
+/** `linkAt`: `from` is "" and its directory is the open file itself. */
+export const AT_EMPTY_PATH = 0x1000;
 /** `unlinkAt`: remove a directory. */
 export const AT_REMOVEDIR = 0x200;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
+export const O_RDWR = 2;
+export const O_ACCMODE = 3;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
 export const O_TRUNC = 0o1000;
 export const O_NOFOLLOW = process.arch === "arm64" ? 0o100000 : 0o400000;
 export const O_DIRECTORY = process.arch === "arm64" ? 0o40000 : 0o200000;
 export const O_CLOEXEC = 0o2000000;
-const O_NONBLOCK = 0o4000;
+export const O_NONBLOCK = 0o4000;
 export const O_PATH = 0o10000000;
+export const O_TMPFILE = 0o20000000 | O_DIRECTORY;
 
 /** `rename` flags (renameat2(2)). */
 export const RENAME_NOREPLACE = 1;
+export const RENAME_EXCHANGE = 2;
+export const RENAME_WHITEOUT = 4;
 
 export const S_IFMT = 0o170000;
 export const S_IFSOCK = 0o140000;
@@ -156,8 +163,8 @@ export function symlinkAt(target: string, dirfd: number, path: string): void {
 }
 
 /** linkat(2): a second name for a file; a symbolic link is linked itself. @throws PosixError */
-export function linkAt(fromDirfd: number, from: string, toDirfd: number, to: string): void {
-  check(link(fromDirfd, cString(from), toDirfd, cString(to), 0), "linkat", to);
+export function linkAt(fromDirfd: number, from: string, toDirfd: number, to: string, flags = 0): void {
+  check(link(fromDirfd, cString(from), toDirfd, cString(to), flags), "linkat", to);
 }
 
 /** unlinkat(2); `AT_REMOVEDIR` for a directory. @throws PosixError */

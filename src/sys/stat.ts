@@ -37,14 +37,16 @@ export class Stat {
   readonly devMajor: number = word(34);
   readonly devMinor: number = word(35);
   readonly mountId: number = unsigned(36);
-  private readonly inoLow = word(8);
-  private readonly inoHigh = word(9);
-  private readonly atimeSeconds = signed(16);
-  private readonly atimeRest = word(18);
-  private readonly ctimeSeconds = signed(24);
-  private readonly ctimeRest = word(26);
-  private readonly mtimeSeconds = signed(28);
-  private readonly mtimeRest = word(30);
+  readonly blockBytes: number = word(1);
+  /** The inode number's low and high 32 bits; of times, whole seconds and the nanoseconds after them. */
+  readonly inoLow: number = word(8);
+  readonly inoHigh: number = word(9);
+  readonly atimeSeconds: number = signed(16);
+  readonly atimeRest: number = word(18);
+  readonly ctimeSeconds: number = signed(24);
+  readonly ctimeRest: number = word(26);
+  readonly mtimeSeconds: number = signed(28);
+  readonly mtimeRest: number = word(30);
 
   get ino(): bigint {
     return (BigInt(this.inoHigh) << 32n) | BigInt(this.inoLow);

@@ -3,7 +3,7 @@
  * is not followed; for reading a path may be of any length. Names are byte strings.
  */
 
-import { PosixError } from "../errors.ts";
+import { isErrno, PosixError } from "../errors.ts";
 import { type HostPath, hostPath, joinHost, PATH_MAX } from "../paths.ts";
 import { AT_FDCWD, viaDirectories } from "./file.ts";
 import { cString, declare, failure, lastErrno } from "./libc.ts";
@@ -32,6 +32,9 @@ const fset = declare("int fsetxattr(int fd, const void *name, const void *value,
 const llist = declare<number>("int64_t llistxattr(const void *path, void *list, size_t size)");
 const flist = declare<number>("int64_t flistxattr(int fd, void *list, size_t size)");
 
+const lremove = declare("int lremovexattr(const void *path, const void *name)");
+const fremove = declare("int fremovexattr(int fd, const void *name)");
+
 const ERANGE = 34;
 const ENODATA = 61;
 const ENOTSUP = 95;
@@ -56,6 +59,17 @@ export function getXattr(target: XattrTarget, name: string): Buffer | null {
   throw new PosixError(errno, "getxattr", describe(target));
 }
 
+/** The value of `name`, valid until the next call here. @throws PosixError `ENODATA` if it is not set, `ENOTSUP` */
+export function readXattr(target: XattrTarget, name: string): Buffer {
+  const size = Number(
+    typeof target === "number"
+      ? fget(target, cString(name), buffer, buffer.length)
+      : lget(cString(target), cString(name), buffer, buffer.length),
+  );
+  if (size < 0) throw failure("getxattr", describe(target));
+  return buffer.subarray(0, size);
+}
+
 /** The names that are set, in the file system's order. @throws PosixError */
 export function listXattrs(target: XattrTarget): readonly string[] {
   if (isLong(target)) return withShort(target, listXattrs);
@@ -75,13 +89,35 @@ function fitting(call: (most: number) => number): number {
   return size < 0 && lastErrno() === ERANGE ? call(buffer.length) : size;
 }
 
-/** Sets `name`, whether or not it was there. @throws PosixError */
-export function setXattr(target: XattrTarget, name: string, value: Uint8Array): void {
+/** `setXattr` flags: fail if it is there, or if it is not. */
+export const XATTR_CREATE = 1;
+export const XATTR_REPLACE = 2;
+
+/** Sets `name`, without flags whether or not it was there. @throws PosixError */
+export function setXattr(target: XattrTarget, name: string, value: Uint8Array, flags = 0): void {
   const result =
     typeof target === "number"
-      ? fset(target, cString(name), value, value.length, 0)
-      : lset(cString(target), cString(name), value, value.length, 0);
+      ? fset(target, cString(name), value, value.length, flags)
+      : lset(cString(target), cString(name), value, value.length, flags);
   if (result < 0) throw failure("setxattr", describe(target, name));
+}
+
+/** Takes `name` away. @throws PosixError `ENODATA` if it is not set */
+export function removeXattr(target: XattrTarget, name: string): void {
+  const result =
+    typeof target === "number"
+      ? fremove(target, cString(name))
+      : lremove(cString(target), cString(name));
+  if (result < 0) throw failure("removexattr", describe(target, name));
+}
+
+/** Takes `name` away if it is there. @throws PosixError */
+export function removeXattrIfSet(target: XattrTarget, name: string): void {
+  try {
+    removeXattr(target, name);
+  } catch (error) {
+    if (!isErrno(error, "ENODATA", "ENOTSUP")) throw error;
+  }
 }
 
 function describe(target: XattrTarget, name?: string): string {

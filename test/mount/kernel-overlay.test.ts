@@ -6,7 +6,7 @@ import { Worker } from "node:worker_threads";
 import { type MountInterface, mountOverlay } from "../../src/mount/kernel-overlay.ts";
 import { findMount, overlayDirectories } from "../../src/mount/mount-info.ts";
 import type { MountSpec } from "../../src/mount/mount-spec.ts";
-import { hasVolatileMark, removeVolatileMark } from "../../src/mount/volatile-mark.ts";
+import { hasVolatileMark, removeVolatileMark } from "../../src/overlay/volatile-mark.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
 import { umount } from "../../src/sys/mount.ts";
 import { requires } from "../helpers/requires.ts";

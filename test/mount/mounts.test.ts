@@ -12,7 +12,7 @@ import { unmount } from "../../layers/unmount.ts";
 import { ConflictError } from "../../src/errors.ts";
 import { deleteMount } from "../../src/meta/mounts.ts";
 import { findMount } from "../../src/mount/mount-info.ts";
-import { hasVolatileMark } from "../../src/mount/volatile-mark.ts";
+import { hasVolatileMark } from "../../src/overlay/volatile-mark.ts";
 import { bytesOf, type HostPath, hostPath } from "../../src/paths.ts";
 import { umount } from "../../src/sys/mount.ts";
 import { withStore } from "../helpers/mount-scene.ts";

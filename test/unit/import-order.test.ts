@@ -15,7 +15,7 @@ const FLOORS: readonly { readonly floor: string; readonly files: RegExp; readonl
   { floor: "exec", files: /^src\/exec\//, may: ["foundation", "sys", "overlay", "meta", "mount"] },
   { floor: "layers", files: /^layers\//, may: ["foundation", "sys", "overlay", "meta", "mount", "exec"] },
   { floor: "fuse", files: /^fuse\//, may: ["foundation", "sys", "overlay"] },
-  { floor: "cli", files: /^cli\//, may: ["foundation", "sys", "overlay", "meta", "mount", "exec", "layers"] },
+  { floor: "cli", files: /^cli\//, may: ["foundation", "sys", "overlay", "meta", "mount", "exec", "layers", "fuse"] },
 ];
 
 /** What only some files may import or contain. */

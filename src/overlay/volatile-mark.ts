@@ -3,7 +3,7 @@
  * either, and refuses every later mount: after a crash the upperdir may be incomplete (overlayfs.rst, "Volatile mount").
  */
 
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { bytesOf, type HostPath, joinHost } from "../paths.ts";
 
 function markPath(workdir: HostPath): HostPath {
@@ -21,4 +21,9 @@ export function hasVolatileMark(workdir: HostPath): boolean {
  */
 export function removeVolatileMark(workdir: HostPath): void {
   rmSync(bytesOf(markPath(workdir)), { recursive: true, force: true });
+}
+
+/** Leaves the mark, as a mount with `volatile` does. */
+export function makeVolatileMark(workdir: HostPath): void {
+  mkdirSync(bytesOf(markPath(workdir)), { recursive: true, mode: 0o700 });
 }

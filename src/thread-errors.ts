@@ -11,7 +11,7 @@ import {
   PosixError,
   UnsupportedError,
   UsageError,
-} from "../src/errors.ts";
+} from "./errors.ts";
 
 /** An error as data. */
 export type PackedError =

@@ -1,0 +1,199 @@
+/**
+ * The options of a union mount (`-o lowerdir=A:B,upperdir=U,…`), as overlayfs and fuse-overlayfs spell them. What is not
+ * known is ignored and told, because container tools pass each other's options along.
+ */
+
+import { UsageError } from "../src/errors.ts";
+import type { HostPath } from "../src/paths.ts";
+
+/** A contiguous run of ids: on disk, as shown, how many. */
+export interface IdRange {
+  readonly onDisk: number;
+  readonly shown: number;
+  readonly count: number;
+}
+
+export interface FuseOptions {
+  /** Top first. */
+  readonly lowerdirs: readonly HostPath[];
+  readonly upperdir: HostPath | null;
+  readonly workdir: HostPath | null;
+  readonly readOnly: boolean;
+  /** Overlay attributes are `user.overlay.*`. null: whatever this process may use. */
+  readonly userxattr: boolean | null;
+  /** `.wh.` names in layers are whiteouts. */
+  readonly aufs: boolean;
+  readonly redirectDir: boolean;
+  readonly followRedirect: boolean;
+  /** Nothing is synced. */
+  readonly volatile: boolean;
+  readonly writeback: boolean;
+  readonly passthrough: boolean;
+  readonly posixAcl: boolean;
+  /** Directories have one link. */
+  readonly staticNlink: boolean;
+  /** How long the kernel may remember, in seconds. */
+  readonly timeoutSeconds: number;
+  readonly uidMapping: readonly IdRange[];
+  readonly gidMapping: readonly IdRange[];
+  readonly squashUid: number | null;
+  readonly squashGid: number | null;
+  /** Extended attributes are not served. */
+  readonly noXattrs: boolean;
+  readonly debug: boolean;
+  /** For mount(2): suid, dev, exec, atime and the like. */
+  readonly mountFlags: readonly string[];
+  /** `context="…"` and its kin, for mount(2). */
+  readonly context: string | null;
+  /** What was not understood. */
+  readonly ignored: readonly string[];
+}
+
+const MOUNT_FLAGS = ["suid", "nosuid", "dev", "nodev", "exec", "noexec", "atime", "noatime", "diratime", "nodiratime"];
+/** Understood, and what they ask for is so anyway. */
+const IMPLIED = new Set([
+  "allow_other",
+  "allow_root",
+  "default_permissions",
+  "rw",
+  "fsync",
+  "sync",
+  "async",
+  "big_writes",
+  "auto_unmount",
+  "fast_ino",
+  "threaded",
+  "kernel_cache",
+  "max_write",
+  "ino32_t",
+  "splice_read",
+  "splice_write",
+  "splice_move",
+  "no_splice_read",
+  "no_splice_write",
+  "no_splice_move",
+  "xino",
+  "index",
+  "fsname",
+  "subtype",
+]);
+const MAX_TIMEOUT_SECONDS = 1e9;
+
+/**
+ * Parses `-o` arguments, joined by commas: a byte string.
+ * @throws {UsageError} `ERR_MOUNT_OPTION` for what cannot be: no lowerdir, an upperdir without a workdir, a bad number
+ */
+export function parseFuseOptions(text: string): FuseOptions {
+  const given = new Map<string, string | null>();
+  const mountFlags: string[] = [];
+  for (const part of splitEscaped(text, ",")) {
+    if (part === "") continue;
+    const equals = part.indexOf("=");
+    const name = equals < 0 ? part : part.slice(0, equals);
+    if (MOUNT_FLAGS.includes(name)) mountFlags.push(name);
+    else given.set(name, equals < 0 ? null : part.slice(equals + 1));
+  }
+  const take = (name: string): string | null | undefined => {
+    const value = given.get(name);
+    given.delete(name);
+    return value;
+  };
+  const isSet = (name: string): boolean => isOn(take(name));
+  const lowerdir = take("lowerdir");
+  if (!lowerdir) throw wrong("lowerdir", "it is missing: name the layers, the topmost first");
+  const upperdir = take("upperdir");
+  const workdir = take("workdir");
+  if (upperdir && !workdir) throw wrong("workdir", "an upperdir needs one, on the same file system");
+  const squashToRoot = isSet("squash_to_root");
+  const squashUid = take("squash_to_uid");
+  const squashGid = take("squash_to_gid");
+  const redirect = take("redirect_dir");
+  const timeout = take("timeout");
+  const userxattr = take("userxattr");
+  const context = take("context");
+  const readOnly = isSet("ro") || !upperdir;
+  const lowerdirs = splitEscaped(lowerdir, ":").map(pathOf);
+  const parsed: Omit<FuseOptions, "ignored"> = {
+    lowerdirs: readOnly && upperdir ? [pathOf(upperdir), ...lowerdirs] : lowerdirs,
+    upperdir: upperdir && !readOnly ? pathOf(upperdir) : null,
+    workdir: workdir && !readOnly ? pathOf(workdir) : null,
+    readOnly,
+    userxattr: userxattr === undefined ? null : isOn(userxattr),
+    aufs: take("aufs") !== "off",
+    redirectDir: redirect === "on",
+    followRedirect: redirect !== "nofollow",
+    volatile: isSet("volatile"),
+    writeback: take("writeback") !== "0",
+    passthrough: take("passthrough") !== "off",
+    posixAcl: !isSet("noacl"),
+    staticNlink: isSet("static_nlink"),
+    timeoutSeconds: timeout ? numberOf("timeout", timeout, MAX_TIMEOUT_SECONDS) : MAX_TIMEOUT_SECONDS,
+    uidMapping: parseMapping("uidmapping", take("uidmapping")),
+    gidMapping: parseMapping("gidmapping", take("gidmapping")),
+    squashUid: squashToRoot ? 0 : squashUid ? numberOf("squash_to_uid", squashUid, 0xffff_fffe) : null,
+    squashGid: squashToRoot ? 0 : squashGid ? numberOf("squash_to_gid", squashGid, 0xffff_fffe) : null,
+    noXattrs: isSet("noxattrs"),
+    debug: isSet("debug"),
+    mountFlags,
+    context: context ? context.replace(/^"(.*)"$/, "$1") : null,
+  };
+  for (const name of IMPLIED) given.delete(name);
+  return { ...parsed, ignored: [...given.keys()] };
+}
+
+function isOn(value: string | null | undefined): boolean {
+  return value === null || value === "" || value === "1" || value === "on" || value === "yes" || value === "true";
+}
+
+function pathOf(text: string): HostPath {
+  if (text === "") throw wrong("lowerdir", "an empty path is among the directories");
+  return text as HostPath;
+}
+
+function numberOf(name: string, text: string, most: number): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value) || value < 0 || value > most)
+    throw wrong(`${name}=${text}`, `it is not a number from 0 to ${most}`);
+  return value;
+}
+
+/** `C:H:N[:C:H:N…]`, with or without a leading colon: ids on disk, ids as shown, how many. */
+function parseMapping(name: string, text: string | null | undefined): readonly IdRange[] {
+  if (!text) return [];
+  const numbers = text.replace(/^:/, "").split(":");
+  if (numbers.length % 3 !== 0) throw wrong(`${name}=${text}`, "it is not groups of three numbers");
+  const ranges: IdRange[] = [];
+  for (let at = 0; at < numbers.length; at += 3) {
+    const [onDisk = 0, shown = 0, count = 0] = numbers.slice(at, at + 3).map((each) => numberOf(name, each, 0xffff_ffff));
+    ranges.push({ onDisk, shown, count });
+  }
+  return ranges;
+}
+
+/** Splits at `separator` where no backslash is before it and no double quotes are around it, and takes the backslashes away. */
+function splitEscaped(text: string, separator: string): readonly string[] {
+  const parts: string[] = [];
+  let part = "";
+  let isQuoted = false;
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at] ?? "";
+    if (character === "\\" && at + 1 < text.length) {
+      at += 1;
+      const next = text[at] ?? "";
+      part += separator === "," && next !== "," ? `\\${next}` : next; // what is not ours is for the next split
+    } else if (character === '"') {
+      isQuoted = !isQuoted;
+      part += character;
+    } else if (character === separator && !isQuoted) {
+      parts.push(part);
+      part = "";
+    } else {
+      part += character;
+    }
+  }
+  return [...parts, part];
+}
+
+function wrong(option: string, why: string): UsageError {
+  return new UsageError("ERR_MOUNT_OPTION", `Cannot use mount option "${option}": ${why}`, { data: { option } });
+}

@@ -1,0 +1,105 @@
+/** Requests about the content of regular files. */
+
+import { isErrno, PosixError } from "../../src/errors.ts";
+import { allocate, copyRangeAt, readAt, seek, syncFile, writeAt } from "../../src/sys/data.ts";
+import { close, O_DIRECTORY, O_RDONLY, openAt } from "../../src/sys/file.ts";
+import { OPEN_KILL_SUIDGID, WRITE_KILL_SUIDGID } from "../protocol/constants.ts";
+import { OUT_HEADER_BYTES, type Reply } from "../protocol/reply.ts";
+import type { Request } from "../protocol/request.ts";
+import { contentFd } from "../union/content.ts";
+import { copyUp } from "../union/copy-up.ts";
+import { ERRNO } from "../union/errno.ts";
+import { killSuidgid } from "../union/set-attributes.ts";
+import type { Session } from "./operations.ts";
+
+const FSYNC_DATA_ONLY = 1;
+
+/** `struct fuse_open_in`. */
+export function open({ union, files }: Session, request: Request, reply: Reply): void {
+  const node = union.node(request.nodeId);
+  const opened = files.open(node, request.u32(0));
+  if ((request.u32(4) & OPEN_KILL_SUIDGID) !== 0) killSuidgid(union, node);
+  files.replyOpen(reply, opened);
+}
+
+/** `struct fuse_read_in`: straight into the reply. */
+export function read({ union }: Session, request: Request, reply: Reply): void {
+  const fd = contentFd(union, union.node(request.nodeId), false);
+  const room = Math.min(request.u32(16), reply.buffer.length - OUT_HEADER_BYTES);
+  reply.size += readAt(fd, reply.body, room, request.u64(8));
+}
+
+/** `struct fuse_write_in`. */
+export function write({ union }: Session, request: Request, reply: Reply): void {
+  const node = union.node(request.nodeId);
+  const [offset, size, flags] = [request.u64(8), request.u32(16), request.u32(20)];
+  if ((flags & WRITE_KILL_SUIDGID) !== 0) killSuidgid(union, node);
+  copyUp(union, node);
+  const fd = contentFd(union, node, true);
+  const bytes = request.bytes(40, size);
+  let done = writeAt(fd, bytes, size, offset);
+  while (done < size) {
+    const more = writeMore(fd, bytes.subarray(done), offset + done);
+    if (more === 0) break;
+    done += more;
+  }
+  reply.u32(done);
+  reply.u32(0);
+}
+
+/** What was written before the disk was full counts. */
+function writeMore(fd: number, rest: Buffer, offset: number): number {
+  try {
+    return writeAt(fd, rest, rest.length, offset);
+  } catch (error) {
+    if (isErrno(error, "ENOSPC", "EDQUOT", "EFBIG", "EIO")) return 0;
+    throw error;
+  }
+}
+
+export function release({ union, files }: Session, request: Request): void {
+  files.release(union.node(request.nodeId));
+}
+
+/** `struct fuse_fsync_in`. */
+export function fsync({ union }: Session, request: Request): void {
+  const node = union.node(request.nodeId);
+  if (union.options.volatile || !node.upper) return;
+  syncFile(contentFd(union, node, false), (request.u32(8) & FSYNC_DATA_ONLY) !== 0);
+}
+
+export function fsyncDirectory({ union }: Session, request: Request): void {
+  const node = union.node(request.nodeId);
+  if (union.options.volatile || !node.upper || node.isOrphan) return;
+  const { fd, path } = union.placeOf(node);
+  const directory = openAt(fd, path ?? ".", O_RDONLY | O_DIRECTORY);
+  try {
+    syncFile(directory);
+  } finally {
+    close(directory);
+  }
+}
+
+/** `struct fuse_fallocate_in`. */
+export function fallocate({ union }: Session, request: Request): void {
+  const node = union.node(request.nodeId);
+  copyUp(union, node);
+  allocate(contentFd(union, node, true), request.u32(24), request.u64(8), request.u64(16));
+}
+
+/** `struct fuse_lseek_in`: holes and data. */
+export function lseek({ union }: Session, request: Request, reply: Reply): void {
+  reply.u64(seek(contentFd(union, union.node(request.nodeId), false), request.u64(8), request.u32(16)));
+}
+
+/** `struct fuse_copy_file_range_in`. */
+export function copyFileRange({ union }: Session, request: Request, reply: Reply): void {
+  const from = union.node(request.nodeId);
+  const to = union.node(request.u64(16));
+  if (request.u64(48) !== 0) throw new PosixError(ERRNO.EINVAL, "copy_file_range");
+  copyUp(union, to);
+  const length = Math.min(request.u64(40), 1 << 30);
+  const [input, output] = [contentFd(union, from, false), contentFd(union, to, true)];
+  reply.u32(copyRangeAt(input, request.u64(8), output, request.u64(32), length));
+  reply.u32(0);
+}

@@ -1,0 +1,109 @@
+/**
+ * Open files. All opens of a file share one way of reading and writing: through the kernel's page cache and this server,
+ * or past both, by the backing file itself (passthrough); the kernel refuses to mix them. What is in a lower layer always
+ * goes through the cache: it may be copied up while it is open, and then the cache just goes on with the copy. So does a
+ * small file that is only read, which costs nothing once it is cached.
+ */
+
+import { closeBacking, openBacking } from "../../src/sys/fuse-device.ts";
+import { O_ACCMODE, O_RDONLY, O_TRUNC, S_IFREG, truncate } from "../../src/sys/file.ts";
+import { FOPEN } from "../protocol/constants.ts";
+import type { Reply } from "../protocol/reply.ts";
+import { contentFd, letGo } from "../union/content.ts";
+import { copyUp } from "../union/copy-up.ts";
+import type { Node } from "../union/node.ts";
+import type { Union } from "../union/union.ts";
+import type { Counters } from "./counters.ts";
+
+/** Up to this size a file that is opened for reading is served through the cache. */
+const SMALL_BYTES = 256 << 10;
+
+interface Opened {
+  readonly flags: number;
+  readonly backingId: number;
+}
+
+export class Files {
+  readonly #union: Union;
+  readonly #device: number;
+  readonly #counters: Counters;
+  /** The kernel was told, and this process may. */
+  hasPassthrough = false;
+
+  constructor(union: Union, device: number, counters: Counters) {
+    this.#union = union;
+    this.#device = device;
+    this.#counters = counters;
+    union.nodes.onDrop = (node) => this.#closeBacking(node);
+  }
+
+  /** Opens a regular file with the flags of open(2). @throws PosixError */
+  open(node: Node, flags: number): Opened {
+    const isReading = (flags & O_ACCMODE) === O_RDONLY;
+    const isTruncating = (flags & O_TRUNC) !== 0;
+    if (!isReading || isTruncating) copyUp(this.#union, node, isTruncating ? "nothing" : "all");
+    if (isTruncating) truncate(contentFd(this.#union, node, true), 0);
+    if (node.opens === 0) node.ioMode = this.#chooseMode(node, isReading);
+    return this.#opened(node);
+  }
+
+  /** The same for one that was made just now. */
+  openNew(node: Node): Opened {
+    node.ioMode = this.hasPassthrough ? this.#tryPassthrough(node) : "cached";
+    return this.#opened(node);
+  }
+
+  #opened(node: Node): Opened {
+    node.opens += 1;
+    const isPassthrough = node.ioMode === "passthrough";
+    this.#counters.addOpen(isPassthrough);
+    if (isPassthrough) {
+      node.isCacheStale = true;
+      return { flags: FOPEN.passthrough, backingId: node.backingId };
+    }
+    const keep = node.isCacheStale ? 0 : FOPEN.keepCache;
+    node.isCacheStale = false;
+    return { flags: keep | FOPEN.noflush, backingId: 0 };
+  }
+
+  #chooseMode(node: Node, isReading: boolean): "cached" | "passthrough" {
+    if (!this.hasPassthrough) return "cached";
+    if (!node.upper && !this.#union.options.readOnly) return "cached";
+    if (isReading && this.#union.statOf(node).sizeBytes <= SMALL_BYTES) return "cached";
+    return this.#tryPassthrough(node);
+  }
+
+  #tryPassthrough(node: Node): "cached" | "passthrough" {
+    if (node.backingId === 0) node.backingId = openBacking(this.#device, contentFd(this.#union, node, false));
+    return node.backingId === 0 ? "cached" : "passthrough";
+  }
+
+  /** The kernel closed it once. */
+  release(node: Node): void {
+    node.opens = Math.max(0, node.opens - 1);
+    if (node.opens > 0) return;
+    this.#closeBacking(node);
+    node.ioMode = "closed";
+    letGo(node);
+  }
+
+  /** It was made without being opened. */
+  madeClosed(node: Node): void {
+    if (node.type === S_IFREG) letGo(node);
+  }
+
+  /** Its attributes were changed while it may be open. */
+  wasChanged(node: Node): void {
+    if (node.opens === 0) letGo(node);
+  }
+
+  replyOpen(reply: Reply, { flags, backingId }: Opened): void {
+    reply.openOut(flags, backingId);
+  }
+
+  #closeBacking(node: Node): void {
+    if (node.backingId !== 0) closeBacking(this.#device, node.backingId);
+    node.backingId = 0;
+  }
+}
+

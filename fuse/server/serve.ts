@@ -1,0 +1,93 @@
+/**
+ * Serves one mount from start to end. A thread answers the kernel and does nothing else; this one takes the signals:
+ * SIGTERM and SIGINT unmount, SIGUSR1 tells what was counted.
+ */
+
+import { Worker } from "node:worker_threads";
+import { isErrno } from "../../src/errors.ts";
+import type { LogFields, Logger } from "../../src/log.ts";
+import { type HostPath, joinHost } from "../../src/paths.ts";
+import { raiseOpenFilesLimit } from "../../src/sys/limits.ts";
+import { MNT_DETACH, umount } from "../../src/sys/mount.ts";
+import { type PackedError, unpackError } from "../../src/thread-errors.ts";
+import { type FuseOptions, parseFuseOptions } from "../options.ts";
+import { Counters } from "./counters.ts";
+
+/** The bundle has the thread beside it; a checkout runs the source. */
+const THREAD = new URL(import.meta.url.endsWith(".ts") ? "./thread.ts" : "./fuse-thread.cjs", import.meta.url);
+
+/** What is to be mounted where. */
+export interface Task {
+  readonly options: FuseOptions;
+  /** Absolute, without symbolic links. */
+  readonly target: HostPath;
+}
+
+/** What the thread gets. */
+export interface ThreadTask extends Task {
+  readonly counters: SharedArrayBuffer;
+  readonly debug: boolean;
+}
+
+/** What the thread says. */
+export type ThreadMessage =
+  | { readonly kind: "ready" }
+  | { readonly kind: "failed"; readonly error: PackedError }
+  | { readonly kind: "log"; readonly level: keyof Logger; readonly event: string; readonly fields: LogFields };
+
+/** The task that `-o` and a directory name. Relative paths start at `directory`. @throws as `parseFuseOptions` */
+export function taskOf(options: string, target: HostPath, directory: HostPath): Task {
+  const parsed = parseFuseOptions(options);
+  const absolute = (path: HostPath): HostPath => (path.startsWith("/") ? path : joinHost(directory, path));
+  return {
+    target: absolute(target),
+    options: {
+      ...parsed,
+      lowerdirs: parsed.lowerdirs.map(absolute),
+      upperdir: parsed.upperdir === null ? null : absolute(parsed.upperdir),
+      workdir: parsed.workdir === null ? null : absolute(parsed.workdir),
+    },
+  };
+}
+
+/**
+ * Mounts and serves; settles when the mount is gone. `onReady` is called when it is live.
+ * @throws what kept it from being mounted, or served on
+ */
+export async function serveMount(task: Task, log: Logger, onReady: () => void): Promise<void> {
+  process.umask(0); // modes are the callers' business; threads have it from the process
+  raiseOpenFilesLimit();
+  const counters = new Counters();
+  counters.startedAtMs = Date.now();
+  const workerData: ThreadTask = { ...task, counters: counters.shared, debug: task.options.debug };
+  const thread = new Worker(THREAD, { workerData });
+  const stop = (): void => unmountTarget(task.target, log);
+  const tell = (): void => log.warn("fuse.statistics", { ...counters.snapshot() });
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  thread.on("message", (message: ThreadMessage) => {
+    if (message.kind === "log") log[message.level](message.event, message.fields);
+    else if (message.kind === "failed") reject(unpackError(message.error));
+    else {
+      process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGUSR1", tell);
+      onReady();
+    }
+  });
+  thread.on("error", reject);
+  thread.on("exit", () => resolve());
+  try {
+    await promise;
+  } finally {
+    process.off("SIGTERM", stop).off("SIGINT", stop).off("SIGUSR1", tell);
+  }
+}
+
+/** A mount in use goes from the tree at once, and ends with its last user. */
+function unmountTarget(target: HostPath, log: Logger): void {
+  try {
+    umount(target);
+  } catch (error) {
+    if (isErrno(error, "EBUSY")) umount(target, MNT_DETACH);
+    else if (isErrno(error, "EINVAL", "ENOENT")) return; // gone already
+    else log.error("fuse.unmount.failed", { target, reason: String(error) });
+  }
+}

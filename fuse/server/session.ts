@@ -1,0 +1,129 @@
+/**
+ * The conversation with the kernel: one thread reads a request, answers it, and reads the next. Every operation passes the
+ * one adapter here, which replies exactly once whatever a handler throws, so that no request can end the server.
+ */
+
+import { constants } from "node:os";
+import { isSystemError, PosixError } from "../../src/errors.ts";
+import type { Logger } from "../../src/log.ts";
+import { readRequest, writeReply } from "../../src/sys/fuse-device.ts";
+import { OP } from "../protocol/constants.ts";
+import { MAX_TRANSFER_BYTES, negotiate } from "../protocol/init.ts";
+import { Reply, type Timeout } from "../protocol/reply.ts";
+import { MalformedRequest, Request } from "../protocol/request.ts";
+import { ERRNO } from "../union/errno.ts";
+import type { Node } from "../union/node.ts";
+import type { Union } from "../union/union.ts";
+import type { Counters } from "./counters.ts";
+import { Files } from "./files.ts";
+import { HANDLERS, type Session } from "./operations.ts";
+
+/** Room for the headers of a write of the largest size. */
+const BUFFER_BYTES = MAX_TRANSFER_BYTES + 4096;
+
+export class Server implements Session {
+  readonly union: Union;
+  readonly files: Files;
+  readonly valid: Timeout;
+  readonly given: Node[] = [];
+  readonly #device: number;
+  readonly #log: Logger;
+  readonly #counters: Counters;
+  readonly #request = new Request(Buffer.allocUnsafeSlow(BUFFER_BYTES));
+  readonly #reply = new Reply(Buffer.allocUnsafeSlow(BUFFER_BYTES));
+
+  /** `device` is an open /dev/fuse that is mounted. */
+  constructor(union: Union, device: number, counters: Counters, log: Logger) {
+    this.union = union;
+    this.files = new Files(union, device, counters);
+    const { timeoutSeconds } = union.options;
+    const seconds = Math.floor(timeoutSeconds);
+    this.valid = { seconds, rest: Math.floor((timeoutSeconds - seconds) * 1e9) };
+    this.#device = device;
+    this.#log = log;
+    this.#counters = counters;
+  }
+
+  /** Serves until the mount is gone. @throws PosixError if the device itself fails */
+  serve(): void {
+    for (;;) {
+      const size = readRequest(this.#device, this.#request.buffer);
+      if (size === 0) return;
+      const before = performance.now();
+      this.#answer(size);
+      this.#counters.count(this.#request.opcode, (performance.now() - before) * 1000);
+      this.#counters.nodes = this.union.nodes.size;
+    }
+  }
+
+  #answer(size: number): void {
+    const request = this.#request;
+    const reply = this.#reply;
+    this.given.length = 0;
+    try {
+      request.arrived(size);
+      if (this.#isUnanswered(request)) return;
+      reply.start(request);
+      if (request.opcode === OP.init) this.#init(request, reply);
+      else this.#handle(request, reply);
+    } catch (error) {
+      reply.start(request);
+      reply.fail(this.#errnoOf(error, request));
+      this.#takeBack();
+    }
+    reply.finish();
+    if (!writeReply(this.#device, reply.buffer, reply.size)) this.#takeBack();
+  }
+
+  #handle(request: Request, reply: Reply): void {
+    const handler = HANDLERS[request.opcode];
+    if (handler === undefined) reply.fail(request.opcode === OP.destroy ? 0 : ERRNO.ENOSYS);
+    else handler(this, request, reply);
+  }
+
+  /** Requests that the kernel wants no reply to. */
+  #isUnanswered(request: Request): boolean {
+    switch (request.opcode) {
+      case OP.forget:
+        this.union.nodes.forget(request.nodeId, request.u64(0));
+        return true;
+      case OP.batchForget: {
+        const count = request.u32(0);
+        for (let at = 0; at < count; at++) this.union.nodes.forget(request.u64(8 + at * 16), request.u64(16 + at * 16));
+        return true;
+      }
+      case OP.interrupt: // requests are answered in order: what it is about is done
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #init(request: Request, reply: Reply): void {
+    const { passthrough, writeback, posixAcl } = this.union.options;
+    const agreed = negotiate(request, reply, { passthrough, writeback, posixAcl });
+    if (agreed === null) throw new PosixError(constants.errno.EPROTO, "fuse init");
+    this.files.hasPassthrough = agreed.hasPassthrough;
+    this.#log.debug("fuse.init", { ...agreed });
+  }
+
+  /** The kernel never got the references that the reply would have given it. */
+  #takeBack(): void {
+    for (const node of this.given.splice(0)) {
+      if (this.#request.opcode === OP.create || this.#request.opcode === OP.tmpfile) this.files.release(node);
+      this.union.nodes.forget(node.id, 1);
+    }
+  }
+
+  /** Errno of what a handler threw. What has none is a mistake of ours: EIO, and said. */
+  #errnoOf(error: unknown, request: Request): number {
+    if (isSystemError(error) && Math.abs(error.errno) > 0) {
+      this.#log.debug("fuse.failed", { opcode: request.opcode, code: error.code, path: error.path });
+      return Math.abs(error.errno);
+    }
+    this.#counters.addError();
+    const what = error instanceof MalformedRequest ? error.message : error instanceof Error ? error.stack : String(error);
+    this.#log.error("fuse.request.failed", { opcode: request.opcode, nodeId: request.nodeId, what });
+    return ERRNO.EIO;
+  }
+}

@@ -1,0 +1,106 @@
+/** Where a regular file's bytes are, and the descriptor they are read and written through. */
+
+import { isErrno, PosixError } from "../../src/errors.ts";
+import { isMetacopy } from "../../src/overlay/metacopy.ts";
+import { redirectOf } from "../../src/overlay/redirect.ts";
+import {
+  AT_FDCWD,
+  close,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
+  openAt,
+  S_IFDIR,
+  S_IFREG,
+} from "../../src/sys/file.ts";
+import { statAtOrNull } from "../../src/sys/stat.ts";
+import { ERRNO } from "./errno.ts";
+import { childLocation, hostPathAt, type Location } from "./layer.ts";
+import type { Node } from "./node.ts";
+import type { Place, Union } from "./union.ts";
+
+/** Where the content is: the file's own place, or for a copy of metadata alone a place further down. @throws PosixError */
+export function contentPlace(union: Union, node: Node): Place {
+  const target = union.xattrTargetOf(node);
+  if (!isMetacopy(target, union.namespace)) return union.placeOf(node);
+  const [first] = node.names;
+  if (first === undefined) throw new PosixError(ERRNO.EIO, "overlay metacopy");
+  const redirect = redirectOf(target, union.namespace);
+  const { layer, path } = contentBelow(union, first.parent, redirect ?? first.name, node.lowers[0]?.layer.index ?? -1);
+  return { fd: layer.fd, path };
+}
+
+/** The first regular file with content below layer `above`. */
+function contentBelow(union: Union, parent: Node, path: string, above: number): Location {
+  const isAbsolute = path.startsWith("/");
+  const directories = isAbsolute ? union.root.lowers : parent.lowers;
+  for (const directory of directories) {
+    if (directory.layer.index <= above) continue;
+    const location = childLocation(directory, isAbsolute ? path.slice(1) : path);
+    const stat = statAtOrNull(location.layer.fd, location.path);
+    if (stat === null) continue;
+    const target = hostPathAt(location.layer, location.path);
+    if (!isMetacopy(target, union.namespace)) return location;
+    const redirect = redirectOf(target, union.namespace);
+    if (redirect !== null) return contentBelow(union, parent, redirect, location.layer.index);
+  }
+  throw new PosixError(ERRNO.EIO, "overlay metacopy");
+}
+
+/**
+ * The descriptor of an open regular file; opened when it is first needed and kept while the file is open or known.
+ * @throws PosixError
+ */
+export function contentFd(union: Union, node: Node, forWriting: boolean): number {
+  if (node.type !== S_IFREG) throw new PosixError(ERRNO.EBADF, "fuse");
+  if (node.fd >= 0 && (!forWriting || node.isWritable)) return node.fd;
+  const place = contentPlace(union, node);
+  const before = node.fd;
+  if (node.upper) openUpper(node, place, forWriting);
+  else node.fd = openPlace(place, O_RDONLY);
+  if (before >= 0 && before !== node.fd) close(before);
+  return node.fd;
+}
+
+/** Opens for both, so that one descriptor serves every use; for less where the file's own mode allows no more. */
+function openUpper(node: Node, place: Place, forWriting: boolean): void {
+  try {
+    node.fd = openPlace(place, O_RDWR);
+    node.isWritable = true;
+  } catch (error) {
+    if (!isErrno(error, "EACCES", "EPERM", "EROFS", "ETXTBSY")) throw error;
+    node.fd = openPlace(place, forWriting ? O_WRONLY : O_RDONLY);
+    node.isWritable = forWriting;
+  }
+}
+
+function openPlace({ fd, path }: Place, flags: number): number {
+  if (path !== null) return openAt(fd, path, flags | O_NOFOLLOW | O_NONBLOCK);
+  return openAt(AT_FDCWD, `/proc/self/fd/${fd}`, flags | O_NONBLOCK);
+}
+
+/** Takes hold of a file of the upperdir that is about to lose its last name. */
+export function holdOrphan(union: Union, node: Node): void {
+  if (!node.upper || node.indexName !== null || node.fd >= 0) return;
+  if (node.type === S_IFREG) {
+    try {
+      contentFd(union, node, false);
+      return;
+    } catch (error) {
+      if (!isErrno(error, "EACCES", "EPERM")) throw error;
+    }
+  }
+  const { fd, path } = union.placeOf(node);
+  node.fd = openAt(fd, path ?? ".", node.type === S_IFDIR ? O_RDONLY | O_NOFOLLOW : O_PATH | O_NOFOLLOW);
+}
+
+/** Closes what is open, unless it is all that is left of the file. */
+export function letGo(node: Node): void {
+  if (node.fd < 0 || (node.isOrphan && node.upper) || node.type !== S_IFREG) return;
+  close(node.fd);
+  node.fd = -1;
+  node.isWritable = false;
+}

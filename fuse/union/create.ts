@@ -1,0 +1,197 @@
+/** New names: files, directories, links, devices (fs/overlayfs/dir.c). */
+
+import { PosixError } from "../../src/errors.ts";
+import { setOpaque } from "../../src/overlay/opaque.ts";
+import { joinHost, NAME_MAX } from "../../src/paths.ts";
+import * as file from "../../src/sys/file.ts";
+import { type Stat, statAt } from "../../src/sys/stat.ts";
+import { getXattr } from "../../src/sys/xattr.ts";
+import type { Caller } from "../protocol/request.ts";
+import { gidOnDisk, uidOnDisk } from "./attributes.ts";
+import { copyUp } from "./copy-up.ts";
+import { isVisible } from "./directory-index.ts";
+import { ERRNO } from "./errno.ts";
+
+import { type Found, isReserved } from "./lookup.ts";
+import type { Inheritance, Node } from "./node.ts";
+import type { Union } from "./union.ts";
+import { discard, type Upper } from "./workdir.ts";
+
+/** What a new file is to be. */
+export interface NewFile {
+  /** Type and permissions. */
+  readonly mode: number;
+  readonly umask: number;
+  readonly rdev?: readonly [major: number, minor: number];
+  /** Of a symbolic link. */
+  readonly target?: string;
+}
+
+/** Where a name is to be made. */
+interface Spot {
+  readonly upper: Upper;
+  readonly path: string;
+  /** A whiteout is in the upperdir at this name. */
+  readonly isWhitedOut: boolean;
+}
+
+/**
+ * Makes `name` in `parent`, owned by the caller (or the group of a setgid directory). A regular file is left open.
+ * @throws PosixError `EEXIST`, `EPERM` for a reserved name, `EROFS`, and what the upperdir's file system answers
+ */
+export function create(union: Union, caller: Caller, parent: Node, name: string, wanted: NewFile): Found {
+  const spot = prepare(union, parent, name);
+  const { upper } = spot;
+  const inheritance = inheritanceOf(union, parent);
+  const type = wanted.mode & file.S_IFMT;
+  const gid = inheritance.gid ?? gidOnDisk(union, caller.gid);
+  const mode = modeOf(wanted, inheritance);
+  const isDirect = !spot.isWhitedOut || inheritance.hasDefaultAcl; // only there is the default ACL inherited
+  if (isDirect && spot.isWhitedOut) file.unlinkAt(upper.layer.fd, spot.path);
+  const at = isDirect ? { fd: upper.layer.fd, path: spot.path } : { fd: upper.work.fd, path: upper.temporaryName() };
+  let fd = -1;
+  try {
+    fd = make(at.fd, at.path, mode, wanted);
+    own(at.fd, at.path, mode, uidOnDisk(union, caller.uid), gid, inheritance);
+    if (type === file.S_IFDIR && spot.isWhitedOut) setOpaque(opaqueTarget(union, upper, at, parent, name, isDirect), union.namespace);
+    if (!isDirect) moveOverWhiteout(upper, at.path, spot.path, type === file.S_IFDIR);
+  } catch (error) {
+    if (fd >= 0) file.close(fd);
+    if (!isDirect) discard(upper, at.path);
+    throw error;
+  }
+  return enter(union, parent, name, fd);
+}
+
+function opaqueTarget(union: Union, upper: Upper, at: { path: string }, parent: Node, name: string, isDirect: boolean) {
+  if (!isDirect) return joinHost(upper.work.path, at.path);
+  return joinHost(upper.layer.path, union.childPath(parent, name));
+}
+
+/** A name that is free, in a directory that is in the upperdir from now on. */
+function prepare(union: Union, parent: Node, name: string): Spot {
+  union.writable();
+  if (name.length > NAME_MAX) throw new PosixError(ERRNO.ENAMETOOLONG, "create");
+  if (isReserved(union, name)) throw new PosixError(ERRNO.EPERM, "create");
+  if (parent.isOrphan) throw new PosixError(ERRNO.ENOENT, "create");
+  const entry = union.indexOf(parent).get(name);
+  if (isVisible(entry)) throw new PosixError(ERRNO.EEXIST, "create");
+  const upper = copyUp(union, parent);
+  return { upper, path: union.childPath(parent, name), isWhitedOut: entry?.upper === "whiteout" };
+}
+
+/** Linux' rules: the umask counts unless there is a default ACL; directories keep the setgid bit of theirs. */
+function modeOf({ mode, umask }: NewFile, { gid, hasDefaultAcl }: Inheritance): number {
+  const masked = hasDefaultAcl ? mode : mode & ~(umask & 0o777);
+  return gid !== null && (mode & file.S_IFMT) === file.S_IFDIR ? masked | 0o2000 : masked;
+}
+
+/** The descriptor of a regular file; -1 for anything else. */
+function make(dirfd: number, path: string, mode: number, { rdev, target }: NewFile): number {
+  switch (mode & file.S_IFMT) {
+    case file.S_IFREG:
+      return file.openAt(dirfd, path, file.O_CREAT | file.O_EXCL | file.O_RDWR | file.O_NOFOLLOW, mode & 0o7777);
+    case file.S_IFDIR:
+      file.mkdirAt(dirfd, path, mode & 0o7777);
+      return -1;
+    case file.S_IFLNK:
+      file.symlinkAt(target ?? "", dirfd, path);
+      return -1;
+    default:
+      file.mknodAt(dirfd, path, mode, ...(rdev ?? [0, 0]));
+      return -1;
+  }
+}
+
+const serverUid = process.geteuid?.() ?? 0;
+const serverGid = process.getegid?.() ?? 0;
+
+/** Gives what was made by us to the caller. */
+function own(dirfd: number, path: string, mode: number, uid: number, gid: number, inheritance: Inheritance): void {
+  if (serverUid !== 0 && uid === serverUid && gid === serverGid) return;
+  if (uid !== serverUid || (gid !== serverGid && inheritance.gid === null)) {
+    file.chown(dirfd, path, uid, gid);
+    if ((mode & file.S_IFMT) === file.S_IFREG && (mode & 0o6000) !== 0) file.chmod(dirfd, path, mode); // chown took them
+  }
+}
+
+/** What new entries of a directory get from it. */
+function inheritanceOf(union: Union, directory: Node): Inheritance {
+  if (directory.inheritance === null) {
+    const stat = union.statOf(directory);
+    directory.inheritance = {
+      gid: (stat.mode & 0o2000) === 0 ? null : stat.gid,
+      hasDefaultAcl:
+        union.options.posixAcl && getXattr(union.xattrTargetOf(directory), "system.posix_acl_default") !== null,
+    };
+  }
+  return directory.inheritance;
+}
+
+/** Puts what was made in the workdir in the place of a whiteout. */
+export function moveOverWhiteout({ layer, work }: Upper, temporary: string, path: string, isDirectory: boolean): void {
+  if (!isDirectory) {
+    file.renameAt(work.fd, temporary, layer.fd, path);
+    return;
+  }
+  file.renameAt(work.fd, temporary, layer.fd, path, file.RENAME_EXCHANGE);
+  file.unlinkAt(work.fd, temporary); // the whiteout
+}
+
+/** Makes the node of a file that is new in the upperdir. `fd` is its descriptor, or -1. */
+function enter(union: Union, parent: Node, name: string, fd: number): Found {
+  const { layer } = union.writable();
+  const stat: Stat = fd >= 0 ? statAt(fd, null) : statAt(layer.fd, union.childPath(parent, name));
+  const ino = union.inodeNumber(layer, stat);
+  union.indexOf(parent).setPresent(name, stat.mode >> 12, ino);
+  const node = union.nodes.add(stat.mode & file.S_IFMT, ino, true, []);
+  union.nodes.attach(node, parent, name);
+  node.fd = fd;
+  node.isWritable = fd >= 0;
+  if (node.isDirectory) node.isImpure = false;
+  return { node, stat };
+}
+
+/** One more name for a file. @throws PosixError as `create`; `EPERM` for a directory, `ENOENT` for what has no name left */
+export function link(union: Union, node: Node, parent: Node, name: string): Found {
+  if (node.isDirectory) throw new PosixError(ERRNO.EPERM, "link");
+  const spot = prepare(union, parent, name);
+  const upper = copyUp(union, node);
+  const { fd, path } = union.placeOf(node);
+  const destination = spot.isWhitedOut
+    ? { fd: upper.work.fd, path: upper.temporaryName() }
+    : { fd: upper.layer.fd, path: spot.path };
+  if (path !== null) file.linkAt(fd, path, destination.fd, destination.path);
+  else linkUnnamed(fd, destination.fd, destination.path);
+  if (spot.isWhitedOut) moveOverWhiteout(upper, destination.path, spot.path, false);
+  const stat = union.statOf(node);
+  union.indexOf(parent).setPresent(name, stat.mode >> 12, Number(stat.ino));
+  union.nodes.attach(node, parent, name);
+  if (node.linkKey === "") union.nodes.setLink(node, `${upper.layer.fileSystem}:${stat.ino}`);
+  return { node, stat: union.statOf(node) };
+}
+
+/** A file made by O_TMPFILE gets its first name. @throws PosixError `ENOENT` if it was unlinked and has none by right */
+function linkUnnamed(fd: number, toDirfd: number, to: string): void {
+  file.linkAt(fd, "", toDirfd, to, file.AT_EMPTY_PATH);
+}
+
+/** A regular file without a name in the directory's file system (O_TMPFILE). */
+export function createUnnamed(union: Union, caller: Caller, parent: Node, wanted: NewFile): Found {
+  const upper = copyUp(union, parent);
+  const inheritance = inheritanceOf(union, parent);
+  const mode = modeOf(wanted, inheritance);
+  const fd = file.openAt(upper.layer.fd, union.upperPath(parent), file.O_TMPFILE | file.O_RDWR, mode & 0o7777);
+  const gid = inheritance.gid ?? gidOnDisk(union, caller.gid);
+  const uid = uidOnDisk(union, caller.uid);
+  if (uid !== serverUid || gid !== serverGid) {
+    file.chown(fd, null, uid, gid);
+    file.chmod(fd, null, mode);
+  }
+  const stat = statAt(fd, null);
+  const node = union.nodes.add(file.S_IFREG, union.inodeNumber(upper.layer, stat), true, []);
+  node.fd = fd;
+  node.isWritable = true;
+  return { node, stat };
+}
+

@@ -1,0 +1,224 @@
+/**
+ * The names of a merged directory, listed once from all its layers and kept up with what is changed through the mount. So
+ * a lookup costs no probing of layers, and a name that does not exist costs no system call at all.
+ *
+ * Every encoding of a whiteout is read here: a character device 0:0, an empty file with `overlay.whiteout` in a directory
+ * that says it may hold such, and AUFS' `.wh.` names and `.wh..wh..opq` (as container tools unpack layers for FUSE mounts).
+ */
+
+import { isWhiteout, isXattrWhiteout } from "../../src/overlay/whiteout.ts";
+import { opaquenessOf } from "../../src/overlay/opaque.ts";
+import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
+import { WHITEOUT_PREFIX } from "../../src/paths.ts";
+import { DT, forEachDirent } from "../../src/sys/dirents.ts";
+import { close, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openAt } from "../../src/sys/file.ts";
+import { statAtOrNull } from "../../src/sys/stat.ts";
+import { hostPathAt, joinPath, type Location } from "./layer.ts";
+
+const OPAQUE_MARK = ".wh..wh..opq";
+const NO_LOWERS: readonly number[] = [];
+
+/** What an upperdir does to a name. */
+export type UpperState = "none" | "present" | "whiteout";
+
+export interface IndexEntry {
+  readonly name: string;
+  /** `DT_*` of what is seen. */
+  type: number;
+  /** As the layer lists it. */
+  ino: number;
+  upper: UpperState;
+  /** Positions in the directory's lowers that have the name and are not hidden from below: several for directories. */
+  lowers: readonly number[];
+  /** Where it is in a listing; 0 until it was listed. */
+  cookie: number;
+}
+
+export interface IndexOptions {
+  readonly namespace: OverlayNamespace;
+  /** `.wh.` names are whiteouts. */
+  readonly aufs: boolean;
+}
+
+/** True if the name is seen in the merged directory. */
+export function isVisible(entry: IndexEntry | undefined): boolean {
+  return entry !== undefined && (entry.upper === "present" || (entry.upper === "none" && entry.lowers.length > 0));
+}
+
+export class DirectoryIndex {
+  readonly #entries = new Map<string, IndexEntry>();
+  #listing: IndexEntry[] | null = null;
+  #added: IndexEntry[] = [];
+
+  /** Lists the directory in each layer. `upper` is null where the upperdir does not have it. @throws PosixError */
+  constructor(upper: Location | null, lowers: readonly Location[], options: IndexOptions) {
+    const closed = new Set<string>();
+    for (const [position, location] of lowers.entries()) {
+      const isOpaque = this.#addLower(location, position, closed, options, position === lowers.length - 1);
+      if (isOpaque) break;
+    }
+    if (upper !== null && this.#addUpper(upper, options)) {
+      for (const entry of this.#entries.values()) if (entry.upper === "none") this.#entries.delete(entry.name);
+    }
+  }
+
+  get(name: string): IndexEntry | undefined {
+    return this.#entries.get(name);
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** True if nothing is seen in it. */
+  get isEmpty(): boolean {
+    for (const entry of this.#entries.values()) if (isVisible(entry)) return false;
+    return true;
+  }
+
+  /** The name is now a file of the upperdir. */
+  setPresent(name: string, type: number, ino: number): void {
+    const entry = this.#entries.get(name);
+    if (entry !== undefined) {
+      const wasVisible = isVisible(entry);
+      Object.assign(entry, { type, ino, upper: "present" });
+      if (!wasVisible && entry.cookie === 0) this.#added.push(entry);
+      return;
+    }
+    const added: IndexEntry = { name, type, ino, upper: "present", lowers: NO_LOWERS, cookie: 0 };
+    this.#entries.set(name, added);
+    this.#added.push(added);
+  }
+
+  /** The name is gone from the upperdir, or hidden there. */
+  setAbsent(name: string, upper: "none" | "whiteout"): void {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return;
+    if (upper === "none" && entry.lowers.length === 0) {
+      entry.upper = "none";
+      this.#entries.delete(name);
+    } else {
+      entry.upper = upper;
+    }
+  }
+
+  /** Nothing of the lower layers counts any more. */
+  forgetLowers(): void {
+    for (const entry of this.#entries.values()) {
+      entry.lowers = NO_LOWERS;
+      if (entry.upper !== "present") this.#entries.delete(entry.name);
+    }
+  }
+
+  /**
+   * What is seen, in an order that stays the same while entries come and go: each is placed by a hash of its name, so that
+   * a reader who stopped at an offset goes on right after it, in whatever state the directory is by then.
+   */
+  listing(): readonly IndexEntry[] {
+    if (this.#listing === null) {
+      this.#listing = [...this.#entries.values()];
+    } else if (this.#added.length > 0) {
+      this.#listing = [...this.#listing.filter((entry) => this.#entries.get(entry.name) === entry), ...this.#added];
+    } else {
+      return this.#listing;
+    }
+    this.#added = [];
+    for (const entry of this.#listing) if (entry.cookie === 0) entry.cookie = cookieOf(entry.name);
+    this.#listing.sort((a, b) => a.cookie - b.cookie || (a.name < b.name ? -1 : 1));
+    let last = 0;
+    for (const entry of this.#listing) {
+      if (entry.cookie <= last) entry.cookie = last + 1;
+      last = entry.cookie;
+    }
+    return this.#listing;
+  }
+
+  /** True if the layer hides those below. */
+  #addLower(at: Location, position: number, closed: Set<string>, options: IndexOptions, isLast: boolean): boolean {
+    const names = listLayer(at, options);
+    for (const { name, type, ino } of names.entries) {
+      const entry = this.#entries.get(name);
+      if (closed.has(name)) continue;
+      if (entry === undefined) {
+        this.#entries.set(name, { name, type, ino, upper: "none", lowers: [position], cookie: 0 });
+        if (type !== DT.dir) closed.add(name);
+      } else if (entry.type === DT.dir && type === DT.dir) {
+        entry.lowers = [...entry.lowers, position];
+      } else {
+        closed.add(name);
+      }
+    }
+    for (const whiteout of names.whiteouts) closed.add(whiteout); // they hide what is below this layer
+    return !isLast && names.isOpaque;
+  }
+
+  /** True if the upper directory hides what is below by AUFS' mark. */
+  #addUpper(at: Location, options: IndexOptions): boolean {
+    const names = listLayer(at, options);
+    for (const name of names.whiteouts) this.#put(name, { type: DT.unknown, ino: 0, upper: "whiteout" });
+    for (const { name, type, ino } of names.entries) {
+      this.#put(name, { type, ino, upper: "present" });
+      const entry = this.#entries.get(name);
+      if (entry !== undefined && names.whiteouts.has(name)) entry.lowers = NO_LOWERS; // `.wh.` beside it hides them
+    }
+    return names.isOpaque;
+  }
+
+  #put(name: string, state: Pick<IndexEntry, "type" | "ino" | "upper">): void {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) this.#entries.set(name, { name, ...state, lowers: NO_LOWERS, cookie: 0 });
+    else Object.assign(entry, state);
+  }
+}
+
+interface LayerNames {
+  readonly entries: readonly { readonly name: string; readonly type: number; readonly ino: number }[];
+  readonly whiteouts: ReadonlySet<string>;
+  /** By AUFS' mark: overlayfs' own is on the directory and looked at where the directory is found. */
+  readonly isOpaque: boolean;
+}
+
+function listLayer({ layer, path }: Location, { namespace, aufs }: IndexOptions): LayerNames {
+  const entries: { name: string; type: number; ino: number }[] = [];
+  const whiteouts = new Set<string>();
+  const unsure: { name: string; type: number; ino: number }[] = [];
+  let isOpaque = false;
+  const fd = openAt(layer.fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  try {
+    forEachDirent(fd, (name, type, ino) => {
+      if (aufs && name.startsWith(WHITEOUT_PREFIX)) {
+        if (name === OPAQUE_MARK) isOpaque = true;
+        else if (!name.startsWith(".wh..wh.")) whiteouts.add(name.slice(WHITEOUT_PREFIX.length));
+      } else if (type === DT.chr || type === DT.unknown) unsure.push({ name, type, ino });
+      else entries.push({ name, type, ino });
+    });
+    for (const { name, ino } of unsure) {
+      const stat = statAtOrNull(fd, name);
+      if (stat === null) continue;
+      if (isWhiteout(stat)) whiteouts.add(name);
+      else entries.push({ name, type: stat.mode >> 12, ino });
+    }
+    if (opaquenessOf(hostPathAt(layer, path), namespace) !== "xattr-whiteouts") return { entries, whiteouts, isOpaque };
+    const isHidden = ({ name, type }: { name: string; type: number }): boolean => {
+      if (type !== DT.reg) return false;
+      const stat = statAtOrNull(fd, name);
+      return stat !== null && isXattrWhiteout(hostPathAt(layer, joinPath(path, name)), stat, namespace);
+    };
+    for (const entry of entries) if (isHidden(entry)) whiteouts.add(entry.name);
+    return { entries: entries.filter(({ name }) => !whiteouts.has(name)), whiteouts, isOpaque };
+  } finally {
+    close(fd);
+  }
+}
+
+/** 3 and up; below are "." and "..". 52 bits, so that it is exact. */
+function cookieOf(name: string): number {
+  let [a, b] = [0x811c9dc5, 0x9e3779b9];
+  for (let at = 0; at < name.length; at++) {
+    const code = name.charCodeAt(at);
+    a = Math.imul(a ^ code, 0x01000193);
+    b = Math.imul(b ^ code, 0x85ebca6b);
+    b ^= b >>> 13;
+  }
+  return ((a ^ (a >>> 12)) & 0xfffff) * 0x1_0000_0000 + (b >>> 0) + 3;
+}

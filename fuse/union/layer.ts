@@ -1,0 +1,56 @@
+/** A layer while it is mounted: a directory that is held open, so that what is later mounted over its path does not matter. */
+
+import type { HostPath } from "../../src/paths.ts";
+import { O_DIRECTORY, O_PATH, openAt, AT_FDCWD, close } from "../../src/sys/file.ts";
+import { statAt } from "../../src/sys/stat.ts";
+
+/** A directory of the stack, open. */
+export interface Layer {
+  /** 0 is the top lowerdir, -1 the upperdir. */
+  readonly index: number;
+  readonly path: HostPath;
+  readonly fd: number;
+  /** Which of the file systems of this mount it lies on, counted from 0. */
+  readonly fileSystem: number;
+}
+
+/** Where something lies in one layer: a path from the layer's root, "." for the root itself. */
+export interface Location {
+  readonly layer: Layer;
+  readonly path: string;
+}
+
+/** The location of `name` in the directory at `location`. */
+export function childLocation(location: Location, name: string): Location {
+  return { layer: location.layer, path: joinPath(location.path, name) };
+}
+
+/** `name` below `path`, where "." is the root. */
+export function joinPath(path: string, name: string): string {
+  return path === "." ? name : `${path}/${name}`;
+}
+
+/** For calls that take no descriptor (xattrs): a path that leads there. */
+export function hostPathAt(layer: Layer, path: string): HostPath {
+  return `${layer.path}/${path}` as HostPath;
+}
+
+/** Opens directories as layers and numbers the file systems they lie on. */
+export class LayerOpener {
+  readonly #fileSystems = new Map<string, number>();
+
+  /** @throws PosixError if it is no directory */
+  open(path: HostPath, index: number): Layer {
+    const fd = openAt(AT_FDCWD, path, O_PATH | O_DIRECTORY);
+    try {
+      const { devMajor, devMinor } = statAt(fd, null);
+      const device = `${devMajor}:${devMinor}`;
+      const fileSystem = this.#fileSystems.get(device) ?? this.#fileSystems.size;
+      this.#fileSystems.set(device, fileSystem);
+      return { index, path, fd, fileSystem };
+    } catch (error) {
+      close(fd);
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,180 @@
+/** From a name to a node (fs/overlayfs/namei.c, `ovl_lookup`). */
+
+import { isErrno, PosixError } from "../../src/errors.ts";
+import { opaquenessOf } from "../../src/overlay/opaque.ts";
+import { redirectOf } from "../../src/overlay/redirect.ts";
+import { isWhiteout } from "../../src/overlay/whiteout.ts";
+import { overlayXattr } from "../../src/overlay/xattr-names.ts";
+import { NAME_MAX, WHITEOUT_PREFIX } from "../../src/paths.ts";
+import { S_IFDIR, S_IFMT } from "../../src/sys/file.ts";
+import { type Stat, statAt, statAtOrNull } from "../../src/sys/stat.ts";
+import { getXattr } from "../../src/sys/xattr.ts";
+import { type IndexEntry, isVisible } from "./directory-index.ts";
+import { ERRNO } from "./errno.ts";
+import { findIndexed } from "./hard-links.ts";
+import { childLocation, hostPathAt, type Location } from "./layer.ts";
+import type { Node } from "./node.ts";
+import { originIno } from "./origin.ts";
+import type { Union } from "./union.ts";
+
+/** A node, and what statx(2) said when it was looked up. */
+export interface Found {
+  readonly node: Node;
+  readonly stat: Stat;
+}
+
+/** True for a name that cannot be in the tree: container tools keep whiteouts under such. */
+export function isReserved(union: Union, name: string): boolean {
+  return union.options.aufs && name.startsWith(WHITEOUT_PREFIX);
+}
+
+/**
+ * The child `name` of a directory; null if there is none. Its node is made if the kernel does not know it yet.
+ * @throws PosixError `ENOTDIR`, `ENAMETOOLONG`, and what the layers' file systems answer
+ */
+export function lookup(union: Union, parent: Node, name: string): Found | null {
+  if (name.length > NAME_MAX) throw new PosixError(ERRNO.ENAMETOOLONG, "lookup");
+  const entry = union.indexOf(parent).get(name);
+  if (entry === undefined || !isVisible(entry)) return null;
+  const known = parent.children?.get(name);
+  if (known !== undefined) return { node: known, stat: union.statOf(known) };
+  return instantiate(union, parent, entry);
+}
+
+function instantiate(union: Union, parent: Node, entry: IndexEntry): Found | null {
+  const { name } = entry;
+  const isUpper = entry.upper === "present";
+  const first = isUpper ? upperLocation(union, parent, name) : lowerLocation(parent, entry.lowers[0], name);
+  if (first === null) return null;
+  const stat = statAtOrNull(first.layer.fd, first.path);
+  if (stat === null) return null; // taken away behind our back
+  const type = stat.mode & S_IFMT;
+  if (type === S_IFDIR) return makeDirectory(union, parent, entry, first, stat);
+  return makeFile(union, parent, name, first, stat, isUpper);
+}
+
+function upperLocation(union: Union, parent: Node, name: string): Location | null {
+  return union.upper === null ? null : { layer: union.upper.layer, path: union.childPath(parent, name) };
+}
+
+function lowerLocation(parent: Node, position: number | undefined, name: string): Location | null {
+  const directory = position === undefined ? undefined : parent.lowers[position];
+  return directory === undefined ? null : childLocation(directory, name);
+}
+
+function makeFile(union: Union, parent: Node, name: string, at: Location, stat: Stat, isUpper: boolean): Found {
+  const ownIno = union.inodeNumber(at.layer, stat);
+  const key = stat.nlink > 1 ? `${at.layer.fileSystem}:${stat.ino}` : "";
+  const linked = key === "" ? undefined : union.nodes.findLink(key);
+  if (linked !== undefined) {
+    union.nodes.attach(linked, parent, name);
+    return { node: linked, stat: linked.upper === isUpper ? stat : union.statOf(linked) };
+  }
+  if (!isUpper && key !== "") {
+    const copy = findIndexed(union, parent, name, at);
+    if (copy !== null) return copy;
+  }
+  const ino = isUpper && isImpure(union, parent) ? originIno(union, hostPathAt(at.layer, at.path)) : null;
+  const node = union.nodes.add(stat.mode & S_IFMT, ino ?? ownIno, isUpper, isUpper ? [] : [at]);
+  union.nodes.setLink(node, key);
+  union.nodes.attach(node, parent, name);
+  return { node, stat };
+}
+
+/** True if files of the directory may have been copied up. Asked once a directory. */
+function isImpure(union: Union, directory: Node): boolean {
+  directory.isImpure ??= getXattr(union.xattrTargetOf(directory), overlayXattr(union.namespace, "impure")) !== null;
+  return directory.isImpure;
+}
+
+function makeDirectory(union: Union, parent: Node, entry: IndexEntry, first: Location, stat: Stat): Found {
+  const isUpper = entry.upper === "present";
+  const lowers = lowersOf(union, parent, entry, isUpper ? first : null);
+  const [topLower] = lowers;
+  const ino =
+    isUpper && topLower !== undefined
+      ? union.inodeNumber(topLower.layer, statAt(topLower.layer.fd, topLower.path))
+      : union.inodeNumber(first.layer, stat);
+  const node = union.nodes.add(S_IFDIR, ino, isUpper, lowers);
+  union.nodes.attach(node, parent, entry.name);
+  return { node, stat };
+}
+
+/** The lower directories that are merged at an entry: down to an opaque one, and where redirects lead. */
+function lowersOf(union: Union, parent: Node, entry: IndexEntry, upper: Location | null): readonly Location[] {
+  const found: Location[] = [];
+  if (upper !== null) {
+    if (isOpaque(union, upper)) return found;
+    const redirect = redirectAt(union, upper);
+    if (redirect !== null) return follow(union, parent, redirect, 0, found);
+  }
+  for (const position of entry.lowers) {
+    const location = lowerLocation(parent, position, entry.name);
+    if (location === null) break;
+    found.push(location);
+    if (location.layer.index === union.lowers.length - 1 || isOpaque(union, location)) break;
+    const redirect = redirectAt(union, location);
+    if (redirect !== null) return follow(union, parent, redirect, position + 1, found);
+  }
+  return found;
+}
+
+/** Goes on where a redirect leads: a sibling's name below position `from` of the parent, or a path from the root. */
+function follow(union: Union, parent: Node, redirect: string, from: number, found: Location[]): readonly Location[] {
+  if (!redirect.startsWith("/")) {
+    return collect(union, parent, redirect, parent.lowers.slice(from), found);
+  }
+  const above = found.at(-1)?.layer.index ?? -1;
+  const roots = union.lowers.slice(above + 1).map((layer): Location => ({ layer, path: "." }));
+  return collect(union, union.root, redirect.slice(1), roots, found);
+}
+
+function collect(
+  union: Union,
+  parent: Node,
+  path: string,
+  directories: readonly Location[],
+  found: Location[],
+): readonly Location[] {
+  for (const [position, directory] of directories.entries()) {
+    const location = childLocation(directory, path);
+    let stat: Stat | null;
+    try {
+      stat = statAtOrNull(location.layer.fd, location.path);
+    } catch (error) {
+      if (isErrno(error, "ENOTDIR")) break; // something else hides what is below
+      throw error;
+    }
+    if (stat === null) {
+      if (isHiddenOnTheWay(union, location)) break;
+      continue;
+    }
+    if ((stat.mode & S_IFMT) !== S_IFDIR || isWhiteout(stat)) break;
+    found.push(location);
+    if (isOpaque(union, location) || isHiddenOnTheWay(union, location)) break;
+    const redirect = redirectAt(union, location);
+    if (redirect !== null) return follow(union, parent, redirect, position + 1, found);
+  }
+  return found;
+}
+
+/** True if a directory above `at` is opaque: then nothing of the layers below it shows there. */
+function isHiddenOnTheWay(union: Union, { layer, path }: Location): boolean {
+  const names = path.split("/");
+  for (let count = 1; count < names.length; count++) {
+    const above = { layer, path: names.slice(0, count).join("/") };
+    if (statAtOrNull(layer.fd, above.path) === null) return false;
+    if (isOpaque(union, above)) return true;
+  }
+  return false;
+}
+
+function isOpaque(union: Union, { layer, path }: Location): boolean {
+  return opaquenessOf(hostPathAt(layer, path), union.namespace) === "opaque";
+}
+
+function redirectAt(union: Union, { layer, path }: Location): string | null {
+  const redirect = redirectOf(hostPathAt(layer, path), union.namespace);
+  if (redirect !== null && !union.options.followRedirect) throw new PosixError(ERRNO.EPERM, "overlay redirect");
+  return redirect;
+}

@@ -1,0 +1,78 @@
+/**
+ * `overlay.origin`: which lower file a copied-up one was (fs/overlayfs/copy_up.c, `struct ovl_fb`), so that its inode
+ * number stays the same after the next mount, here and in the kernel. The same bytes name a file in `workdir/index`.
+ */
+
+import { type FileHandle, handleAt, openHandle } from "../../src/sys/file-handle.ts";
+import { fileSystemUuid } from "../../src/sys/file-system-uuid.ts";
+import { close } from "../../src/sys/file.ts";
+import { statAt } from "../../src/sys/stat.ts";
+import { getXattr, setXattr, type XattrTarget } from "../../src/sys/xattr.ts";
+import { overlayXattr } from "../../src/overlay/xattr-names.ts";
+import type { Layer, Location } from "./layer.ts";
+import type { Union } from "./union.ts";
+
+const HEADER_BYTES = 21;
+const MAGIC = 0xfb;
+
+/** The origin of a lower file, as it is stored; null where the file system gives no handles. */
+export function originOf({ layer, path }: Location): Buffer | null {
+  const handle = handleAt(layer.fd, path);
+  if (handle === null || HEADER_BYTES + handle.bytes.length > 255) return null;
+  return encode(handle, uuidOf(layer));
+}
+
+/** Says on a copy what it is a copy of. Not being able to costs a constant inode number, nothing else. */
+export function markOrigin(union: Union, copy: XattrTarget, origin: Buffer): void {
+  setXattr(copy, overlayXattr(union.namespace, "origin"), origin);
+}
+
+/** The inode number that a file of the upperdir had before it was copied up; null if it was not, or that is not known. */
+export function originIno(union: Union, target: XattrTarget): number | null {
+  const stored = getXattr(target, overlayXattr(union.namespace, "origin"));
+  if (stored === null || stored.length <= HEADER_BYTES || stored[1] !== MAGIC || stored[2] !== stored.length) return null;
+  const handle = { type: stored[4] ?? 0, bytes: stored.subarray(HEADER_BYTES) };
+  const layer = union.lowers.find((each) => uuidOf(each).equals(stored.subarray(5, HEADER_BYTES))) ?? union.lowers[0];
+  if (layer === undefined) return null;
+  const ino = inoIn(handle);
+  return ino === null ? resolve(union, layer, handle) : layer.fileSystem * 2 ** 47 + ino;
+}
+
+function encode({ type, bytes }: FileHandle, uuid: Buffer): Buffer {
+  const header = Buffer.alloc(HEADER_BYTES);
+  header.set([0, MAGIC, HEADER_BYTES + bytes.length, 0, type]);
+  uuid.copy(header, 5);
+  return Buffer.concat([header, bytes]);
+}
+
+const uuids = new Map<number, Buffer>();
+
+function uuidOf({ fd }: Layer): Buffer {
+  const known = uuids.get(fd) ?? fileSystemUuid(fd) ?? Buffer.alloc(16);
+  uuids.set(fd, known);
+  return known;
+}
+
+/** The number in the handles of ext4, xfs and btrfs (`enum fid_type`, linux/exportfs.h): reading it needs no privilege. */
+function inoIn({ type, bytes }: FileHandle): number | null {
+  if (type === 1 && bytes.length === 8) return bytes.readUInt32LE(0);
+  if (type === 0x81 && bytes.length >= 12) return Number(bytes.readBigUInt64LE(0));
+  if (type === 0x4d && bytes.length >= 20) return Number(bytes.readBigUInt64LE(0));
+  return null;
+}
+
+/** Any other handle, through the kernel. */
+function resolve(union: Union, layer: Layer, { type, bytes }: FileHandle): number | null {
+  let fd: number | null;
+  try {
+    fd = openHandle(layer.fd, type, bytes);
+  } catch {
+    return null; // not allowed here, or the handle is of another file system
+  }
+  if (fd === null) return null;
+  try {
+    return union.inodeNumber(layer, statAt(fd, null));
+  } finally {
+    close(fd);
+  }
+}

@@ -1,0 +1,97 @@
+/** Directory listings (READDIR, READDIRPLUS): from the index, at offsets that stay valid while the directory changes. */
+
+import { DT } from "../../src/sys/dirents.ts";
+import { appendDirent, direntBytes, ENTRY_OUT_BYTES } from "../protocol/dirent.ts";
+import { OUT_HEADER_BYTES, type Reply, type Timeout } from "../protocol/reply.ts";
+import { attributesOf } from "./attributes.ts";
+import { type IndexEntry, isVisible } from "./directory-index.ts";
+import { lookup } from "./lookup.ts";
+import type { Node } from "./node.ts";
+import type { Union } from "./union.ts";
+
+const DOTS = [".", ".."] as const;
+
+/** Appends entries from `offset` on, as many as fit in `sizeBytes`. */
+export function readDirectory(union: Union, directory: Node, offset: number, sizeBytes: number, reply: Reply): void {
+  const end = OUT_HEADER_BYTES + sizeBytes;
+  for (const [at, name] of DOTS.entries()) {
+    if (offset > at) continue;
+    if (reply.size + direntBytes(name) > end) return;
+    appendDirent(reply, name, dotIno(directory, name), DT.dir, at + 1);
+  }
+  for (const entry of from(union, directory, offset)) {
+    if (reply.size + direntBytes(entry.name) > end) return;
+    appendDirent(reply, entry.name, listedIno(union, directory, entry), entry.type, entry.cookie);
+  }
+}
+
+/** As `readDirectory`, each entry looked up by the way, so that the kernel need not ask for it. */
+export function readDirectoryPlus(
+  union: Union,
+  directory: Node,
+  offset: number,
+  sizeBytes: number,
+  reply: Reply,
+  valid: Timeout,
+): void {
+  const end = OUT_HEADER_BYTES + sizeBytes;
+  for (const [at, name] of DOTS.entries()) {
+    if (offset > at) continue;
+    if (reply.size + ENTRY_OUT_BYTES + direntBytes(name) > end) return;
+    reply.noEntry({ seconds: 0, rest: 0 }); // the kernel looks neither of them up
+    appendDirent(reply, name, dotIno(directory, name), DT.dir, at + 1);
+  }
+  for (const entry of from(union, directory, offset)) {
+    if (reply.size + ENTRY_OUT_BYTES + direntBytes(entry.name) > end) return;
+    const found = lookup(union, directory, entry.name);
+    if (found === null) continue;
+    const { node, stat } = found;
+    reply.entryOut(node.id, attributesOf(union, node, stat), valid);
+    node.lookups += 1;
+    appendDirent(reply, entry.name, node.ino, stat.mode >> 12, entry.cookie);
+  }
+}
+
+function* from(union: Union, directory: Node, offset: number): Generator<IndexEntry> {
+  if (directory.isOrphan) return;
+  const index = union.indexOf(directory);
+  const listing = index.listing();
+  for (let at = firstAfter(listing, offset); at < listing.length; at++) {
+    const entry = listing[at];
+    if (entry !== undefined && index.get(entry.name) === entry && isVisible(entry)) yield entry;
+  }
+}
+
+/** Where the entries begin whose place is beyond `offset`. */
+function firstAfter(listing: readonly IndexEntry[], offset: number): number {
+  let [low, high] = [0, listing.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((listing[middle]?.cookie ?? 0) <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function dotIno(directory: Node, name: string): number {
+  return name === ".." ? (directory.names[0]?.parent.ino ?? directory.ino) : directory.ino;
+}
+
+/** What stat(2) would show; without a system call where the listing tells. */
+function listedIno(union: Union, directory: Node, entry: IndexEntry): number {
+  const known = directory.children?.get(entry.name);
+  if (known !== undefined) return known.ino;
+  const position = entry.lowers[0];
+  const isPlain = entry.upper === "none" && position !== undefined && entry.type !== DT.dir;
+  const fileSystem = isPlain ? directory.lowers[position]?.layer.fileSystem : undefined;
+  if (fileSystem !== undefined) return fileSystem * 2 ** 47 + entry.ino;
+  return inoByLookup(union, directory, entry);
+}
+
+function inoByLookup(union: Union, directory: Node, entry: IndexEntry): number {
+  const found = lookup(union, directory, entry.name);
+  if (found === null) return entry.ino;
+  const { ino, id, lookups } = found.node;
+  if (lookups === 0) union.nodes.forget(id, 0); // the kernel does not know it
+  return ino;
+}

@@ -1,0 +1,104 @@
+/** Removing names: what is below is hidden by a whiteout, and is not copied up first (fs/overlayfs/dir.c, `ovl_do_remove`). */
+
+import { isErrno, PosixError } from "../../src/errors.ts";
+import { makeWhiteout } from "../../src/overlay/whiteout.ts";
+import * as file from "../../src/sys/file.ts";
+import { holdOrphan } from "./content.ts";
+import { copyUp } from "./copy-up.ts";
+import { isVisible } from "./directory-index.ts";
+import { ERRNO } from "./errno.ts";
+import { changeExtraNames, dropFromIndex } from "./hard-links.ts";
+import { lookup } from "./lookup.ts";
+import type { Node } from "./node.ts";
+import type { Union } from "./union.ts";
+import { discard, type Upper } from "./workdir.ts";
+
+/** unlink(2). @throws PosixError `ENOENT`, `EISDIR`, `EROFS` */
+export function unlink(union: Union, parent: Node, name: string): void {
+  union.writable();
+  const found = lookup(union, parent, name);
+  if (found === null) throw new PosixError(ERRNO.ENOENT, "unlink");
+  if (found.node.isDirectory) throw new PosixError(ERRNO.EISDIR, "unlink");
+  removeName(union, parent, name, found.node);
+}
+
+/** rmdir(2). @throws PosixError `ENOENT`, `ENOTDIR`, `ENOTEMPTY`, `EROFS` */
+export function rmdir(union: Union, parent: Node, name: string): void {
+  union.writable();
+  const found = lookup(union, parent, name);
+  if (found === null) throw new PosixError(ERRNO.ENOENT, "rmdir");
+  if (!found.node.isDirectory) throw new PosixError(ERRNO.ENOTDIR, "rmdir");
+  if (!union.indexOf(found.node).isEmpty) throw new PosixError(ERRNO.ENOTEMPTY, "rmdir");
+  removeName(union, parent, name, found.node);
+}
+
+function removeName(union: Union, parent: Node, name: string, node: Node): void {
+  const upper = copyUp(union, parent);
+  const index = union.indexOf(parent);
+  const entry = index.get(name);
+  if (entry === undefined || !isVisible(entry)) throw new PosixError(ERRNO.ENOENT, "remove");
+  const path = union.childPath(parent, name);
+  const mustHide = entry.lowers.length > 0;
+  const isInUpper = entry.upper === "present";
+  if (isInUpper && node.names.length === 1) holdOrphan(union, node);
+  if (isInUpper) takeFromUpper(upper, path, node.isDirectory, mustHide);
+  else whiteoutAt(upper, path);
+  index.setAbsent(name, mustHide ? "whiteout" : "none");
+  union.nodes.detach(node, parent, name);
+  if (node.isDirectory) {
+    node.lowers = [];
+    node.index = null;
+  } else if (node.indexName !== null) {
+    if (!isInUpper) changeExtraNames(union, upper, node, -1);
+    dropIndexed(union, upper, node);
+  }
+}
+
+/** Drops the copy in the index with its last name; who has the file open keeps it. */
+function dropIndexed(union: Union, upper: Upper, node: Node): void {
+  const stat = union.statOf(node);
+  const { indexName } = node;
+  if (indexName !== null && stat.nlink + node.extraNames <= 0 && node.fd < 0) {
+    const flags = node.type === file.S_IFREG ? file.O_RDWR | file.O_NONBLOCK : file.O_PATH;
+    node.fd = file.openAt(upper.index.fd, indexName, flags | file.O_NOFOLLOW);
+    node.isWritable = node.type === file.S_IFREG;
+  }
+  dropFromIndex(upper, node, stat);
+}
+
+function takeFromUpper(upper: Upper, path: string, isDirectory: boolean, mustHide: boolean): void {
+  if (!mustHide && !isDirectory) {
+    file.unlinkAt(upper.layer.fd, path);
+    return;
+  }
+  if (!mustHide) {
+    removeDirectory(upper, path);
+    return;
+  }
+  const temporary = upper.temporaryName();
+  whiteoutIn(upper, temporary);
+  file.renameAt(upper.work.fd, temporary, upper.layer.fd, path, isDirectory ? file.RENAME_EXCHANGE : 0);
+  if (isDirectory) discard(upper, temporary);
+}
+
+/** An empty directory; one that looks empty may still have whiteouts in it. */
+export function removeDirectory(upper: Upper, path: string): void {
+  try {
+    file.unlinkAt(upper.layer.fd, path, file.AT_REMOVEDIR);
+  } catch (error) {
+    if (!isErrno(error, "ENOTEMPTY", "EEXIST")) throw error;
+    const temporary = upper.temporaryName();
+    file.renameAt(upper.layer.fd, path, upper.work.fd, temporary);
+    discard(upper, temporary);
+  }
+}
+
+/** Hides a name that the upperdir does not have. */
+export function whiteoutAt(upper: Upper, path: string): void {
+  makeWhiteout(upper.layer.fd, path);
+}
+
+/** Makes a whiteout in the workdir. */
+export function whiteoutIn(upper: Upper, name: string): void {
+  makeWhiteout(upper.work.fd, name);
+}

@@ -1,0 +1,141 @@
+/** A union mount's state: the layers, where changes go, and the nodes that the kernel knows. */
+
+import { PosixError } from "../../src/errors.ts";
+import type { Logger } from "../../src/log.ts";
+import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
+import { type HostPath, joinHost } from "../../src/paths.ts";
+import { canRestoreOwners } from "../../src/privilege.ts";
+import { S_IFDIR } from "../../src/sys/file.ts";
+import { type Stat, statAt } from "../../src/sys/stat.ts";
+import type { FuseOptions } from "../options.ts";
+import { ROOT_ID } from "../protocol/constants.ts";
+import { DirectoryIndex } from "./directory-index.ts";
+import { ERRNO } from "./errno.ts";
+import { hostPathAt, joinPath, type Layer, LayerOpener, type Location } from "./layer.ts";
+import { type Node, NodeTable } from "./node.ts";
+import { openWorkdir, type Upper } from "./workdir.ts";
+
+/** Inode numbers of the second and further file systems are lifted by so much, that they do not meet those of the first. */
+const FILE_SYSTEM_STEP = 2 ** 47;
+
+/** Something on disk to call a system call with: an open file (`path` is null), or a path from a descriptor. */
+export interface Place {
+  readonly fd: number;
+  readonly path: string | null;
+}
+
+export class Union {
+  readonly options: FuseOptions;
+  readonly namespace: OverlayNamespace;
+  readonly log: Logger;
+  readonly lowers: readonly Layer[];
+  readonly upper: Upper | null;
+  readonly nodes = new NodeTable();
+  readonly root: Node;
+
+  /**
+   * Opens the layers and makes the workdir ready. Nothing is mounted yet.
+   * @throws PosixError if a directory is missing; `EBUSY` if another server has the workdir, `EINVAL` if a volatile mount
+   *   left its mark, `EXDEV` if upperdir and workdir are on different file systems
+   */
+  constructor(options: FuseOptions, log: Logger) {
+    this.options = options;
+    this.log = log;
+    const opener = new LayerOpener();
+    const upperLayer = options.upperdir === null ? null : opener.open(options.upperdir, -1);
+    this.lowers = options.lowerdirs.map((path, index) => opener.open(path, index));
+    this.upper = upperLayer === null || options.workdir === null ? null : openWorkdir(upperLayer, options.workdir, options.volatile);
+    this.namespace = (options.userxattr ?? !canRestoreOwners()) ? "user" : "trusted";
+    const lowers = this.lowers.map((layer) => ({ layer, path: "." }));
+    const top = upperLayer ?? this.lowers[0];
+    if (top === undefined) throw new RangeError("a union needs at least one layer");
+    const ino = this.inodeNumber(top, statAt(top.fd, null));
+    this.root = this.nodes.add(S_IFDIR, ino, upperLayer !== null, lowers);
+    this.root.lookups = 1;
+  }
+
+  /** The node that the kernel names. @throws PosixError `ESTALE` for one that we do not know */
+  node(id: number): Node {
+    const node = id === ROOT_ID ? this.root : this.nodes.get(id);
+    if (node === undefined) throw new PosixError(ERRNO.ESTALE, "fuse");
+    return node;
+  }
+
+  /** The number that is shown for a file of `layer`. */
+  inodeNumber(layer: Layer, stat: Stat): number {
+    return layer.fileSystem * FILE_SYSTEM_STEP + stat.inoLow + stat.inoHigh * 2 ** 32;
+  }
+
+  /** The upperdir. @throws PosixError `EROFS` if there is none, or nothing may be changed */
+  writable(): Upper {
+    if (this.upper === null || this.options.readOnly) throw new PosixError(ERRNO.EROFS, "fuse");
+    return this.upper;
+  }
+
+  /** The path of a directory or named file of the upperdir, from its root. */
+  upperPath(node: Node): string {
+    const [first] = node.names;
+    if (first === undefined) return ".";
+    let path = first.name;
+    for (let at = first.parent; at.names[0] !== undefined; at = at.names[0].parent) path = `${at.names[0].name}/${path}`;
+    return path;
+  }
+
+  /** Where the file itself is now: its metadata, and unless it is a metacopy file its content. */
+  placeOf(node: Node): Place {
+    if (node.upper) {
+      if (node.indexName !== null && this.upper !== null) return { fd: this.upper.index.fd, path: node.indexName };
+      if (node.isOrphan) return { fd: node.fd, path: null };
+      return { fd: this.#upperFd, path: this.upperPath(node) };
+    }
+    const [location] = node.lowers;
+    if (location === undefined) throw new PosixError(ERRNO.ESTALE, "fuse");
+    return { fd: location.layer.fd, path: location.path };
+  }
+
+  /** The same for calls that take no directory descriptor. */
+  xattrTargetOf(node: Node): number | HostPath {
+    if (node.upper) {
+      if (node.indexName !== null && this.upper !== null) return joinHost(this.upper.index.path, node.indexName);
+      if (node.isOrphan) return node.fd;
+      return hostPathAt(this.#upperLayer, this.upperPath(node));
+    }
+    const [location] = node.lowers;
+    if (location === undefined) throw new PosixError(ERRNO.ESTALE, "fuse");
+    return hostPathAt(location.layer, location.path);
+  }
+
+  get #upperLayer(): Layer {
+    if (this.upper === null) throw new PosixError(ERRNO.EROFS, "fuse");
+    return this.upper.layer;
+  }
+
+  get #upperFd(): number {
+    return this.#upperLayer.fd;
+  }
+
+  /** @throws PosixError */
+  statOf(node: Node): Stat {
+    const { fd, path } = this.placeOf(node);
+    return statAt(fd, path);
+  }
+
+  /** The names in a directory. @throws PosixError `ENOTDIR` */
+  indexOf(directory: Node): DirectoryIndex {
+    if (!directory.isDirectory) throw new PosixError(ERRNO.ENOTDIR, "fuse");
+    if (directory.index === null) {
+      const upper: Location | null =
+        directory.upper && !directory.isOrphan ? { layer: this.#upperLayer, path: this.upperPath(directory) } : null;
+      directory.index = new DirectoryIndex(upper, directory.isOrphan ? [] : directory.lowers, {
+        namespace: this.namespace,
+        aufs: this.options.aufs,
+      });
+    }
+    return directory.index;
+  }
+
+  /** The path of an entry of a directory that is in the upperdir. */
+  childPath(directory: Node, name: string): string {
+    return joinPath(this.upperPath(directory), name);
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * The workdir, laid out as overlayfs does: `work/` for what is being made and is not whole yet, `index/` for copies of
+ * lower files that have several names. What an earlier server left unfinished in `work/` is removed.
+ */
+
+import { isErrno, PosixError } from "../../src/errors.ts";
+import { hasVolatileMark, makeVolatileMark } from "../../src/overlay/volatile-mark.ts";
+import { type HostPath, joinHost } from "../../src/paths.ts";
+import {
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  mkdirAt,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+  openAt,
+  renameAt,
+  S_IFDIR,
+  S_IFMT,
+  unlinkAt,
+} from "../../src/sys/file.ts";
+import { listDirectory } from "../../src/sys/directory.ts";
+import { tryLock } from "../../src/sys/lock.ts";
+import { removeTree } from "../../src/sys/remove-tree.ts";
+import { statAt, statAtOrNull } from "../../src/sys/stat.ts";
+import type { Layer } from "./layer.ts";
+
+const [EBUSY, EINVAL, EXDEV] = [16, 22, 18];
+
+/** Where changes go. */
+export interface Upper {
+  readonly layer: Layer;
+  readonly work: Directory;
+  readonly index: Directory & {
+    /** It has, or had, entries. */
+    isUsed: boolean;
+  };
+  /** A name in `work` that nothing has. */
+  temporaryName(): string;
+}
+
+/** An open directory. */
+export interface Directory {
+  readonly fd: number;
+  readonly path: HostPath;
+}
+
+/**
+ * @throws PosixError `EBUSY` if another server uses the workdir, `EINVAL` if a volatile mount left its mark, `EXDEV` if it
+ *   is not on the upperdir's file system
+ */
+export function openWorkdir(layer: Layer, workdir: HostPath, isVolatile: boolean): Upper {
+  const fd = openAt(AT_FDCWD, workdir, O_RDONLY | O_DIRECTORY);
+  const [own, upper] = [statAt(fd, null), statAt(layer.fd, null)];
+  if (own.devMajor !== upper.devMajor || own.devMinor !== upper.devMinor) {
+    throw new PosixError(EXDEV, "workdir", workdir);
+  }
+  if (!tryLock(fd, "exclusive")) throw new PosixError(EBUSY, "workdir", workdir);
+  if (hasVolatileMark(workdir)) throw new PosixError(EINVAL, "volatile workdir", workdir);
+  removeTree(joinHost(workdir, "work"));
+  const work = openMade(fd, workdir, "work");
+  const indexDirectory = openMade(fd, workdir, "index");
+  if (isVolatile) makeVolatileMark(workdir);
+  let last = 0;
+  return {
+    layer,
+    work,
+    index: { ...indexDirectory, isUsed: listDirectory(indexDirectory.path).length > 0 },
+    temporaryName: () => {
+      last += 1;
+      return `#${last.toString(16)}`;
+    },
+  };
+}
+
+function openMade(dirfd: number, workdir: HostPath, name: string): Directory {
+  try {
+    mkdirAt(dirfd, name, 0o700);
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
+  }
+  return { fd: openAt(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), path: joinHost(workdir, name) };
+}
+
+/** Removes something from `work`, a directory with all that is in it. */
+export function discard({ work }: Upper, name: string): void {
+  const stat = statAtOrNull(work.fd, name);
+  if (stat === null) return;
+  if ((stat.mode & S_IFMT) !== S_IFDIR) unlinkAt(work.fd, name);
+  else removeTree(joinHost(work.path, name));
+}
+
+/** Takes a directory out of the upperdir, with all that is in it, in one step; then removes it. */
+export function takeAway(upper: Upper, path: string): void {
+  const name = upper.temporaryName();
+  renameAt(upper.layer.fd, path, upper.work.fd, name);
+  discard(upper, name);
+}
+
+/** Removes an empty directory or a file of the upperdir. */
+export function removeUpper(upper: Upper, path: string, isDirectory: boolean): void {
+  unlinkAt(upper.layer.fd, path, isDirectory ? AT_REMOVEDIR : 0);
+}

@@ -1,0 +1,60 @@
+/** /dev/fuse: one read is one request, one write is one reply (Documentation/filesystems/fuse.rst, linux/fuse.h). */
+
+import { check, declare, lastErrno } from "./libc.ts";
+
+const readCall = declare<number>("int64_t read(int fd, void *buffer, size_t size)");
+const writeCall = declare<number>("int64_t write(int fd, const void *buffer, size_t size)");
+const ioctlCall = declare("int ioctl(int fd, unsigned long request, const void *argument)");
+const pollCall = declare("int poll(void *fds, unsigned long count, int timeoutMs)");
+
+const [EINTR, ENOENT, EAGAIN, ENODEV] = [4, 2, 11, 19];
+const BACKING_OPEN = 0x4010e501;
+const BACKING_CLOSE = 0x4004e502;
+const POLLIN = 1;
+
+/** The next request, in `buffer`: its size, or 0 when the mount is gone. Waits for it. @throws PosixError */
+export function readRequest(fd: number, buffer: Uint8Array): number {
+  for (;;) {
+    const size = Number(readCall(fd, buffer, buffer.length));
+    if (size >= 0) return size;
+    const errno = lastErrno();
+    if (errno === ENODEV) return 0;
+    if (errno !== EINTR && errno !== ENOENT && errno !== EAGAIN) check(size, "read(/dev/fuse)"); // ENOENT: it was taken back
+  }
+}
+
+/** Sends the first `size` bytes of `buffer`. False if nobody waits for them any more. @throws PosixError */
+export function writeReply(fd: number, buffer: Uint8Array, size: number): boolean {
+  if (Number(writeCall(fd, buffer, size)) >= 0) return true;
+  const errno = lastErrno();
+  if (errno === ENOENT || errno === ENODEV) return false; // the request was interrupted, the mount is gone
+  check(-1, "write(/dev/fuse)");
+  return false;
+}
+
+/** True if a request is there to be read now. */
+export function hasRequest(fd: number): boolean {
+  const set = Buffer.alloc(8); // struct pollfd
+  set.writeInt32LE(fd, 0);
+  set.writeInt16LE(POLLIN, 4);
+  return pollCall(set, 1, 0) > 0;
+}
+
+const backingMap = Buffer.alloc(16); // struct fuse_backing_map: fd, flags, padding
+const backingId = Buffer.alloc(4);
+
+/**
+ * Registers an open file to be read and written by the kernel itself (FUSE passthrough, Linux 6.9): its id, or 0 where
+ * that is refused: without CAP_SYS_ADMIN, or where the file system is stacked too deep.
+ */
+export function openBacking(fuseFd: number, fd: number): number {
+  backingMap.writeInt32LE(fd, 0);
+  const id = ioctlCall(fuseFd, BACKING_OPEN, backingMap);
+  return id > 0 ? id : 0;
+}
+
+/** Lets go of what `openBacking` registered. Files that are open on it stay so. */
+export function closeBacking(fuseFd: number, id: number): void {
+  backingId.writeInt32LE(id, 0);
+  ioctlCall(fuseFd, BACKING_CLOSE, backingId);
+}
