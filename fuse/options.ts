@@ -45,6 +45,8 @@ export interface FuseOptions {
   readonly mountFlags: readonly string[];
   /** `context="…"` and its kin, for mount(2). */
   readonly context: string | null;
+  /** What the mount table shows as the source. */
+  readonly source: string;
   /** What was not understood. */
   readonly ignored: readonly string[];
 }
@@ -74,7 +76,6 @@ const IMPLIED = new Set([
   "no_splice_move",
   "xino",
   "index",
-  "fsname",
   "subtype",
 ]);
 const MAX_TIMEOUT_SECONDS = 1e9;
@@ -136,6 +137,7 @@ export function parseFuseOptions(text: string): FuseOptions {
     debug: isSet("debug"),
     mountFlags,
     context: context ? context.replace(/^"(.*)"$/, "$1") : null,
+    source: take("fsname") || "layerctl",
   };
   for (const name of IMPLIED) given.delete(name);
   return { ...parsed, ignored: [...given.keys()] };
@@ -164,7 +166,9 @@ function parseMapping(name: string, text: string | null | undefined): readonly I
   if (numbers.length % 3 !== 0) throw wrong(`${name}=${text}`, "it is not groups of three numbers");
   const ranges: IdRange[] = [];
   for (let at = 0; at < numbers.length; at += 3) {
-    const [onDisk = 0, shown = 0, count = 0] = numbers.slice(at, at + 3).map((each) => numberOf(name, each, 0xffff_ffff));
+    const [onDisk = 0, shown = 0, count = 0] = numbers
+      .slice(at, at + 3)
+      .map((each) => numberOf(name, each, 0xffff_ffff));
     ranges.push({ onDisk, shown, count });
   }
   return ranges;

@@ -50,8 +50,8 @@ export async function run(
   const bytes = hostPath(options.join(","));
   const { serveMount, taskOf } = await import("../../fuse/server/serve.ts");
   const task = taskOf(bytes, target, directory);
-  if (task.options.ignored.length > 0) context.say(`layerctl: ignoring unknown options: ${task.options.ignored.join(", ")}`);
+  if (task.options.ignored.length > 0)
+    context.say(`layerctl: ignoring unknown options: ${task.options.ignored.join(", ")}`);
   if (foreground) await serveMount(task, context.logger, () => {});
   else await startFuseServer({ options: bytes, target, directory });
 }
-

@@ -5,6 +5,11 @@
 
 import { OP, OP_COUNT } from "../protocol/constants.ts";
 
+/** An attribute of the mount's root that is not on disk: what its server counted, as JSON. */
+export const STATISTICS_XATTR = "user.layerctl.statistics";
+
+export const STATISTICS_BYTES = 4096;
+
 /** Buckets of the latency histogram: under 1 µs, 2, 4 … 2^30 µs. */
 const BUCKETS = 32;
 const [NODES, ERRORS, PASSTHROUGH_OPENS, CACHED_OPENS, STARTED_MS] = [0, 1, 2, 3, 4];
@@ -54,7 +59,9 @@ export class Counters {
       const count = this.#requests[opcode] ?? 0;
       if (count > 0) requests[name] = count;
     }
-    const latency = [...this.#latency].flatMap((count, bucket) => (count > 0 ? [{ underMicros: 2 ** bucket, count }] : []));
+    const latency = [...this.#latency].flatMap((count, bucket) =>
+      count > 0 ? [{ underMicros: 2 ** bucket, count }] : [],
+    );
     const gauge = (index: number): number => this.#gauges[index] ?? 0;
     return {
       requests,

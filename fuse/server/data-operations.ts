@@ -1,7 +1,7 @@
 /** Requests about the content of regular files. */
 
 import { isErrno, PosixError } from "../../src/errors.ts";
-import { allocate, copyRangeAt, readAt, seek, syncFile, writeAt } from "../../src/sys/data.ts";
+import { allocate, controlFile, copyRangeAt, readAt, seek, syncFile, writeAt } from "../../src/sys/data.ts";
 import { close, O_DIRECTORY, O_RDONLY, openAt } from "../../src/sys/file.ts";
 import { OPEN_KILL_SUIDGID, WRITE_KILL_SUIDGID } from "../protocol/constants.ts";
 import { OUT_HEADER_BYTES, type Reply } from "../protocol/reply.ts";
@@ -102,4 +102,34 @@ export function copyFileRange({ union }: Session, request: Request, reply: Reply
   const [input, output] = [contentFd(union, from, false), contentFd(union, to, true)];
   reply.u32(copyRangeAt(input, request.u64(8), output, request.u64(32), length));
   reply.u32(0);
+}
+
+/** The inode flags of chattr(1) (linux/fs.h), by number: how many bytes they take or give, and whether they change. */
+const IOCTLS: ReadonlyMap<number, { readonly bytes: number; readonly changes: boolean }> = new Map([
+  [0x8008_6601, { bytes: 4, changes: false }], // FS_IOC_GETFLAGS
+  [0x4008_6602, { bytes: 4, changes: true }], // FS_IOC_SETFLAGS
+  [0x801c_581f, { bytes: 28, changes: false }], // FS_IOC_FSGETXATTR
+  [0x401c_5820, { bytes: 28, changes: true }], // FS_IOC_FSSETXATTR
+]);
+
+/** `struct fuse_ioctl_in`. */
+export function ioctl({ union }: Session, request: Request, reply: Reply): void {
+  const command = request.u32(12);
+  const known = IOCTLS.get(command);
+  if (known === undefined) throw new PosixError(ERRNO.ENOTTY, "ioctl");
+  const node = union.node(request.nodeId);
+  const argument = Buffer.alloc(Math.max(8, known.bytes));
+  if (known.changes) {
+    request.bytes(32, known.bytes).copy(argument);
+    copyUp(union, node);
+  }
+  const { fd, path } = node.isDirectory ? union.placeOf(node) : { fd: contentFd(union, node, false), path: null };
+  const open = path === null ? fd : openAt(fd, path, O_RDONLY | O_DIRECTORY);
+  try {
+    controlFile(open, command, argument);
+  } finally {
+    if (open !== fd) close(open);
+  }
+  for (const word of [0, 0, 0, 0]) reply.u32(word); // result, flags, iovecs in and out
+  if (!known.changes) reply.bytes(argument.subarray(0, known.bytes));
 }

@@ -5,8 +5,9 @@
  * small file that is only read, which costs nothing once it is cached.
  */
 
-import { closeBacking, openBacking } from "../../src/sys/fuse-device.ts";
 import { O_ACCMODE, O_RDONLY, O_TRUNC, S_IFREG, truncate } from "../../src/sys/file.ts";
+import { closeBacking, openBacking } from "../../src/sys/fuse-device.ts";
+import { getXattr } from "../../src/sys/xattr.ts";
 import { FOPEN } from "../protocol/constants.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { contentFd, letGo } from "../union/content.ts";
@@ -17,6 +18,9 @@ import type { Counters } from "./counters.ts";
 
 /** Up to this size a file that is opened for reading is served through the cache. */
 const SMALL_BYTES = 256 << 10;
+
+/** A write takes these bits away, and file capabilities: the kernel tells of that where it does not write by itself. */
+const SUID_SGID = 0o6000;
 
 interface Opened {
   readonly flags: number;
@@ -69,8 +73,13 @@ export class Files {
   #chooseMode(node: Node, isReading: boolean): "cached" | "passthrough" {
     if (!this.hasPassthrough) return "cached";
     if (!node.upper && !this.#union.options.readOnly) return "cached";
-    if (isReading && this.#union.statOf(node).sizeBytes <= SMALL_BYTES) return "cached";
+    const { mode, sizeBytes } = this.#union.statOf(node);
+    if (isReading ? sizeBytes <= SMALL_BYTES : (mode & SUID_SGID) !== 0 || this.#hasCapabilities(node)) return "cached";
     return this.#tryPassthrough(node);
+  }
+
+  #hasCapabilities(node: Node): boolean {
+    return getXattr(this.#union.xattrTargetOf(node), "security.capability") !== null;
   }
 
   #tryPassthrough(node: Node): "cached" | "passthrough" {
@@ -106,4 +115,3 @@ export class Files {
     node.backingId = 0;
   }
 }
-

@@ -5,9 +5,9 @@
 
 import { closeSync, readFileSync, writeSync } from "node:fs";
 import { silentLogger } from "../../src/log.ts";
-import { type PackedError, packError } from "../../src/thread-errors.ts";
-import { type Task, serveMount, taskOf } from "./serve.ts";
 import type { HostPath } from "../../src/paths.ts";
+import { type PackedError, packError } from "../../src/thread-errors.ts";
+import { serveMount, type Task, taskOf } from "./serve.ts";
 
 const READY_FD = 3;
 

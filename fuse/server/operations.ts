@@ -4,9 +4,10 @@
  */
 
 import { PosixError } from "../../src/errors.ts";
-import { fileSystemUse } from "../../src/sys/statfs.ts";
 import { readlinkAt, S_IFDIR, S_IFMT, S_IFREG } from "../../src/sys/file.ts";
-import { FATTR, OP, SETXATTR_ACL_KILL_SGID } from "../protocol/constants.ts";
+import { fileSystemUse } from "../../src/sys/statfs.ts";
+import type { TimeChange } from "../../src/sys/times.ts";
+import { FATTR, OP, ROOT_ID, SETXATTR_ACL_KILL_SGID } from "../protocol/constants.ts";
 import { decodeDevice, type Reply, type Timeout } from "../protocol/reply.ts";
 import type { Request } from "../protocol/request.ts";
 import { attributesOf } from "../union/attributes.ts";
@@ -18,9 +19,9 @@ import { readDirectory, readDirectoryPlus } from "../union/readdir.ts";
 import { rmdir, unlink } from "../union/remove.ts";
 import { rename } from "../union/rename.ts";
 import { type Change, setAttributes } from "../union/set-attributes.ts";
-import type { TimeChange } from "../../src/sys/times.ts";
 import type { Union } from "../union/union.ts";
 import { getAttribute, listAttributes, removeAttribute, setAttribute } from "../union/xattrs.ts";
+import { type Counters, STATISTICS_BYTES, STATISTICS_XATTR } from "./counters.ts";
 import * as data from "./data-operations.ts";
 import type { Files } from "./files.ts";
 
@@ -28,6 +29,7 @@ import type { Files } from "./files.ts";
 export interface Session {
   readonly union: Union;
   readonly files: Files;
+  readonly counters: Counters;
   /** How long the kernel may remember names and attributes. */
   readonly valid: Timeout;
   /** Nodes that this reply gives the kernel a reference to. */
@@ -168,12 +170,17 @@ function answerSized(reply: Reply, room: number, bytes: Uint8Array): void {
   reply.bytes(bytes);
 }
 
-const getxattr: Handler = ({ union }, request, reply) => {
-  answerSized(reply, request.u32(0), getAttribute(union, union.node(request.nodeId), request.name(8)));
+const getxattr: Handler = ({ union, counters }, request, reply) => {
+  const name = request.name(8);
+  const isAboutUs = request.nodeId === ROOT_ID && name === STATISTICS_XATTR;
+  const value = isAboutUs
+    ? Buffer.from(JSON.stringify(counters.snapshot()).padEnd(STATISTICS_BYTES)) // asked for its size first, it must not grow
+    : getAttribute(union, union.node(request.nodeId), name);
+  answerSized(reply, request.u32(0), value);
 };
 
 const listxattr: Handler = ({ union }, request, reply) => {
-  const names = listAttributes(union, union.node(request.nodeId));
+  const names = listAttributes(union, union.node(request.nodeId), request.uid);
   answerSized(reply, request.u32(0), Buffer.from(names.map((name) => `${name}\0`).join(""), "latin1"));
 };
 
@@ -234,9 +241,9 @@ export const HANDLERS: Readonly<Record<number, Handler>> = {
   [OP.readdirplus]: readdirplus,
   [OP.fsyncdir]: data.fsyncDirectory,
   [OP.create]: doCreate,
+  [OP.ioctl]: data.ioctl,
   [OP.fallocate]: data.fallocate,
   [OP.lseek]: data.lseek,
   [OP.copyFileRange]: data.copyFileRange,
   [OP.tmpfile]: tmpfile,
 };
-

@@ -87,7 +87,8 @@ function unmountTarget(target: HostPath, log: Logger): void {
     umount(target);
   } catch (error) {
     if (isErrno(error, "EBUSY")) umount(target, MNT_DETACH);
-    else if (isErrno(error, "EINVAL", "ENOENT")) return; // gone already
+    else if (isErrno(error, "EINVAL", "ENOENT"))
+      return; // gone already
     else log.error("fuse.unmount.failed", { target, reason: String(error) });
   }
 }

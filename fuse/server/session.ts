@@ -28,7 +28,7 @@ export class Server implements Session {
   readonly given: Node[] = [];
   readonly #device: number;
   readonly #log: Logger;
-  readonly #counters: Counters;
+  readonly counters: Counters;
   readonly #request = new Request(Buffer.allocUnsafeSlow(BUFFER_BYTES));
   readonly #reply = new Reply(Buffer.allocUnsafeSlow(BUFFER_BYTES));
 
@@ -41,7 +41,7 @@ export class Server implements Session {
     this.valid = { seconds, rest: Math.floor((timeoutSeconds - seconds) * 1e9) };
     this.#device = device;
     this.#log = log;
-    this.#counters = counters;
+    this.counters = counters;
   }
 
   /** Serves until the mount is gone. @throws PosixError if the device itself fails */
@@ -51,8 +51,8 @@ export class Server implements Session {
       if (size === 0) return;
       const before = performance.now();
       this.#answer(size);
-      this.#counters.count(this.#request.opcode, (performance.now() - before) * 1000);
-      this.#counters.nodes = this.union.nodes.size;
+      this.counters.count(this.#request.opcode, (performance.now() - before) * 1000);
+      this.counters.nodes = this.union.nodes.size;
     }
   }
 
@@ -121,8 +121,9 @@ export class Server implements Session {
       this.#log.debug("fuse.failed", { opcode: request.opcode, code: error.code, path: error.path });
       return Math.abs(error.errno);
     }
-    this.#counters.addError();
-    const what = error instanceof MalformedRequest ? error.message : error instanceof Error ? error.stack : String(error);
+    this.counters.addError();
+    const what =
+      error instanceof MalformedRequest ? error.message : error instanceof Error ? error.stack : String(error);
     this.#log.error("fuse.request.failed", { opcode: request.opcode, nodeId: request.nodeId, what });
     return ERRNO.EIO;
   }

@@ -17,8 +17,10 @@ function say(message: ThreadMessage): void {
   port?.postMessage(message);
 }
 
-const logAs = (level: keyof Logger) => (event: string, fields: LogFields = {}) =>
-  say({ kind: "log", level, event, fields });
+const logAs =
+  (level: keyof Logger) =>
+  (event: string, fields: LogFields = {}) =>
+    say({ kind: "log", level, event, fields });
 const log: Logger = {
   debug: debug ? logAs("debug") : () => {},
   info: logAs("info"),

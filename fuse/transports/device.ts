@@ -1,7 +1,7 @@
 /** Mounting through /dev/fuse: as root, or as root of a user namespace (mount(2) of type fuse). */
 
 import { isErrno, UnsupportedError } from "../../src/errors.ts";
-import { bytesFromText, type HostPath } from "../../src/paths.ts";
+import { display, type HostPath } from "../../src/paths.ts";
 import { AT_FDCWD, O_RDWR, openAt } from "../../src/sys/file.ts";
 import { mount } from "../../src/sys/mount.ts";
 import type { FuseOptions } from "../options.ts";
@@ -28,13 +28,13 @@ export const FUSE_TYPE = "fuse.layerctl-fuse";
 export function mountDevice(target: HostPath, options: FuseOptions): number {
   const device = openDevice();
   const others = process.geteuid?.() === 0 ? ",allow_other" : "";
-  const context = options.context === null ? "" : `,context="${bytesFromText(options.context)}"`;
+  const context = options.context === null ? "" : `,context="${options.context}"`;
   const data = `fd=${device},rootmode=40000,user_id=${process.geteuid?.() ?? 0},group_id=${process.getegid?.() ?? 0},default_permissions${others}${context}`;
   try {
-    mount("layerctl", target, FUSE_TYPE, flagsOf(options), data);
+    mount(options.source, target, FUSE_TYPE, flagsOf(options), data);
   } catch (error) {
     if (!isErrno(error, "EPERM")) throw error;
-    const message = `Cannot mount at "${target}": this needs root, or a user namespace of your own (unshare -Urm)`;
+    const message = `Cannot mount at "${display(target)}": this needs root, or a user namespace of your own (unshare -Urm)`;
     throw new UnsupportedError("ERR_MOUNT_PRIVILEGE", message, { cause: error });
   }
   return device;
@@ -60,4 +60,3 @@ function flagsOf({ mountFlags, readOnly }: FuseOptions): number {
   }
   return flags;
 }
-

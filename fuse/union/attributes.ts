@@ -1,8 +1,8 @@
 /** What stat(2) shows: a file's own attributes with the mount's inode number, link count and id mapping. */
 
+import type { Stat } from "../../src/sys/stat.ts";
 import type { IdRange } from "../options.ts";
 import type { Attributes } from "../protocol/reply.ts";
-import type { Stat } from "../../src/sys/stat.ts";
 import { nlinkOf } from "./hard-links.ts";
 import type { Node } from "./node.ts";
 import type { Union } from "./union.ts";
@@ -24,7 +24,7 @@ export function attributesOf(union: Union, node: Node, stat: Stat): Attributes {
 
 /** A merged directory's is 1, as in overlayfs: programs take that for "not counted". */
 function directoryLinks(union: Union, node: Node, stat: Stat): number {
-  if (stat.nlink === 0) return 0;
+  if (stat.nlink === 0 || node.isOrphan) return 0;
   const places = node.lowers.length + (node.upper ? 1 : 0);
   return union.options.staticNlink || places > 1 ? 1 : stat.nlink;
 }

@@ -11,10 +11,10 @@ import { overlayXattr } from "../../src/overlay/xattr-names.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
 import { dataExtents, reflink } from "../../src/sys/copy.ts";
 import { copyRangeAt, readAt, replaceDescriptor, writeAt } from "../../src/sys/data.ts";
+import { DT } from "../../src/sys/dirents.ts";
 import * as file from "../../src/sys/file.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
 import { getXattr, listXattrs, setXattr, type XattrTarget } from "../../src/sys/xattr.ts";
-import { DT } from "../../src/sys/dirents.ts";
 import { contentFd } from "./content.ts";
 import { indexNameOf } from "./hard-links.ts";
 import { hostPathAt, type Location } from "./layer.ts";
@@ -24,7 +24,18 @@ import type { Union } from "./union.ts";
 import { discard, type Upper } from "./workdir.ts";
 
 /** Of overlayfs' own attributes, what must not be copied: they speak of the place they are at. */
-const PRIVATE = ["opaque", "redirect", "metacopy", "whiteout", "origin", "impure", "nlink", "upper", "uuid", "protattr"];
+const PRIVATE = [
+  "opaque",
+  "redirect",
+  "metacopy",
+  "whiteout",
+  "origin",
+  "impure",
+  "nlink",
+  "upper",
+  "uuid",
+  "protattr",
+];
 const CHUNK_BYTES = 8 << 20;
 const { EIO } = constants.errno;
 
@@ -70,9 +81,11 @@ function place(union: Union, upper: Upper, node: Node, stat: Stat, temporary: st
   const path = union.childPath(parent, name);
   const indexName = node.isDirectory || stat.nlink < 2 ? null : indexNameOf(lower);
   if (indexName === null) {
+    node.extraNames = 0;
     file.renameAt(upper.work.fd, temporary, upper.layer.fd, path);
   } else {
-    const value = Buffer.from(`U${stat.nlink < 2 ? "" : "+"}${stat.nlink - 2}`);
+    const extraNames = stat.nlink + node.extraNames - 2; // the copy has two links: the index's, and the one made here
+    const value = Buffer.from(`U${extraNames < 0 ? "" : "+"}${extraNames}`);
     tryXattr(union, () =>
       setXattr(joinHost(upper.work.path, temporary), overlayXattr(union.namespace, "nlink"), value),
     );
@@ -80,7 +93,7 @@ function place(union: Union, upper: Upper, node: Node, stat: Stat, temporary: st
     file.linkAt(upper.index.fd, indexName, upper.layer.fd, path);
     upper.index.isUsed = true;
     node.indexName = indexName;
-    node.extraNames = stat.nlink - 2;
+    node.extraNames = extraNames;
     union.nodes.setLink(node, `index:${indexName}`);
   }
   const own = stat.mode >> 12;
@@ -104,6 +117,7 @@ function copyUnnamed(union: Union, upper: Upper, node: Node, lower: Location): v
     node.fd = fd;
     node.isWritable = node.type === file.S_IFREG;
     node.upper = true;
+    node.extraNames = 0;
   } finally {
     discard(upper, temporary);
   }

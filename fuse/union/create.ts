@@ -53,7 +53,8 @@ export function create(union: Union, caller: Caller, parent: Node, name: string,
   try {
     fd = make(at.fd, at.path, mode, wanted);
     own(at.fd, at.path, mode, uidOnDisk(union, caller.uid), gid, inheritance);
-    if (type === file.S_IFDIR && spot.isWhitedOut) setOpaque(opaqueTarget(union, upper, at, parent, name, isDirect), union.namespace);
+    if (type === file.S_IFDIR && spot.isWhitedOut)
+      setOpaque(opaqueTarget(union, upper, at, parent, name, isDirect), union.namespace);
     if (!isDirect) moveOverWhiteout(upper, at.path, spot.path, type === file.S_IFDIR);
   } catch (error) {
     if (fd >= 0) file.close(fd);
@@ -194,4 +195,3 @@ export function createUnnamed(union: Union, caller: Caller, parent: Node, wanted
   node.isWritable = true;
   return { node, stat };
 }
-

@@ -6,12 +6,13 @@
  * that says it may hold such, and AUFS' `.wh.` names and `.wh..wh..opq` (as container tools unpack layers for FUSE mounts).
  */
 
-import { isWhiteout, isXattrWhiteout } from "../../src/overlay/whiteout.ts";
+import { isErrno } from "../../src/errors.ts";
 import { opaquenessOf } from "../../src/overlay/opaque.ts";
+import { isWhiteout, isXattrWhiteout } from "../../src/overlay/whiteout.ts";
 import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { WHITEOUT_PREFIX } from "../../src/paths.ts";
 import { DT, forEachDirent } from "../../src/sys/dirents.ts";
-import { close, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openAt } from "../../src/sys/file.ts";
+import { close, O_DIRECTORY, O_NOATIME, O_NOFOLLOW, O_RDONLY, openAt } from "../../src/sys/file.ts";
 import { statAtOrNull } from "../../src/sys/stat.ts";
 import { hostPathAt, joinPath, type Location } from "./layer.ts";
 
@@ -48,6 +49,8 @@ export function isVisible(entry: IndexEntry | undefined): boolean {
 export class DirectoryIndex {
   readonly #entries = new Map<string, IndexEntry>();
   #listing: IndexEntry[] | null = null;
+  /** 1 and 2 are "." and "..". */
+  #lastCookie = 2;
   #added: IndexEntry[] = [];
 
   /** Lists the directory in each layer. `upper` is null where the upperdir does not have it. @throws PosixError */
@@ -82,12 +85,23 @@ export class DirectoryIndex {
     if (entry !== undefined) {
       const wasVisible = isVisible(entry);
       Object.assign(entry, { type, ino, upper: "present" });
-      if (!wasVisible && entry.cookie === 0) this.#added.push(entry);
+      if (!wasVisible && entry.cookie === 0) this.#append(entry);
       return;
     }
     const added: IndexEntry = { name, type, ino, upper: "present", lowers: NO_LOWERS, cookie: 0 };
     this.#entries.set(name, added);
-    this.#added.push(added);
+    this.#append(added);
+  }
+
+  /** Lists it at the end, if anything was listed. */
+  #append(entry: IndexEntry): void {
+    if (this.#listing === null) return;
+    if (this.#added.length > 2 * this.#entries.size) this.#added = this.#added.filter((each) => this.#isThere(each));
+    this.#added.push(entry);
+  }
+
+  #isThere(entry: IndexEntry): boolean {
+    return this.#entries.get(entry.name) === entry;
   }
 
   /** The name is gone from the upperdir, or hidden there. */
@@ -102,34 +116,27 @@ export class DirectoryIndex {
     }
   }
 
-  /** Nothing of the lower layers counts any more. */
-  forgetLowers(): void {
-    for (const entry of this.#entries.values()) {
-      entry.lowers = NO_LOWERS;
-      if (entry.upper !== "present") this.#entries.delete(entry.name);
-    }
-  }
-
   /**
-   * What is seen, in an order that stays the same while entries come and go: each is placed by a hash of its name, so that
-   * a reader who stopped at an offset goes on right after it, in whatever state the directory is by then.
+   * What was seen when it was first asked for, by inode number, in which order disks are read fastest; and behind it what
+   * came since, in the order in which it came. An entry keeps its place as long as it is there, so a reader who stopped at
+   * an offset goes on right after it whatever the directory has become.
    */
   listing(): readonly IndexEntry[] {
     if (this.#listing === null) {
-      this.#listing = [...this.#entries.values()];
-    } else if (this.#added.length > 0) {
-      this.#listing = [...this.#listing.filter((entry) => this.#entries.get(entry.name) === entry), ...this.#added];
-    } else {
-      return this.#listing;
+      this.#listing = [];
+      this.#added = [...this.#entries.values()].sort((a, b) => a.ino - b.ino || (a.name < b.name ? -1 : 1));
+    }
+    if (this.#added.length === 0) return this.#listing;
+    if (this.#listing.length > 2 * this.#entries.size) {
+      this.#listing = this.#listing.filter((entry) => this.#isThere(entry));
+    }
+    for (const entry of this.#added) {
+      if (!this.#isThere(entry)) continue;
+      this.#lastCookie += 1;
+      entry.cookie = this.#lastCookie;
+      this.#listing.push(entry);
     }
     this.#added = [];
-    for (const entry of this.#listing) if (entry.cookie === 0) entry.cookie = cookieOf(entry.name);
-    this.#listing.sort((a, b) => a.cookie - b.cookie || (a.name < b.name ? -1 : 1));
-    let last = 0;
-    for (const entry of this.#listing) {
-      if (entry.cookie <= last) entry.cookie = last + 1;
-      last = entry.cookie;
-    }
     return this.#listing;
   }
 
@@ -183,7 +190,7 @@ function listLayer({ layer, path }: Location, { namespace, aufs }: IndexOptions)
   const whiteouts = new Set<string>();
   const unsure: { name: string; type: number; ino: number }[] = [];
   let isOpaque = false;
-  const fd = openAt(layer.fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const fd = openListing(layer.fd, path);
   try {
     forEachDirent(fd, (name, type, ino) => {
       if (aufs && name.startsWith(WHITEOUT_PREFIX)) {
@@ -211,14 +218,13 @@ function listLayer({ layer, path }: Location, { namespace, aufs }: IndexOptions)
   }
 }
 
-/** 3 and up; below are "." and "..". 52 bits, so that it is exact. */
-function cookieOf(name: string): number {
-  let [a, b] = [0x811c9dc5, 0x9e3779b9];
-  for (let at = 0; at < name.length; at++) {
-    const code = name.charCodeAt(at);
-    a = Math.imul(a ^ code, 0x01000193);
-    b = Math.imul(b ^ code, 0x85ebca6b);
-    b ^= b >>> 13;
+/** Without touching its access time, which is the tree's, where we may. */
+function openListing(dirfd: number, path: string): number {
+  const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+  try {
+    return openAt(dirfd, path, flags | O_NOATIME);
+  } catch (error) {
+    if (!isErrno(error, "EPERM")) throw error;
+    return openAt(dirfd, path, flags);
   }
-  return ((a ^ (a >>> 12)) & 0xfffff) * 0x1_0000_0000 + (b >>> 0) + 3;
 }

@@ -12,6 +12,7 @@ export const ERRNO = {
   ENOTDIR: 20,
   EISDIR: 21,
   EINVAL: 22,
+  ENOTTY: 25,
   EROFS: 30,
   ERANGE: 34,
   ENAMETOOLONG: 36,

@@ -42,13 +42,16 @@ export function findIndexed(union: Union, parent: Node, name: string, at: Locati
 
 /** How many names a file has in the merged tree. */
 export function nlinkOf(node: Node, stat: Stat): number {
-  return node.indexName === null ? stat.nlink : Math.max(0, stat.nlink + node.extraNames);
+  return Math.max(0, stat.nlink + node.extraNames);
 }
 
-/** Notes that the names of an indexed file outnumber its links by `change` more. */
+/** Notes that the names of a file outnumber its links by `change` more; for an indexed one on disk, else for this mount. */
 export function changeExtraNames(union: Union, upper: Upper, node: Node, change: number): void {
-  if (node.indexName === null) return;
   node.extraNames += change;
+  if (node.indexName === null) {
+    if (node.linkKey !== "") union.takenNames.set(node.linkKey, node.extraNames);
+    return;
+  }
   const value = `U${node.extraNames < 0 ? "" : "+"}${node.extraNames}`;
   setXattr(joinHost(upper.index.path, node.indexName), overlayXattr(union.namespace, "nlink"), Buffer.from(value));
 }

@@ -1,7 +1,7 @@
 /** A layer while it is mounted: a directory that is held open, so that what is later mounted over its path does not matter. */
 
 import type { HostPath } from "../../src/paths.ts";
-import { O_DIRECTORY, O_PATH, openAt, AT_FDCWD, close } from "../../src/sys/file.ts";
+import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../../src/sys/file.ts";
 import { statAt } from "../../src/sys/stat.ts";
 
 /** A directory of the stack, open. */

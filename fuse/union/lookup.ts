@@ -77,6 +77,7 @@ function makeFile(union: Union, parent: Node, name: string, at: Location, stat: 
   const ino = isUpper && isImpure(union, parent) ? originIno(union, hostPathAt(at.layer, at.path)) : null;
   const node = union.nodes.add(stat.mode & S_IFMT, ino ?? ownIno, isUpper, isUpper ? [] : [at]);
   union.nodes.setLink(node, key);
+  if (!isUpper) node.extraNames = union.takenNames.get(key) ?? 0;
   union.nodes.attach(node, parent, name);
   return { node, stat };
 }

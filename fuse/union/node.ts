@@ -44,7 +44,7 @@ export class Node {
   isCacheStale = false;
   /** A copy of a lower file with several names: its name in the index. */
   indexName: string | null = null;
-  /** How many more names than links in the upperdir it has then. */
+  /** How many more names than links in the upperdir it has then; of a file that is below, how many were taken away. */
   extraNames = 0;
   /** By which it is found in the table of hard links; "" if it has one name. */
   linkKey = "";

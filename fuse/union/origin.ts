@@ -3,12 +3,12 @@
  * number stays the same after the next mount, here and in the kernel. The same bytes name a file in `workdir/index`.
  */
 
+import { overlayXattr } from "../../src/overlay/xattr-names.ts";
+import { close } from "../../src/sys/file.ts";
 import { type FileHandle, handleAt, openHandle } from "../../src/sys/file-handle.ts";
 import { fileSystemUuid } from "../../src/sys/file-system-uuid.ts";
-import { close } from "../../src/sys/file.ts";
 import { statAt } from "../../src/sys/stat.ts";
 import { getXattr, setXattr, type XattrTarget } from "../../src/sys/xattr.ts";
-import { overlayXattr } from "../../src/overlay/xattr-names.ts";
 import type { Layer, Location } from "./layer.ts";
 import type { Union } from "./union.ts";
 
@@ -30,7 +30,8 @@ export function markOrigin(union: Union, copy: XattrTarget, origin: Buffer): voi
 /** The inode number that a file of the upperdir had before it was copied up; null if it was not, or that is not known. */
 export function originIno(union: Union, target: XattrTarget): number | null {
   const stored = getXattr(target, overlayXattr(union.namespace, "origin"));
-  if (stored === null || stored.length <= HEADER_BYTES || stored[1] !== MAGIC || stored[2] !== stored.length) return null;
+  if (stored === null || stored.length <= HEADER_BYTES || stored[1] !== MAGIC || stored[2] !== stored.length)
+    return null;
   const handle = { type: stored[4] ?? 0, bytes: stored.subarray(HEADER_BYTES) };
   const layer = union.lowers.find((each) => uuidOf(each).equals(stored.subarray(5, HEADER_BYTES))) ?? union.lowers[0];
   if (layer === undefined) return null;

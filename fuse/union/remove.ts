@@ -45,17 +45,13 @@ function removeName(union: Union, parent: Node, name: string, node: Node): void 
   else whiteoutAt(upper, path);
   index.setAbsent(name, mustHide ? "whiteout" : "none");
   union.nodes.detach(node, parent, name);
-  if (node.isDirectory) {
-    node.lowers = [];
-    node.index = null;
-  } else if (node.indexName !== null) {
-    if (!isInUpper) changeExtraNames(union, upper, node, -1);
-    dropIndexed(union, upper, node);
-  }
+  if (node.isDirectory) node.index = null;
+  else if (!isInUpper) changeExtraNames(union, upper, node, -1);
+  if (node.indexName !== null) dropIndexed(union, upper, node);
 }
 
 /** Drops the copy in the index with its last name; who has the file open keeps it. */
-function dropIndexed(union: Union, upper: Upper, node: Node): void {
+export function dropIndexed(union: Union, upper: Upper, node: Node): void {
   const stat = union.statOf(node);
   const { indexName } = node;
   if (indexName !== null && stat.nlink + node.extraNames <= 0 && node.fd < 0) {

@@ -13,10 +13,10 @@ import { holdOrphan } from "./content.ts";
 import { copyUp, markImpure } from "./copy-up.ts";
 import type { IndexEntry } from "./directory-index.ts";
 import { ERRNO } from "./errno.ts";
-import { dropFromIndex, linkUp } from "./hard-links.ts";
+import { changeExtraNames, linkUp } from "./hard-links.ts";
 import { isReserved, lookup } from "./lookup.ts";
 import type { Node } from "./node.ts";
-import { removeDirectory, whiteoutIn } from "./remove.ts";
+import { dropIndexed, removeDirectory, whiteoutIn } from "./remove.ts";
 import type { Union } from "./union.ts";
 import { discard, type Upper } from "./workdir.ts";
 
@@ -96,6 +96,7 @@ function move(union: Union, upper: Upper, old: End, target: End): void {
   const newPath = union.childPath(target.parent, target.name);
   const mustHide = (union.indexOf(old.parent).get(old.name)?.lowers.length ?? 0) > 0;
   markMoved(union, node, target);
+  const wasUpper = target.entry?.upper === "present";
   const replaced = clearTarget(union, upper, node, target, newPath);
   if (replaced === "whiteout" && node.isDirectory) {
     file.renameAt(upper.layer.fd, path, upper.layer.fd, newPath, file.RENAME_EXCHANGE); // the whiteout goes to the old place
@@ -105,7 +106,7 @@ function move(union: Union, upper: Upper, old: End, target: End): void {
   } else {
     file.renameAt(upper.layer.fd, path, upper.layer.fd, newPath);
   }
-  replace(union, upper, target);
+  replace(union, upper, target, wasUpper);
   union.indexOf(old.parent).setAbsent(old.name, mustHide ? "whiteout" : "none");
   enter(union, old, target);
 }
@@ -124,7 +125,13 @@ function moveAndHide(upper: Upper, path: string, newPath: string): void {
 }
 
 /** Makes way for a rename: a merged or whited-out directory cannot simply be renamed over. */
-function clearTarget(union: Union, upper: Upper, node: Node, { entry, node: target }: End, path: string): "whiteout" | "none" {
+function clearTarget(
+  union: Union,
+  upper: Upper,
+  node: Node,
+  { entry, node: target }: End,
+  path: string,
+): "whiteout" | "none" {
   if (target === null) return entry?.upper === "whiteout" ? "whiteout" : "none";
   if (entry?.upper === "present" && target.names.length === 1) holdOrphan(union, target);
   if (!node.isDirectory || entry?.upper !== "present") return "none";
@@ -140,15 +147,12 @@ function clearTarget(union: Union, upper: Upper, node: Node, { entry, node: targ
 }
 
 /** The node that had the name has it no more. */
-function replace(union: Union, upper: Upper, { parent, name, node }: End): void {
+function replace(union: Union, upper: Upper, { parent, name, node }: End, wasUpper: boolean): void {
   if (node === null) return;
   union.nodes.detach(node, parent, name);
-  if (node.isDirectory) {
-    node.lowers = [];
-    node.index = null;
-  } else if (node.indexName !== null) {
-    dropFromIndex(upper, node, union.statOf(node));
-  }
+  if (node.isDirectory) node.index = null;
+  else if (!wasUpper) changeExtraNames(union, upper, node, -1);
+  if (node.indexName !== null) dropIndexed(union, upper, node);
 }
 
 /** The node has its new name. */
@@ -214,4 +218,3 @@ function absoluteOf(union: Union, node: Node): string {
   }
   return `/${names.join("/")}`;
 }
-

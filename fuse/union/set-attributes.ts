@@ -2,8 +2,8 @@
 
 import { PosixError } from "../../src/errors.ts";
 import * as file from "../../src/sys/file.ts";
-import { setTimesPartly, type TimeChange } from "../../src/sys/times.ts";
 import type { Stat } from "../../src/sys/stat.ts";
+import { setTimesPartly, type TimeChange } from "../../src/sys/times.ts";
 import { removeXattrIfSet } from "../../src/sys/xattr.ts";
 import { gidOnDisk, uidOnDisk } from "./attributes.ts";
 import { contentFd, letGo } from "./content.ts";
@@ -31,7 +31,12 @@ export function setAttributes(union: Union, node: Node, change: Change): Stat {
   const { fd, path } = union.placeOf(node);
   if (uid !== undefined || gid !== undefined) {
     const keep = 0xffff_ffff;
-    file.chown(fd, path, uid === undefined ? keep : uidOnDisk(union, uid), gid === undefined ? keep : gidOnDisk(union, gid));
+    file.chown(
+      fd,
+      path,
+      uid === undefined ? keep : uidOnDisk(union, uid),
+      gid === undefined ? keep : gidOnDisk(union, gid),
+    );
   }
   if (sizeBytes !== undefined) truncate(union, node, sizeBytes);
   if (change.killSuidgid) killSuidgid(union, node);

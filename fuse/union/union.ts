@@ -32,6 +32,8 @@ export class Union {
   readonly upper: Upper | null;
   readonly nodes = new NodeTable();
   readonly root: Node;
+  /** Of lower files with several names, by their link key: how many were taken away, as a negative number. */
+  readonly takenNames = new Map<string, number>();
 
   /**
    * Opens the layers and makes the workdir ready. Nothing is mounted yet.
@@ -44,7 +46,10 @@ export class Union {
     const opener = new LayerOpener();
     const upperLayer = options.upperdir === null ? null : opener.open(options.upperdir, -1);
     this.lowers = options.lowerdirs.map((path, index) => opener.open(path, index));
-    this.upper = upperLayer === null || options.workdir === null ? null : openWorkdir(upperLayer, options.workdir, options.volatile);
+    this.upper =
+      upperLayer === null || options.workdir === null
+        ? null
+        : openWorkdir(upperLayer, options.workdir, options.volatile);
     this.namespace = (options.userxattr ?? !canRestoreOwners()) ? "user" : "trusted";
     const lowers = this.lowers.map((layer) => ({ layer, path: "." }));
     const top = upperLayer ?? this.lowers[0];
@@ -77,7 +82,8 @@ export class Union {
     const [first] = node.names;
     if (first === undefined) return ".";
     let path = first.name;
-    for (let at = first.parent; at.names[0] !== undefined; at = at.names[0].parent) path = `${at.names[0].name}/${path}`;
+    for (let at = first.parent; at.names[0] !== undefined; at = at.names[0].parent)
+      path = `${at.names[0].name}/${path}`;
     return path;
   }
 

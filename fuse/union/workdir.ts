@@ -6,6 +6,7 @@
 import { isErrno, PosixError } from "../../src/errors.ts";
 import { hasVolatileMark, makeVolatileMark } from "../../src/overlay/volatile-mark.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
+import { listDirectory } from "../../src/sys/directory.ts";
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
@@ -19,7 +20,6 @@ import {
   S_IFMT,
   unlinkAt,
 } from "../../src/sys/file.ts";
-import { listDirectory } from "../../src/sys/directory.ts";
 import { tryLock } from "../../src/sys/lock.ts";
 import { removeTree } from "../../src/sys/remove-tree.ts";
 import { statAt, statAtOrNull } from "../../src/sys/stat.ts";

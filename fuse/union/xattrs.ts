@@ -5,8 +5,8 @@
 
 import { PosixError } from "../../src/errors.ts";
 import { escapeXattr, unescapeXattr } from "../../src/overlay/escape.ts";
-import { readXattr, listXattrs, removeXattr, setXattr } from "../../src/sys/xattr.ts";
 import * as file from "../../src/sys/file.ts";
+import { listXattrs, readXattr, removeXattr, setXattr } from "../../src/sys/xattr.ts";
 import { copyUp } from "./copy-up.ts";
 import { ERRNO } from "./errno.ts";
 import type { Node } from "./node.ts";
@@ -19,10 +19,13 @@ export function getAttribute(union: Union, node: Node, name: string): Buffer {
   return readXattr(union.xattrTargetOf(node), stored(union, name));
 }
 
-/** The names that are shown. @throws PosixError */
-export function listAttributes(union: Union, node: Node): readonly string[] {
+/** The names that are shown to `uid`: `trusted.*` to root alone, which file systems hide and the kernel leaves to us. */
+export function listAttributes(union: Union, node: Node, uid: number): readonly string[] {
   if (union.options.noXattrs) throw new PosixError(ERRNO.ENOTSUP, "listxattr");
-  return listXattrs(union.xattrTargetOf(node)).flatMap((name) => unescapeXattr(name, union.namespace) ?? []);
+  return listXattrs(union.xattrTargetOf(node)).flatMap((stored) => {
+    const name = unescapeXattr(stored, union.namespace);
+    return name === null || (uid !== 0 && name.startsWith("trusted.")) ? [] : name;
+  });
 }
 
 /** @throws PosixError `EEXIST`, `ENODATA` by `flags` (setxattr(2)); `EROFS` */

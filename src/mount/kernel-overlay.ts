@@ -8,6 +8,7 @@
 
 import { readSync } from "node:fs";
 import { ConflictError, isErrno, PosixError, type SystemError, UnsupportedError } from "../errors.ts";
+import { hasVolatileMark } from "../overlay/volatile-mark.ts";
 import { display, type HostPath } from "../paths.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../sys/file.ts";
 import { KernelLog } from "../sys/kernel-log.ts";
@@ -24,7 +25,6 @@ import { mountWithOptionString } from "./classic-mount.ts";
 import { isLegacyContext } from "./legacy-context.ts";
 import type { MountSpec } from "./mount-spec.ts";
 import { checkOverlayOptions, kernelOptions } from "./overlay-options.ts";
-import { hasVolatileMark } from "../overlay/volatile-mark.ts";
 
 /** The most layers overlayfs takes (OVL_MAX_STACK). */
 export const MAX_LAYERS = 500;

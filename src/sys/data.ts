@@ -58,3 +58,10 @@ export function copyRangeAt(from: number, fromOffset: number, to: number, toOffs
   if (size < 0) throw failure("copy_file_range");
   return size;
 }
+
+const ioctlCall = declare("int ioctl(int fd, unsigned long request, void *argument)");
+
+/** ioctl(2) with an argument in memory, which is read or written as the request has it. @throws PosixError */
+export function controlFile(fd: number, request: number, argument: Uint8Array): number {
+  return check(ioctlCall(fd, request, argument), "ioctl");
+}

@@ -6,7 +6,9 @@
 import { check, declare } from "./libc.ts";
 
 // Six arguments, because syscall(2) loads as many whatever the number takes.
-const getdents = declare<number>("long syscall(long number, int fd, void *buffer, size_t size, long d, long e, long f)");
+const getdents = declare<number>(
+  "long syscall(long number, int fd, void *buffer, size_t size, long d, long e, long f)",
+);
 const SYS_GETDENTS64 = process.arch === "arm64" ? 61 : 217;
 
 /** `d_type` (dirent.h). */

@@ -1,7 +1,7 @@
 /** The UUID of a file system (FS_IOC_GETFSUUID, Linux 6.9). */
 
-import { declare } from "./libc.ts";
 import { AT_FDCWD, close, O_RDONLY, openAt } from "./file.ts";
+import { declare } from "./libc.ts";
 
 const ioctl = declare("int ioctl(int fd, unsigned long request, void *argument)");
 const FS_IOC_GETFSUUID = 0x80111500;

@@ -104,10 +104,7 @@ export function setXattr(target: XattrTarget, name: string, value: Uint8Array, f
 
 /** Takes `name` away. @throws PosixError `ENODATA` if it is not set */
 export function removeXattr(target: XattrTarget, name: string): void {
-  const result =
-    typeof target === "number"
-      ? fremove(target, cString(name))
-      : lremove(cString(target), cString(name));
+  const result = typeof target === "number" ? fremove(target, cString(name)) : lremove(cString(target), cString(name));
   if (result < 0) throw failure("removexattr", describe(target, name));
 }
 
