@@ -67,7 +67,6 @@ export const INIT = {
   bigWrites: 1 << 5,
   dontMask: 1 << 6,
   readdirplus: 1 << 13,
-  readdirplusAuto: 1 << 14,
   asyncDirectIo: 1 << 15,
   writebackCache: 1 << 16,
   parallelDirOps: 1 << 18,

@@ -35,7 +35,6 @@ export function negotiate(request: Request, reply: Reply, wanted: Wanted): Agree
     INIT.bigWrites |
     INIT.dontMask |
     INIT.readdirplus |
-    INIT.readdirplusAuto |
     INIT.asyncDirectIo |
     INIT.parallelDirOps |
     INIT.maxPages |

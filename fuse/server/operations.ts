@@ -46,7 +46,9 @@ function found({ union, valid, given }: Session, reply: Reply, { node, stat }: F
 
 const doLookup: Handler = (session, request, reply) => {
   const { union, valid } = session;
-  const child = lookup(union, union.node(request.nodeId), request.name(0));
+  const parent = union.node(request.nodeId);
+  parent.isScanned = true;
+  const child = lookup(union, parent, request.name(0));
   if (child === null) reply.noEntry(valid);
   else found(session, reply, child);
 };
@@ -176,7 +178,8 @@ const getxattr: Handler = ({ union, counters }, request, reply) => {
   const value = isAboutUs
     ? Buffer.from(JSON.stringify(counters.snapshot()).padEnd(STATISTICS_BYTES)) // asked for its size first, it must not grow
     : getAttribute(union, union.node(request.nodeId), name);
-  answerSized(reply, request.u32(0), value);
+  if (value === null) reply.fail(ERRNO.ENODATA);
+  else answerSized(reply, request.u32(0), value);
 };
 
 const listxattr: Handler = ({ union }, request, reply) => {

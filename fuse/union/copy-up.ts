@@ -11,7 +11,6 @@ import { overlayXattr } from "../../src/overlay/xattr-names.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
 import { dataExtents, reflink } from "../../src/sys/copy.ts";
 import { copyRangeAt, readAt, replaceDescriptor, writeAt } from "../../src/sys/data.ts";
-import { DT } from "../../src/sys/dirents.ts";
 import * as file from "../../src/sys/file.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
 import { getXattr, listXattrs, setXattr, type XattrTarget } from "../../src/sys/xattr.ts";
@@ -37,6 +36,8 @@ const PRIVATE = [
   "protattr",
 ];
 const CHUNK_BYTES = 8 << 20;
+const BUFFER_BYTES = 1 << 20;
+const SMALL_BYTES = 128 << 10;
 const { EIO } = constants.errno;
 
 /** How much of a regular file's content its copy needs. */
@@ -96,8 +97,7 @@ function place(union: Union, upper: Upper, node: Node, stat: Stat, temporary: st
     node.extraNames = extraNames;
     union.nodes.setLink(node, `index:${indexName}`);
   }
-  const own = stat.mode >> 12;
-  union.indexOf(parent).setPresent(name, own === 0 ? DT.unknown : own, Number(stat.ino));
+  union.indexOf(parent).setPresent(name, node.type >> 12, node.ino);
   if (!node.isDirectory) markImpure(union, parent);
   node.upper = true;
   if (!node.isDirectory) node.lowers = node.type === file.S_IFREG ? node.lowers : [];
@@ -137,13 +137,14 @@ function turnDescriptor(union: Union, node: Node): void {
 
 function makeCopy(
   union: Union,
-  { work }: Upper,
+  upper: Upper,
   node: Node,
   lower: Location,
   stat: Stat,
   name: string,
   wanted: Wanted,
 ): void {
+  const { work } = upper;
   const mode = stat.mode & 0o7777;
   switch (node.type) {
     case file.S_IFDIR:
@@ -155,7 +156,7 @@ function makeCopy(
     case file.S_IFREG: {
       const fd = file.openAt(work.fd, name, file.O_CREAT | file.O_EXCL | file.O_RDWR, 0o600);
       try {
-        if (wanted === "all") copyContent(contentFd(union, node, false), fd, stat.sizeBytes);
+        if (wanted === "all") copyContent(upper, contentFd(union, node, false), fd, stat);
       } finally {
         file.close(fd);
         closeUnlessOpen(node);
@@ -174,9 +175,21 @@ function closeUnlessOpen(node: Node): void {
   node.fd = -1;
 }
 
-/** Shares the extents where the file system can, else copies them inside the kernel, holes left out. */
-export function copyContent(from: number, to: number, sizeBytes: number): void {
-  if (sizeBytes === 0 || reflink(from, to)) return;
+/**
+ * Shares the extents where the file system can, else copies them inside the kernel, holes left out; a small file without
+ * holes is faster read and written.
+ */
+function copyContent(upper: Upper, from: number, to: number, stat: Stat): void {
+  const { sizeBytes } = stat;
+  if (sizeBytes === 0) return;
+  if (sizeBytes <= SMALL_BYTES && stat.blocks512 * 512 >= sizeBytes) {
+    copyThroughUs(from, to, 0, sizeBytes);
+    return;
+  }
+  if (upper.sharesExtents) {
+    upper.sharesExtents = reflink(from, to);
+    if (upper.sharesExtents) return;
+  }
   for (const [start, end] of dataExtents(from, sizeBytes)) copyExtent(from, to, start, end);
   file.truncate(to, sizeBytes);
 }
@@ -195,12 +208,14 @@ function copyExtent(from: number, to: number, start: number, end: number): void 
   }
 }
 
+let copyBuffer: Buffer | undefined;
+
 function copyThroughUs(from: number, to: number, start: number, end: number): void {
-  const buffer = Buffer.allocUnsafe(1 << 20);
+  copyBuffer ??= Buffer.allocUnsafeSlow(BUFFER_BYTES);
   for (let at = start; at < end; ) {
-    const size = readAt(from, buffer, Math.min(buffer.length, end - at), at);
+    const size = readAt(from, copyBuffer, Math.min(copyBuffer.length, end - at), at);
     if (size === 0) return;
-    for (let done = 0; done < size; ) done += writeAt(to, buffer.subarray(done), size - done, at + done);
+    for (let done = 0; done < size; ) done += writeAt(to, copyBuffer.subarray(done), size - done, at + done);
     at += size;
   }
 }

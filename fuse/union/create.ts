@@ -61,7 +61,7 @@ export function create(union: Union, caller: Caller, parent: Node, name: string,
     if (!isDirect) discard(upper, at.path);
     throw error;
   }
-  return enter(union, parent, name, fd);
+  return enter(union, parent, name, fd, !inheritance.hasDefaultAcl);
 }
 
 function opaqueTarget(union: Union, upper: Upper, at: { path: string }, parent: Node, name: string, isDirect: boolean) {
@@ -140,7 +140,7 @@ export function moveOverWhiteout({ layer, work }: Upper, temporary: string, path
 }
 
 /** Makes the node of a file that is new in the upperdir. `fd` is its descriptor, or -1. */
-function enter(union: Union, parent: Node, name: string, fd: number): Found {
+function enter(union: Union, parent: Node, name: string, fd: number, hasNoXattrs: boolean): Found {
   const { layer } = union.writable();
   const stat: Stat = fd >= 0 ? statAt(fd, null) : statAt(layer.fd, union.childPath(parent, name));
   const ino = union.inodeNumber(layer, stat);
@@ -149,6 +149,7 @@ function enter(union: Union, parent: Node, name: string, fd: number): Found {
   union.nodes.attach(node, parent, name);
   node.fd = fd;
   node.isWritable = fd >= 0;
+  node.hasNoXattrs = hasNoXattrs && !union.hasLabels;
   if (node.isDirectory) node.isImpure = false;
   return { node, stat };
 }
@@ -166,10 +167,10 @@ export function link(union: Union, node: Node, parent: Node, name: string): Foun
   else linkUnnamed(fd, destination.fd, destination.path);
   if (spot.isWhitedOut) moveOverWhiteout(upper, destination.path, spot.path, false);
   const stat = union.statOf(node);
-  union.indexOf(parent).setPresent(name, stat.mode >> 12, Number(stat.ino));
+  union.indexOf(parent).setPresent(name, node.type >> 12, node.ino);
   union.nodes.attach(node, parent, name);
   if (node.linkKey === "") union.nodes.setLink(node, `${upper.layer.fileSystem}:${stat.ino}`);
-  return { node, stat: union.statOf(node) };
+  return { node, stat };
 }
 
 /** A file made by O_TMPFILE gets its first name. @throws PosixError `ENOENT` if it was unlinked and has none by right */

@@ -18,6 +18,13 @@ import { hostPathAt, joinPath, type Location } from "./layer.ts";
 
 const OPAQUE_MARK = ".wh..wh..opq";
 const NO_LOWERS: readonly number[] = [];
+/** `[position]`, shared by all entries that are in one layer. */
+const SINGLE: (readonly number[])[] = [];
+
+function single(position: number): readonly number[] {
+  SINGLE[position] ??= [position];
+  return SINGLE[position];
+}
 
 /** What an upperdir does to a name. */
 export type UpperState = "none" | "present" | "whiteout";
@@ -147,7 +154,7 @@ export class DirectoryIndex {
       const entry = this.#entries.get(name);
       if (closed.has(name)) continue;
       if (entry === undefined) {
-        this.#entries.set(name, { name, type, ino, upper: "none", lowers: [position], cookie: 0 });
+        this.#entries.set(name, { name, type, ino, upper: "none", lowers: single(position), cookie: 0 });
         if (type !== DT.dir) closed.add(name);
       } else if (entry.type === DT.dir && type === DT.dir) {
         entry.lowers = [...entry.lowers, position];

@@ -20,9 +20,28 @@ export interface Location {
   readonly path: string;
 }
 
+/** Put together when it is asked for: a path of its own for every file that is known would be most of what it costs. */
+class ChildLocation implements Location {
+  readonly #directory: Location;
+  readonly #name: string;
+
+  constructor(directory: Location, name: string) {
+    this.#directory = directory;
+    this.#name = name;
+  }
+
+  get layer(): Layer {
+    return this.#directory.layer;
+  }
+
+  get path(): string {
+    return joinPath(this.#directory.path, this.#name);
+  }
+}
+
 /** The location of `name` in the directory at `location`. */
 export function childLocation(location: Location, name: string): Location {
-  return { layer: location.layer, path: joinPath(location.path, name) };
+  return new ChildLocation(location, name);
 }
 
 /** `name` below `path`, where "." is the root. */

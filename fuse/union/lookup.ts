@@ -41,6 +41,13 @@ export function lookup(union: Union, parent: Node, name: string): Found | null {
   return instantiate(union, parent, entry);
 }
 
+/** As `lookup`, without asking for attributes of a child that is known. @throws as `lookup` */
+export function lookupNode(union: Union, parent: Node, name: string): Node | null {
+  const known = parent.children?.get(name);
+  if (known !== undefined && isVisible(union.indexOf(parent).get(name))) return known;
+  return lookup(union, parent, name)?.node ?? null;
+}
+
 function instantiate(union: Union, parent: Node, entry: IndexEntry): Found | null {
   const { name } = entry;
   const isUpper = entry.upper === "present";

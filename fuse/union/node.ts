@@ -26,7 +26,7 @@ export class Node {
   /** References that the kernel holds. */
   lookups = 0;
   /** Its names as far as they are known; [] for the root and for what was unlinked. */
-  names: Name[] = [];
+  names: readonly Name[] = [];
   /** It is in the upperdir, below its names or behind `fd`. */
   upper: boolean;
   /** A directory: the lower directories that are merged here, top first. Else: where its metadata are, if not above. */
@@ -51,6 +51,10 @@ export class Node {
   /** Children that have nodes; null for what is no directory. */
   readonly children: Map<string, Node> | null;
   index: DirectoryIndex | null = null;
+  /** It was made by this server, and nobody has set an extended attribute on it. */
+  hasNoXattrs = false;
+  /** A directory: names in it were looked up since its listing began, so the rest will be too. */
+  isScanned = false;
   /** A directory of the upperdir: files in it may be copies of lower ones. */
   isImpure: boolean | null = null;
   /** What new entries get from a directory; null: to be looked up. */
@@ -119,7 +123,8 @@ export class NodeTable {
 
   /** Gives a node one more name. */
   attach(node: Node, parent: Node, name: string): void {
-    node.names.push({ parent, name });
+    const added = { parent, name };
+    node.names = node.names.length === 0 ? [added] : [...node.names, added]; // push() would make room for 16 more
     parent.children?.set(name, node);
   }
 

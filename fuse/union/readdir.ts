@@ -9,6 +9,9 @@ import { lookup } from "./lookup.ts";
 import type { Node } from "./node.ts";
 import type { Union } from "./union.ts";
 
+/** From this size on a directory is not looked up by the way, unless its reader does look at the entries. */
+const LARGE = 30_000;
+const NEVER: Timeout = { seconds: 0, rest: 0 };
 const DOTS = [".", ".."] as const;
 
 /** Appends entries from `offset` on, as many as fit in `sizeBytes`. */
@@ -25,7 +28,10 @@ export function readDirectory(union: Union, directory: Node, offset: number, siz
   }
 }
 
-/** As `readDirectory`, each entry looked up by the way, so that the kernel need not ask for it. */
+/**
+ * As `readDirectory`, each entry looked up by the way, so that the kernel need not ask for it. What has no node id in the
+ * reply is a name alone to the kernel.
+ */
 export function readDirectoryPlus(
   union: Union,
   directory: Node,
@@ -38,11 +44,18 @@ export function readDirectoryPlus(
   for (const [at, name] of DOTS.entries()) {
     if (offset > at) continue;
     if (reply.size + ENTRY_OUT_BYTES + direntBytes(name) > end) return;
-    reply.noEntry({ seconds: 0, rest: 0 }); // the kernel looks neither of them up
+    reply.noEntry(NEVER); // the kernel looks neither of them up
     appendDirent(reply, name, dotIno(directory, name), DT.dir, at + 1);
   }
+  const isPlain = offset > LARGE && !directory.isScanned;
+  directory.isScanned = false;
   for (const entry of from(union, directory, offset)) {
     if (reply.size + ENTRY_OUT_BYTES + direntBytes(entry.name) > end) return;
+    if (isPlain) {
+      reply.noEntry(NEVER);
+      appendDirent(reply, entry.name, listedIno(union, directory, entry), entry.type, entry.cookie);
+      continue;
+    }
     const found = lookup(union, directory, entry.name);
     if (found === null) continue;
     const { node, stat } = found;

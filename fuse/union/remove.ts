@@ -8,7 +8,7 @@ import { copyUp } from "./copy-up.ts";
 import { isVisible } from "./directory-index.ts";
 import { ERRNO } from "./errno.ts";
 import { changeExtraNames, dropFromIndex } from "./hard-links.ts";
-import { lookup } from "./lookup.ts";
+import { lookupNode } from "./lookup.ts";
 import type { Node } from "./node.ts";
 import type { Union } from "./union.ts";
 import { discard, type Upper } from "./workdir.ts";
@@ -16,20 +16,20 @@ import { discard, type Upper } from "./workdir.ts";
 /** unlink(2). @throws PosixError `ENOENT`, `EISDIR`, `EROFS` */
 export function unlink(union: Union, parent: Node, name: string): void {
   union.writable();
-  const found = lookup(union, parent, name);
-  if (found === null) throw new PosixError(ERRNO.ENOENT, "unlink");
-  if (found.node.isDirectory) throw new PosixError(ERRNO.EISDIR, "unlink");
-  removeName(union, parent, name, found.node);
+  const node = lookupNode(union, parent, name);
+  if (node === null) throw new PosixError(ERRNO.ENOENT, "unlink");
+  if (node.isDirectory) throw new PosixError(ERRNO.EISDIR, "unlink");
+  removeName(union, parent, name, node);
 }
 
 /** rmdir(2). @throws PosixError `ENOENT`, `ENOTDIR`, `ENOTEMPTY`, `EROFS` */
 export function rmdir(union: Union, parent: Node, name: string): void {
   union.writable();
-  const found = lookup(union, parent, name);
-  if (found === null) throw new PosixError(ERRNO.ENOENT, "rmdir");
-  if (!found.node.isDirectory) throw new PosixError(ERRNO.ENOTDIR, "rmdir");
-  if (!union.indexOf(found.node).isEmpty) throw new PosixError(ERRNO.ENOTEMPTY, "rmdir");
-  removeName(union, parent, name, found.node);
+  const node = lookupNode(union, parent, name);
+  if (node === null) throw new PosixError(ERRNO.ENOENT, "rmdir");
+  if (!node.isDirectory) throw new PosixError(ERRNO.ENOTDIR, "rmdir");
+  if (!union.indexOf(node).isEmpty) throw new PosixError(ERRNO.ENOTEMPTY, "rmdir");
+  removeName(union, parent, name, node);
 }
 
 function removeName(union: Union, parent: Node, name: string, node: Node): void {

@@ -14,7 +14,7 @@ import { copyUp, markImpure } from "./copy-up.ts";
 import type { IndexEntry } from "./directory-index.ts";
 import { ERRNO } from "./errno.ts";
 import { changeExtraNames, linkUp } from "./hard-links.ts";
-import { isReserved, lookup } from "./lookup.ts";
+import { isReserved, lookupNode } from "./lookup.ts";
 import type { Node } from "./node.ts";
 import { dropIndexed, removeDirectory, whiteoutIn } from "./remove.ts";
 import type { Union } from "./union.ts";
@@ -61,7 +61,7 @@ export function rename(union: Union, from: Node, name: string, to: Node, newName
 
 function endOf(union: Union, parent: Node, name: string): End {
   if (parent.isOrphan) throw new PosixError(ERRNO.ENOENT, "rename");
-  const node = lookup(union, parent, name)?.node ?? null;
+  const node = lookupNode(union, parent, name);
   return { parent, name, entry: union.indexOf(parent).get(name), node };
 }
 
@@ -161,8 +161,7 @@ function enter(union: Union, old: End, target: End): void {
   if (node === null) return;
   union.nodes.detach(node, old.parent, old.name);
   union.nodes.attach(node, target.parent, target.name);
-  const stat = union.statOf(node);
-  union.indexOf(target.parent).setPresent(target.name, stat.mode >> 12, Number(stat.ino));
+  union.indexOf(target.parent).setPresent(target.name, node.type >> 12, node.ino);
   if (node.isDirectory) node.inheritance = null;
   else if (old.parent.isImpure !== false && old.parent !== target.parent) markImpure(union, target.parent);
 }
@@ -176,8 +175,7 @@ function exchange(union: Union, upper: Upper, old: End, target: End): void {
   union.nodes.detach(target.node, target.parent, target.name);
   enter(union, old, target);
   union.nodes.attach(target.node, old.parent, old.name);
-  const stat = union.statOf(target.node);
-  union.indexOf(old.parent).setPresent(old.name, stat.mode >> 12, Number(stat.ino));
+  union.indexOf(old.parent).setPresent(old.name, target.node.type >> 12, target.node.ino);
 }
 
 /**

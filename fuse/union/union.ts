@@ -7,6 +7,7 @@ import { type HostPath, joinHost } from "../../src/paths.ts";
 import { canRestoreOwners } from "../../src/privilege.ts";
 import { S_IFDIR } from "../../src/sys/file.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
+import { listXattrs } from "../../src/sys/xattr.ts";
 import type { FuseOptions } from "../options.ts";
 import { ROOT_ID } from "../protocol/constants.ts";
 import { DirectoryIndex } from "./directory-index.ts";
@@ -32,6 +33,8 @@ export class Union {
   readonly upper: Upper | null;
   readonly nodes = new NodeTable();
   readonly root: Node;
+  /** New files get security labels from the kernel: one is set on the upperdir. */
+  readonly hasLabels: boolean;
   /** Of lower files with several names, by their link key: how many were taken away, as a negative number. */
   readonly takenNames = new Map<string, number>();
 
@@ -57,6 +60,7 @@ export class Union {
     const ino = this.inodeNumber(top, statAt(top.fd, null));
     this.root = this.nodes.add(S_IFDIR, ino, upperLayer !== null, lowers);
     this.root.lookups = 1;
+    this.hasLabels = upperLayer !== null && listXattrs(upperLayer.path).some((name) => name.startsWith("security."));
   }
 
   /** The node that the kernel names. @throws PosixError `ESTALE` for one that we do not know */

@@ -35,6 +35,8 @@ export interface Upper {
     /** It has, or had, entries. */
     isUsed: boolean;
   };
+  /** Copies may share their extents with lower files: true until it was tried and refused. */
+  sharesExtents: boolean;
   /** A name in `work` that nothing has. */
   temporaryName(): string;
 }
@@ -65,6 +67,7 @@ export function openWorkdir(layer: Layer, workdir: HostPath, isVolatile: boolean
   return {
     layer,
     work,
+    sharesExtents: true,
     index: { ...indexDirectory, isUsed: listDirectory(indexDirectory.path).length > 0 },
     temporaryName: () => {
       last += 1;

@@ -6,7 +6,7 @@
 import { PosixError } from "../../src/errors.ts";
 import { escapeXattr, unescapeXattr } from "../../src/overlay/escape.ts";
 import * as file from "../../src/sys/file.ts";
-import { listXattrs, readXattr, removeXattr, setXattr } from "../../src/sys/xattr.ts";
+import { listXattrs, removeXattr, setXattr, viewXattr } from "../../src/sys/xattr.ts";
 import { copyUp } from "./copy-up.ts";
 import { ERRNO } from "./errno.ts";
 import type { Node } from "./node.ts";
@@ -14,9 +14,10 @@ import type { Union } from "./union.ts";
 
 const ACL = "system.posix_acl_";
 
-/** The value; a view that the next call overwrites. @throws PosixError `ENODATA`, `ENOTSUP` */
-export function getAttribute(union: Union, node: Node, name: string): Buffer {
-  return readXattr(union.xattrTargetOf(node), stored(union, name));
+/** The value, a view that the next call overwrites; null if it is not set. @throws PosixError `ENOTSUP` */
+export function getAttribute(union: Union, node: Node, name: string): Buffer | null {
+  const storedName = stored(union, name);
+  return node.hasNoXattrs ? null : viewXattr(union.xattrTargetOf(node), storedName);
 }
 
 /** The names that are shown to `uid`: `trusted.*` to root alone, which file systems hide and the kernel leaves to us. */
@@ -40,6 +41,7 @@ export function setAttribute(
   const storedName = stored(union, name);
   copyUp(union, node);
   setXattr(union.xattrTargetOf(node), storedName, value, flags);
+  node.hasNoXattrs = false;
   if (killSgid) {
     const { fd, path } = union.placeOf(node);
     const { mode } = union.statOf(node);
@@ -52,7 +54,7 @@ export function setAttribute(
 export function removeAttribute(union: Union, node: Node, name: string): void {
   const storedName = stored(union, name);
   union.writable();
-  if (!node.upper) readXattr(union.xattrTargetOf(node), storedName); // ENODATA before anything is copied
+  if (viewXattr(union.xattrTargetOf(node), storedName) === null) throw new PosixError(ERRNO.ENODATA, "removexattr");
   copyUp(union, node);
   removeXattr(union.xattrTargetOf(node), storedName);
   node.inheritance = null;

@@ -59,15 +59,17 @@ export function getXattr(target: XattrTarget, name: string): Buffer | null {
   throw new PosixError(errno, "getxattr", describe(target));
 }
 
-/** The value of `name`, valid until the next call here. @throws PosixError `ENODATA` if it is not set, `ENOTSUP` */
-export function readXattr(target: XattrTarget, name: string): Buffer {
+/** The value of `name`, valid until the next call here; null if it is not set. @throws PosixError `ENOTSUP` */
+export function viewXattr(target: XattrTarget, name: string): Buffer | null {
   const size = Number(
     typeof target === "number"
       ? fget(target, cString(name), buffer, buffer.length)
       : lget(cString(target), cString(name), buffer, buffer.length),
   );
-  if (size < 0) throw failure("getxattr", describe(target));
-  return buffer.subarray(0, size);
+  if (size >= 0) return buffer.subarray(0, size);
+  const errno = lastErrno();
+  if (errno === ENODATA) return null; // asked for all the time; an error object costs more than the call
+  throw new PosixError(errno, "getxattr", describe(target));
 }
 
 /** The names that are set, in the file system's order. @throws PosixError */
