@@ -51,7 +51,7 @@ export async function run(
   const { serveMount, taskOf } = await import("../../fuse/server/serve.ts");
   const task = taskOf(bytes, target, directory);
   if (task.options.ignored.length > 0)
-    context.say(`layerctl: ignoring unknown options: ${task.options.ignored.join(", ")}`);
+    context.say("fuse.options.ignored", `unknown argument ignored: ${task.options.ignored.join(", ")}`);
   if (foreground) await serveMount(task, context.logger, () => {});
   else await startFuseServer({ options: bytes, target, directory });
 }
