@@ -3,7 +3,9 @@
 import { isErrno, PosixError } from "../../src/errors.ts";
 import { allocate, controlFile, copyRangeAt, readAt, seek, syncFile, writeAt } from "../../src/sys/data.ts";
 import { close, O_DIRECTORY, O_RDONLY, openAt } from "../../src/sys/file.ts";
-import { OPEN_KILL_SUIDGID, WRITE_KILL_SUIDGID } from "../protocol/constants.ts";
+import { statAt } from "../../src/sys/stat.ts";
+import { setTimesPartly } from "../../src/sys/times.ts";
+import { OPEN_KILL_SUIDGID, WRITE_CACHE, WRITE_KILL_SUIDGID } from "../protocol/constants.ts";
 import { OUT_HEADER_BYTES, type Reply } from "../protocol/reply.ts";
 import type { Request } from "../protocol/request.ts";
 import { contentFd } from "../union/content.ts";
@@ -37,14 +39,28 @@ export function write({ union }: Session, request: Request, reply: Reply): void 
   copyUp(union, node);
   const fd = contentFd(union, node, true);
   const bytes = request.bytes(40, size);
-  let done = writeAt(fd, bytes, size, offset);
-  while (done < size) {
+  const write = (): number => writeAll(fd, bytes, offset);
+  const done = (flags & WRITE_CACHE) === 0 ? write() : keepingTime(fd, write);
+  reply.u32(done);
+  reply.u32(0);
+}
+
+/** Changes a file for the page cache, which keeps its time of modification itself and tells it when it likes. */
+function keepingTime<T>(fd: number, change: () => T): T {
+  const { mtimeSeconds, mtimeRest } = statAt(fd, null);
+  const result = change();
+  setTimesPartly(fd, null, "keep", { seconds: mtimeSeconds, rest: mtimeRest });
+  return result;
+}
+
+function writeAll(fd: number, bytes: Buffer, offset: number): number {
+  let done = writeAt(fd, bytes, bytes.length, offset);
+  while (done < bytes.length) {
     const more = writeMore(fd, bytes.subarray(done), offset + done);
     if (more === 0) break;
     done += more;
   }
-  reply.u32(done);
-  reply.u32(0);
+  return done;
 }
 
 /** What was written before the disk was full counts. */
@@ -57,8 +73,9 @@ function writeMore(fd: number, rest: Buffer, offset: number): number {
   }
 }
 
+/** `struct fuse_release_in`. */
 export function release({ union, files }: Session, request: Request): void {
-  files.release(union.node(request.nodeId));
+  files.release(union.node(request.nodeId), request.u32(8));
 }
 
 /** `struct fuse_fsync_in`. */
@@ -81,14 +98,21 @@ export function fsyncDirectory({ union }: Session, request: Request): void {
 }
 
 /** `struct fuse_fallocate_in`. */
-export function fallocate({ union }: Session, request: Request): void {
+export function fallocate({ union, files }: Session, request: Request): void {
   const node = union.node(request.nodeId);
   copyUp(union, node);
-  allocate(contentFd(union, node, true), request.u32(24), request.u64(8), request.u64(16));
+  const fd = contentFd(union, node, true);
+  const change = (): void => allocate(fd, request.u32(24), request.u64(8), request.u64(16));
+  if (files.hasWriteback) keepingTime(fd, change);
+  else change();
 }
 
-/** `struct fuse_lseek_in`: holes and data. */
-export function lseek({ union }: Session, request: Request, reply: Reply): void {
+/**
+ * `struct fuse_lseek_in`: holes and data. What the page cache has not written yet looks like a hole from here, so a file
+ * that is open for writing then has none to tell of, and programs read it all.
+ */
+export function lseek({ union, files }: Session, request: Request, reply: Reply): void {
+  if (files.hasWriteback && union.node(request.nodeId).writers > 0) throw new PosixError(ERRNO.EINVAL, "lseek");
   reply.u64(seek(contentFd(union, union.node(request.nodeId), false), request.u64(8), request.u32(16)));
 }
 

@@ -33,6 +33,8 @@ export class Files {
   readonly #counters: Counters;
   /** The kernel was told, and this process may. */
   hasPassthrough = false;
+  /** The page cache writes when it likes. */
+  hasWriteback = false;
 
   constructor(union: Union, device: number, counters: Counters) {
     this.#union = union;
@@ -48,17 +50,18 @@ export class Files {
     if (!isReading || isTruncating) copyUp(this.#union, node, isTruncating ? "nothing" : "all");
     if (isTruncating) truncate(contentFd(this.#union, node, true), 0);
     if (node.opens === 0) node.ioMode = this.#chooseMode(node, isReading);
-    return this.#opened(node);
+    return this.#opened(node, flags);
   }
 
   /** The same for one that was made just now. */
-  openNew(node: Node): Opened {
+  openNew(node: Node, flags: number): Opened {
     node.ioMode = this.hasPassthrough ? this.#tryPassthrough(node) : "cached";
-    return this.#opened(node);
+    return this.#opened(node, flags);
   }
 
-  #opened(node: Node): Opened {
+  #opened(node: Node, flags: number): Opened {
     node.opens += 1;
+    if ((flags & O_ACCMODE) !== O_RDONLY) node.writers += 1;
     const isPassthrough = node.ioMode === "passthrough";
     this.#counters.addOpen(isPassthrough);
     if (isPassthrough) {
@@ -87,9 +90,10 @@ export class Files {
     return node.backingId === 0 ? "cached" : "passthrough";
   }
 
-  /** The kernel closed it once. */
-  release(node: Node): void {
+  /** The kernel closed it once, that was opened with `flags`. */
+  release(node: Node, flags: number): void {
     node.opens = Math.max(0, node.opens - 1);
+    if ((flags & O_ACCMODE) !== O_RDONLY) node.writers = Math.max(0, node.writers - 1);
     if (node.opens > 0) return;
     this.#closeBacking(node);
     node.ioMode = "closed";

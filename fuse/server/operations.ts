@@ -141,7 +141,7 @@ const doCreate: Handler = (session, request, reply) => {
   const wanted = { mode: (request.u32(4) & 0o7777) | S_IFREG, umask: request.u32(8) };
   const made = create(union, request, union.node(request.nodeId), request.name(16), wanted);
   found(session, reply, made);
-  files.replyOpen(reply, files.openNew(made.node));
+  files.replyOpen(reply, files.openNew(made.node, request.u32(0)));
 };
 
 const tmpfile: Handler = (session, request, reply) => {
@@ -149,7 +149,7 @@ const tmpfile: Handler = (session, request, reply) => {
   const wanted = { mode: (request.u32(4) & 0o7777) | S_IFREG, umask: request.u32(8) };
   const made = createUnnamed(union, request, union.node(request.nodeId), wanted);
   found(session, reply, made);
-  files.replyOpen(reply, files.openNew(made.node));
+  files.replyOpen(reply, files.openNew(made.node, request.u32(0)));
 };
 
 /** `struct fuse_setxattr_in`. */

@@ -104,13 +104,15 @@ export class Server implements Session {
     const agreed = negotiate(request, reply, { passthrough, writeback, posixAcl });
     if (agreed === null) throw new PosixError(constants.errno.EPROTO, "fuse init");
     this.files.hasPassthrough = agreed.hasPassthrough;
+    this.files.hasWriteback = agreed.hasWriteback;
     this.#log.debug("fuse.init", { ...agreed });
   }
 
   /** The kernel never got the references that the reply would have given it. */
   #takeBack(): void {
     for (const node of this.given.splice(0)) {
-      if (this.#request.opcode === OP.create || this.#request.opcode === OP.tmpfile) this.files.release(node);
+      if (this.#request.opcode === OP.create || this.#request.opcode === OP.tmpfile)
+        this.files.release(node, this.#request.u32(0));
       this.union.nodes.forget(node.id, 1);
     }
   }

@@ -40,6 +40,7 @@ interface Spot {
  * @throws PosixError `EEXIST`, `EPERM` for a reserved name, `EROFS`, and what the upperdir's file system answers
  */
 export function create(union: Union, caller: Caller, parent: Node, name: string, wanted: NewFile): Found {
+  if (isWhiteoutDevice(wanted)) throw new PosixError(ERRNO.EPERM, "mknod"); // the next mount would take it for one
   const spot = prepare(union, parent, name);
   const { upper } = spot;
   const inheritance = inheritanceOf(union, parent);
@@ -67,6 +68,10 @@ export function create(union: Union, caller: Caller, parent: Node, name: string,
 function opaqueTarget(union: Union, upper: Upper, at: { path: string }, parent: Node, name: string, isDirect: boolean) {
   if (!isDirect) return joinHost(upper.work.path, at.path);
   return joinHost(upper.layer.path, union.childPath(parent, name));
+}
+
+function isWhiteoutDevice({ mode, rdev }: NewFile): boolean {
+  return (mode & file.S_IFMT) === file.S_IFCHR && rdev?.[0] === 0 && rdev[1] === 0;
 }
 
 /** A name that is free, in a directory that is in the upperdir from now on. */

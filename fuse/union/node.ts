@@ -37,6 +37,8 @@ export class Node {
   isWritable = false;
   /** How often the kernel has it open. */
   opens = 0;
+  /** How often of these for writing. */
+  writers = 0;
   ioMode: IoMode = "closed";
   /** Of the passthrough registration; 0 without. */
   backingId = 0;

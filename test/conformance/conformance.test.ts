@@ -21,6 +21,10 @@ import { AFTERWARDS, type Outcome, runSuite } from "./suite.ts";
 const OLDEST_KERNEL = [6, 7] as const;
 const RUN = fileURLToPath(new URL("run.ts", import.meta.url));
 const MUTE_SERVER = fileURLToPath(new URL("mute-server.ts", import.meta.url));
+/** Ours, as a program; `layerctl mount` gives it the same options. */
+const FUSE = `${process.execPath} dist/cli.cjs fuse -o lowerdir=%L,upperdir=%U,workdir=%W,aufs=off`;
+/** The groups that depend on how content is read and written. */
+const DATA = ["data", "open", "copy-up", "notify", "random"];
 /** The groups that depend least on being root. */
 const UNPRIVILEGED = ["lookup", "unlink", "rename", "links", "copy-up", "random"];
 
@@ -44,16 +48,40 @@ suite("conformance", { concurrency: 2 }, () => {
     });
   }
 
-  test("kernel overlayfs in a user namespace behaves as its list says", {
-    skip: skipKernel || requires("user-namespace"),
-  }, async () => {
-    const groups = UNPRIVILEGED.flatMap((name) => ["--group", name]);
-    const child = spawn(process.execPath, [RUN, "--unprivileged", "--subject", "kernel", ...groups]);
-    let output = "";
-    for (const stream of [child.stdout, child.stderr]) stream.on("data", (bytes) => (output += String(bytes)));
-    const [code] = (await once(child, "close")) as [number];
-    assert.equal(code, 0, output);
+  test("our own over FUSE behaves as its list says", { skip: skipKernel || requires("fuse") }, async () => {
+    const outcomes = await runSuite(subjectOf(`fuse=${FUSE},redirect_dir=on %M`), GROUPS);
+    assert.deepEqual(surprises(outcomes, knownDifferences("fuse")), []);
+    assert.ok(outcomes.filter((outcome) => outcome.state === "passed").length > 600);
   });
+
+  for (const [words, option] of [
+    ["the page cache writing", "passthrough=off"],
+    ["every write sent at once", "passthrough=off,writeback=0"],
+  ] as const) {
+    test(`our own over FUSE reads and writes as ext4 does with ${words}`, {
+      skip: skip || requires("fuse"),
+    }, async () => {
+      const groups = GROUPS.filter(({ name }) => DATA.includes(name));
+      const outcomes = await runSuite(subjectOf(`${FUSE},redirect_dir=on,${option} %M`), groups);
+      assert.deepEqual(surprises(outcomes, []), []);
+    });
+  }
+
+  for (const [words, subject] of [
+    ["kernel overlayfs", "kernel"],
+    ["our own over FUSE", `fuse=${FUSE} %M`],
+  ] as const) {
+    test(`${words} in a user namespace behaves as its list says`, {
+      skip: skipKernel || requires("user-namespace", "fuse"),
+    }, async () => {
+      const groups = UNPRIVILEGED.flatMap((name) => ["--group", name]);
+      const child = spawn(process.execPath, [RUN, "--unprivileged", "--subject", subject, ...groups]);
+      let output = "";
+      for (const stream of [child.stdout, child.stderr]) stream.on("data", (bytes) => (output += String(bytes)));
+      const [code] = (await once(child, "close")) as [number];
+      assert.equal(code, 0, output);
+    });
+  }
 });
 
 test("a difference that is not listed is a surprise, and so is a listed one that is none", () => {

@@ -12,21 +12,43 @@ export interface Difference {
   readonly checks: readonly string[];
 }
 
+const NO_REDIRECTS: Difference = {
+  reason: "without redirect_dir a directory that has a lower layer is not renamed: EXDEV",
+  checks: [
+    "rename: directory with a file to nothing: renamed (lower)",
+    "rename: directory with a file to empty directory: renamed (lower)",
+    "rename: empty directory to nothing: renamed (lower)",
+    "rename: empty directory to empty directory: renamed (lower)",
+    "rename: EXCHANGE swaps a file and a directory (lower)",
+    "rename: EXCHANGE swaps two directories (lower)",
+    "rename: a directory takes everything in it along (lower)",
+    "rename: a merged directory takes the names of all its layers along",
+    "rename: a changed directory of a lower layer is renamed with its changes",
+  ],
+};
+
+const NO_WHITEOUTS: Difference = {
+  reason: "whiteouts are overlayfs' own: none is made by rename, nor by mknod",
+  checks: [
+    "rename: WHITEOUT leaves a device 0:0 under the old name (lower)",
+    "rename: WHITEOUT leaves a device 0:0 under the old name (new)",
+    "special: a device 0:0 is a device as any other (lower)",
+    "special: a device 0:0 is a device as any other (new)",
+  ],
+};
+
+const ONE_LINK: Difference = {
+  reason: "a merged directory has one link, whatever is in it",
+  checks: ["inodes: a directory has a link for each directory in it, and two"],
+};
+
 const KERNEL: readonly Difference[] = [
+  NO_REDIRECTS,
   {
-    reason: "without redirect_dir a directory that has a lower layer is not renamed: EXDEV, before anything else",
+    reason: "EXDEV comes before any look at the target",
     checks: [
-      "rename: directory with a file to nothing: renamed (lower)",
       "rename: directory with a file to directory with a file: ENOTEMPTY (lower)",
-      "rename: directory with a file to empty directory: renamed (lower)",
-      "rename: empty directory to nothing: renamed (lower)",
       "rename: empty directory to directory with a file: ENOTEMPTY (lower)",
-      "rename: empty directory to empty directory: renamed (lower)",
-      "rename: EXCHANGE swaps a file and a directory (lower)",
-      "rename: EXCHANGE swaps two directories (lower)",
-      "rename: a directory takes everything in it along (lower)",
-      "rename: a merged directory takes the names of all its layers along",
-      "rename: a changed directory of a lower layer is renamed with its changes",
     ],
   },
   {
@@ -47,15 +69,7 @@ const KERNEL: readonly Difference[] = [
       "unlink: one of two names is removed, the other stays (lower)",
     ],
   },
-  {
-    reason: "whiteouts are overlayfs' own: none is made by rename, nor by mknod",
-    checks: [
-      "rename: WHITEOUT leaves a device 0:0 under the old name (lower)",
-      "rename: WHITEOUT leaves a device 0:0 under the old name (new)",
-      "special: a device 0:0 is a device as any other (lower)",
-      "special: a device 0:0 is a device as any other (new)",
-    ],
-  },
+  NO_WHITEOUTS,
   {
     reason: "a lower file or directory that is open and has lost its name shows the links of the layer",
     checks: [
@@ -68,10 +82,7 @@ const KERNEL: readonly Difference[] = [
     reason: "a file without a name is copied up under its old one, which the whiteout has",
     checks: ["unlink: the mode of a file opened for reading is changed after its name is gone (lower)"],
   },
-  {
-    reason: "a merged directory has one link, whatever is in it",
-    checks: ["inodes: a directory has a link for each directory in it, and two"],
-  },
+  ONE_LINK,
   {
     reason: "a copied-up file is moved into its directory, whose mtime is put back and whose ctime is not",
     checks: [
@@ -108,11 +119,54 @@ const KERNEL_UNPRIVILEGED: readonly Difference[] = [
   },
 ];
 
+/** Ours, with redirects. */
+const FUSE: readonly Difference[] = [
+  NO_WHITEOUTS,
+  ONE_LINK,
+  {
+    reason: "listings are kept by the kernel, and the mount says noatime",
+    checks: ["times: listing a directory sets its atime (lower)", "times: listing a directory sets its atime (new)"],
+  },
+];
+
+/** Where the page cache of the mount writes when it likes, as it does without passthrough. */
+const FUSE_WRITEBACK: readonly Difference[] = [
+  ...FUSE,
+  {
+    reason: "what the page cache has not written yet may look like a hole, so an open file tells of none",
+    checks: [
+      "data: holes are found where nothing was written (lower)",
+      "data: holes are found where nothing was written (new)",
+      "data: fallocate punches a hole, and clears a range (lower)",
+      "data: fallocate punches a hole, and clears a range (new)",
+    ],
+  },
+  {
+    reason: "the page cache takes what the file system below will refuse",
+    checks: [
+      "data: a write beyond the greatest size is refused (lower)",
+      "data: a write beyond the greatest size is refused (new)",
+    ],
+  },
+];
+
+/** Kernel overlayfs follows no redirect that is a user attribute, and takes no index with them: ours makes none there. */
+const FUSE_UNPRIVILEGED: readonly Difference[] = [
+  NO_REDIRECTS,
+  ...FUSE,
+  {
+    reason: "the kernel takes no index with user attributes: its mount shows names of lower files parted",
+    checks: ["links: mounted in the kernel, the upperdir shows the same tree"],
+  },
+];
+
 /** As root, and as the root of a user namespace. */
 const LISTS: Readonly<
   Record<string, { readonly root: readonly Difference[]; readonly unprivileged: readonly Difference[] }>
 > = {
   kernel: { root: KERNEL, unprivileged: KERNEL_UNPRIVILEGED },
+  fuse: { root: FUSE, unprivileged: FUSE_UNPRIVILEGED },
+  "fuse-writeback": { root: FUSE_WRITEBACK, unprivileged: [] },
 };
 
 /** What is known of a subject, for the user that this process is; nothing of one without a list. */

@@ -55,11 +55,21 @@ const kernel: Subject = {
 /** The layers of a scene, mounted by the kernel at its target. */
 export function mountInKernel({ lowerdirs, upperdir, workdir, target }: Scene): void {
   // In a user namespace no redirect can be asked for, nor refused.
+  const index = hasIndex(workdir); // then names of lower files that were copied up are to be found in it
   const options: OverlayOptions =
     writableNamespace === "user"
       ? { index: false, metacopy: false, userxattr: true }
-      : { index: false, metacopy: false, redirectDir: "off" };
+      : { index, metacopy: false, redirectDir: "off" };
   mountOverlay({ lowerdirs, upperdir, workdir, target, readOnly: false, options });
+}
+
+function hasIndex(workdir: HostPath): boolean {
+  try {
+    return readdirSync(bytesOf(joinHost(workdir, "index"))).length > 0;
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return false;
+    throw error;
+  }
 }
 
 /** Takes away what is mounted at `target`, at once or, if something is still in use, as soon as it no longer is. */
