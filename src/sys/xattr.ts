@@ -46,26 +46,17 @@ const USUAL_BYTES = 1024;
 /** The value of `name`, or null if it is not set (or the file system has no xattrs). @throws PosixError */
 export function getXattr(target: XattrTarget, name: string): Buffer | null {
   if (isLong(target)) return withShort(target, (short) => getXattr(short, name));
-  const get = (most: number): number =>
-    Number(
-      typeof target === "number"
-        ? fget(target, cString(name), buffer, most)
-        : lget(cString(target), cString(name), buffer, most),
-    );
-  const size = fitting(get);
+  const size = fitting((most) => valueInto(target, name, most));
   if (size >= 0) return Buffer.from(buffer.subarray(0, size));
   const errno = lastErrno();
   if (errno === ENODATA || errno === ENOTSUP) return null;
   throw new PosixError(errno, "getxattr", describe(target));
 }
 
-/** The value of `name`, valid until the next call here; null if it is not set. @throws PosixError `ENOTSUP` */
+/** As `getXattr`, valid until the next call here. @throws PosixError also `ENOTSUP` */
 export function viewXattr(target: XattrTarget, name: string): Buffer | null {
-  const size = Number(
-    typeof target === "number"
-      ? fget(target, cString(name), buffer, buffer.length)
-      : lget(cString(target), cString(name), buffer, buffer.length),
-  );
+  if (isLong(target)) return withShort(target, (short) => viewXattr(short, name));
+  const size = fitting((most) => valueInto(target, name, most));
   if (size >= 0) return buffer.subarray(0, size);
   const errno = lastErrno();
   if (errno === ENODATA) return null; // asked for all the time; an error object costs more than the call
@@ -83,6 +74,14 @@ export function listXattrs(target: XattrTarget): readonly string[] {
   const errno = lastErrno();
   if (errno === ENOTSUP) return [];
   throw new PosixError(errno, "listxattr", describe(target));
+}
+
+function valueInto(target: XattrTarget, name: string, most: number): number {
+  return Number(
+    typeof target === "number"
+      ? fget(target, cString(name), buffer, most)
+      : lget(cString(target), cString(name), buffer, most),
+  );
 }
 
 /** The result of a call that is given a size, made once more with the largest if the usual one does not do. */

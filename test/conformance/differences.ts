@@ -139,6 +139,8 @@ const FUSE_WRITEBACK: readonly Difference[] = [
       "data: holes are found where nothing was written (new)",
       "data: fallocate punches a hole, and clears a range (lower)",
       "data: fallocate punches a hole, and clears a range (new)",
+      "copy-up: the holes of a sparse file stay holes (lower)",
+      "copy-up: the holes of a sparse file stay holes (new)",
     ],
   },
   {
