@@ -35,8 +35,8 @@ export function read({ union }: Session, request: Request, reply: Reply): void {
 export function write({ union }: Session, request: Request, reply: Reply): void {
   const node = union.node(request.nodeId);
   const [offset, size, flags] = [request.u64(8), request.u32(16), request.u32(20)];
-  if ((flags & WRITE_KILL_SUIDGID) !== 0) killSuidgid(union, node);
   copyUp(union, node);
+  if ((flags & WRITE_KILL_SUIDGID) !== 0) killSuidgid(union, node);
   const fd = contentFd(union, node, true);
   const bytes = request.bytes(40, size);
   const write = (): number => writeAll(fd, bytes, offset);

@@ -10,7 +10,7 @@ import { closeBacking, openBacking } from "../../src/sys/fuse-device.ts";
 import { getXattr } from "../../src/sys/xattr.ts";
 import { FOPEN } from "../protocol/constants.ts";
 import type { Reply } from "../protocol/reply.ts";
-import { contentFd, letGo } from "../union/content.ts";
+import { contentFd, isWhole, letGo, makeWhole } from "../union/content.ts";
 import { copyUp } from "../union/copy-up.ts";
 import type { Node } from "../union/node.ts";
 import type { Union } from "../union/union.ts";
@@ -48,6 +48,7 @@ export class Files {
     const isReading = (flags & O_ACCMODE) === O_RDONLY;
     const isTruncating = (flags & O_TRUNC) !== 0;
     if (!isReading || isTruncating) copyUp(this.#union, node, isTruncating ? "nothing" : "all");
+    if (!isReading) makeWhole(this.#union, node);
     if (isTruncating) truncate(contentFd(this.#union, node, true), 0);
     if (node.opens === 0) node.ioMode = this.#chooseMode(node, isReading);
     return this.#opened(node, flags);
@@ -76,6 +77,7 @@ export class Files {
   #chooseMode(node: Node, isReading: boolean): "cached" | "passthrough" {
     if (!this.hasPassthrough) return "cached";
     if (!node.upper && !this.#union.options.readOnly) return "cached";
+    if (node.upper && !isWhole(this.#union, node)) return "cached"; // it may be made so while it is open
     const { mode, sizeBytes } = this.#union.statOf(node);
     if (isReading ? sizeBytes <= SMALL_BYTES : (mode & SUID_SGID) !== 0 || this.#hasCapabilities(node)) return "cached";
     return this.#tryPassthrough(node);

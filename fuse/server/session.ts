@@ -10,13 +10,16 @@ import { readRequest, writeReply } from "../../src/sys/fuse-device.ts";
 import { OP } from "../protocol/constants.ts";
 import { MAX_TRANSFER_BYTES, negotiate } from "../protocol/init.ts";
 import { Reply, type Timeout } from "../protocol/reply.ts";
-import { MalformedRequest, Request } from "../protocol/request.ts";
+import { IN_HEADER_BYTES, MalformedRequest, Request } from "../protocol/request.ts";
 import { ERRNO } from "../union/errno.ts";
 import type { Node } from "../union/node.ts";
 import type { Union } from "../union/union.ts";
 import type { Counters } from "./counters.ts";
 import { Files } from "./files.ts";
 import { HANDLERS, type Session } from "./operations.ts";
+
+/** The kernel wants no reply to these. */
+const UNANSWERED: ReadonlySet<number> = new Set([OP.forget, OP.batchForget, OP.interrupt]);
 
 /** Room for the headers of a write of the largest size. */
 const BUFFER_BYTES = MAX_TRANSFER_BYTES + 4096;
@@ -62,17 +65,36 @@ export class Server implements Session {
     this.given.length = 0;
     try {
       request.arrived(size);
-      if (this.#isUnanswered(request)) return;
       reply.start(request);
+      if (this.#isUnanswered(request)) return;
       if (request.opcode === OP.init) this.#init(request, reply);
       else this.#handle(request, reply);
     } catch (error) {
-      reply.start(request);
-      reply.fail(this.#errnoOf(error, request));
+      const errno = this.#errnoOf(error, request);
       this.#takeBack();
+      if (size < IN_HEADER_BYTES || UNANSWERED.has(request.opcode)) return; // nobody to tell
+      reply.start(request);
+      reply.fail(errno);
     }
     reply.finish();
-    if (!writeReply(this.#device, reply.buffer, reply.size)) this.#takeBack();
+    this.#send(request, reply);
+  }
+
+  /** A reply that the kernel refuses is a mistake of ours; who waits for it gets EIO. */
+  #send(request: Request, reply: Reply): void {
+    try {
+      if (!writeReply(this.#device, reply.buffer, reply.size)) this.#takeBack();
+    } catch (error) {
+      reply.start(request);
+      reply.fail(this.#errnoOf(new Error("the kernel refused the reply", { cause: error }), request));
+      reply.finish();
+      this.#takeBack();
+      try {
+        writeReply(this.#device, reply.buffer, reply.size);
+      } catch {
+        return; // said already
+      }
+    }
   }
 
   #handle(request: Request, reply: Reply): void {
@@ -81,7 +103,7 @@ export class Server implements Session {
     else handler(this, request, reply);
   }
 
-  /** Requests that the kernel wants no reply to. */
+  /** Does what needs no reply. */
   #isUnanswered(request: Request): boolean {
     switch (request.opcode) {
       case OP.forget:

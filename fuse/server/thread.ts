@@ -30,7 +30,7 @@ const log: Logger = {
 
 try {
   const counters = new Counters(shared);
-  const union = new Union(options, log);
+  using union = new Union(options, log);
   const device = mountDevice(target, options);
   say({ kind: "ready" });
   new Server(union, device, counters, log).serve();

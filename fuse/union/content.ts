@@ -3,6 +3,8 @@
 import { isErrno, PosixError } from "../../src/errors.ts";
 import { isMetacopy } from "../../src/overlay/metacopy.ts";
 import { redirectOf } from "../../src/overlay/redirect.ts";
+import { overlayXattr } from "../../src/overlay/xattr-names.ts";
+import { syncFile } from "../../src/sys/data.ts";
 import {
   AT_FDCWD,
   close,
@@ -15,17 +17,30 @@ import {
   openAt,
   S_IFDIR,
   S_IFREG,
+  setTimes,
 } from "../../src/sys/file.ts";
-import { statAtOrNull } from "../../src/sys/stat.ts";
+import { statAt, statAtOrNull } from "../../src/sys/stat.ts";
+import { getXattr, removeXattr, setXattr } from "../../src/sys/xattr.ts";
+import { copyContent } from "./copy-content.ts";
 import { ERRNO } from "./errno.ts";
 import { childLocation, hostPathAt, type Location } from "./layer.ts";
 import type { Node } from "./node.ts";
 import type { Place, Union } from "./union.ts";
 
+/** True if a file of the upperdir has its content itself; false for a metacopy, which another server left. @throws PosixError */
+export function isWhole(union: Union, node: Node): boolean {
+  if (!node.isWhole) node.isWhole = node.upper && !isMetacopy(union.xattrTargetOf(node), union.namespace);
+  return node.isWhole;
+}
+
 /** Where the content is: the file's own place, or for a copy of metadata alone a place further down. @throws PosixError */
 export function contentPlace(union: Union, node: Node): Place {
+  if (node.isWhole) return union.placeOf(node);
   const target = union.xattrTargetOf(node);
-  if (!isMetacopy(target, union.namespace)) return union.placeOf(node);
+  if (!isMetacopy(target, union.namespace)) {
+    node.isWhole = node.upper;
+    return union.placeOf(node);
+  }
   const [first] = node.names;
   if (first === undefined) throw new PosixError(ERRNO.EIO, "overlay metacopy");
   const redirect = redirectOf(target, union.namespace);
@@ -57,12 +72,42 @@ function contentBelow(union: Union, parent: Node, path: string, above: number): 
 export function contentFd(union: Union, node: Node, forWriting: boolean): number {
   if (node.type !== S_IFREG) throw new PosixError(ERRNO.EBADF, "fuse");
   if (node.fd >= 0 && (!forWriting || node.isWritable)) return node.fd;
+  if (forWriting) makeWhole(union, node);
   const place = contentPlace(union, node);
   const before = node.fd;
-  if (node.upper) openUpper(node, place, forWriting);
+  if (node.isWhole) openUpper(node, place, forWriting);
   else node.fd = openPlace(place, O_RDONLY);
   if (before >= 0 && before !== node.fd) close(before);
   return node.fd;
+}
+
+/**
+ * Gives a metacopy of the upperdir its content, so that it can be written, or have another name. The mark goes last: until
+ * then its content is still the one below. @throws PosixError
+ */
+export function makeWhole(union: Union, node: Node): void {
+  if (!node.upper || node.type !== S_IFREG || isWhole(union, node)) return;
+  const target = union.xattrTargetOf(node);
+  const { atimeNs, mtimeNs } = union.statOf(node);
+  const capability = getXattr(target, "security.capability"); // a write takes it away
+  const from = openPlace(contentPlace(union, node), O_RDONLY);
+  try {
+    const to = openPlace(union.placeOf(node), O_WRONLY);
+    try {
+      copyContent(union.writable(), from, to, statAt(from, null));
+      if (!union.options.volatile) syncFile(to);
+      if (capability !== null) setXattr(target, "security.capability", capability);
+      setTimes(to, null, atimeNs, mtimeNs);
+      removeXattr(target, overlayXattr(union.namespace, "metacopy"));
+    } finally {
+      close(to);
+    }
+  } finally {
+    close(from);
+  }
+  node.isWhole = true;
+  if (node.fd >= 0) close(node.fd); // it was the one below
+  node.fd = -1;
 }
 
 /** Opens for both, so that one descriptor serves every use; for less where the file's own mode allows no more. */

@@ -9,13 +9,13 @@ import { constants } from "node:os";
 import { isErrno, isSystemError, PosixError } from "../../src/errors.ts";
 import { overlayXattr } from "../../src/overlay/xattr-names.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
-import { dataExtents, reflink } from "../../src/sys/copy.ts";
-import { copyRangeAt, readAt, replaceDescriptor, writeAt } from "../../src/sys/data.ts";
+import { replaceDescriptor } from "../../src/sys/data.ts";
 import * as file from "../../src/sys/file.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
 import { getXattr, listXattrs, setXattr, type XattrTarget } from "../../src/sys/xattr.ts";
 import { contentFd } from "./content.ts";
-import { indexNameOf } from "./hard-links.ts";
+import { copyContent } from "./copy-content.ts";
+import { indexNameOf, storeExtraNames } from "./hard-links.ts";
 import { hostPathAt, type Location } from "./layer.ts";
 import type { Node } from "./node.ts";
 import { markOrigin, originOf } from "./origin.ts";
@@ -35,9 +35,6 @@ const PRIVATE = [
   "uuid",
   "protattr",
 ];
-const CHUNK_BYTES = 8 << 20;
-const BUFFER_BYTES = 1 << 20;
-const SMALL_BYTES = 128 << 10;
 const { EIO } = constants.errno;
 
 /** How much of a regular file's content its copy needs. */
@@ -80,18 +77,18 @@ function place(union: Union, upper: Upper, node: Node, stat: Stat, temporary: st
   if (first === undefined) throw new PosixError(EIO, "copy-up");
   const { parent, name } = first;
   const path = union.childPath(parent, name);
+  const before = union.statOf(parent);
   const indexName = node.isDirectory || stat.nlink < 2 ? null : indexNameOf(lower);
   if (indexName === null) {
     node.extraNames = 0;
     file.renameAt(upper.work.fd, temporary, upper.layer.fd, path);
   } else {
+    // Until the link is made, one more name than there will be: too many only keep the copy in the index for longer.
     const extraNames = stat.nlink + node.extraNames - 2; // the copy has two links: the index's, and the one made here
-    const value = Buffer.from(`U${extraNames < 0 ? "" : "+"}${extraNames}`);
-    tryXattr(union, () =>
-      setXattr(joinHost(upper.work.path, temporary), overlayXattr(union.namespace, "nlink"), value),
-    );
+    tryXattr(union, () => storeExtraNames(union, joinHost(upper.work.path, temporary), extraNames + 1));
     file.renameAt(upper.work.fd, temporary, upper.index.fd, indexName);
     file.linkAt(upper.index.fd, indexName, upper.layer.fd, path);
+    tryXattr(union, () => storeExtraNames(union, joinHost(upper.index.path, indexName), extraNames));
     upper.index.isUsed = true;
     node.indexName = indexName;
     node.extraNames = extraNames;
@@ -99,9 +96,21 @@ function place(union: Union, upper: Upper, node: Node, stat: Stat, temporary: st
   }
   union.indexOf(parent).setPresent(name, node.type >> 12, node.ino);
   if (!node.isDirectory) markImpure(union, parent);
+  keepTimes(union, parent, before);
   node.upper = true;
+  node.isWhole = true;
   if (!node.isDirectory) node.lowers = node.type === file.S_IFREG ? node.lowers : [];
   turnDescriptor(union, node);
+}
+
+/** Nothing was changed in a directory whose file was copied up. Best effort, as in the kernel. */
+function keepTimes(union: Union, directory: Node, { atimeNs, mtimeNs }: Stat): void {
+  const { fd, path } = union.placeOf(directory);
+  try {
+    file.setTimes(fd, path, atimeNs, mtimeNs);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+  }
 }
 
 /** A file that lost its name while it was below, and is still open: its copy has none either. */
@@ -117,6 +126,7 @@ function copyUnnamed(union: Union, upper: Upper, node: Node, lower: Location): v
     node.fd = fd;
     node.isWritable = node.type === file.S_IFREG;
     node.upper = true;
+    node.isWhole = true;
     node.extraNames = 0;
   } finally {
     discard(upper, temporary);
@@ -175,51 +185,6 @@ function closeUnlessOpen(node: Node): void {
   node.fd = -1;
 }
 
-/**
- * Shares the extents where the file system can, else copies them inside the kernel, holes left out; a small file without
- * holes is faster read and written.
- */
-function copyContent(upper: Upper, from: number, to: number, stat: Stat): void {
-  const { sizeBytes } = stat;
-  if (sizeBytes === 0) return;
-  if (sizeBytes <= SMALL_BYTES && stat.blocks512 * 512 >= sizeBytes) {
-    copyThroughUs(from, to, 0, sizeBytes);
-    return;
-  }
-  if (upper.sharesExtents) {
-    upper.sharesExtents = reflink(from, to);
-    if (upper.sharesExtents) return;
-  }
-  for (const [start, end] of dataExtents(from, sizeBytes)) copyExtent(from, to, start, end);
-  file.truncate(to, sizeBytes);
-}
-
-function copyExtent(from: number, to: number, start: number, end: number): void {
-  let at = start;
-  try {
-    while (at < end) {
-      const size = copyRangeAt(from, at, to, at, Math.min(CHUNK_BYTES, end - at));
-      if (size === 0) return;
-      at += size;
-    }
-  } catch (error) {
-    if (!isErrno(error, "EXDEV", "EINVAL", "ENOTSUP", "ENOSYS", "EPERM")) throw error;
-    copyThroughUs(from, to, at, end);
-  }
-}
-
-let copyBuffer: Buffer | undefined;
-
-function copyThroughUs(from: number, to: number, start: number, end: number): void {
-  copyBuffer ??= Buffer.allocUnsafeSlow(BUFFER_BYTES);
-  for (let at = start; at < end; ) {
-    const size = readAt(from, copyBuffer, Math.min(copyBuffer.length, end - at), at);
-    if (size === 0) return;
-    for (let done = 0; done < size; ) done += writeAt(to, copyBuffer.subarray(done), size - done, at + done);
-    at += size;
-  }
-}
-
 /** Owner, attributes, mode and times, in the order in which none undoes another. */
 function copyMetadata(union: Union, upper: Upper, name: string, lower: Location, stat: Stat, type: number): void {
   const { work } = upper;
@@ -234,16 +199,19 @@ function copyXattrs(union: Union, from: XattrTarget, to: HostPath): void {
   for (const name of listXattrs(from)) {
     if (skipped.includes(name)) continue;
     const value = getXattr(from, name);
-    if (value !== null) tryXattr(union, () => setXattr(to, name, value));
+    if (value !== null) tryXattr(union, () => setXattr(to, name, value), "EPERM", "ENOTSUP", "EINVAL");
   }
 }
 
-/** Sets an attribute; one that this process or this file system may not set is left out, and said. */
-function tryXattr(union: Union, set: () => void): void {
+/** What keeps an attribute from being set that the tree is the same without. */
+const DISPENSABLE = ["EPERM", "ENOTSUP", "EINVAL", "ENOSPC", "EDQUOT", "E2BIG"] as const;
+
+/** Sets an attribute; one that cannot be set for one of these reasons is left out, and said. */
+function tryXattr(union: Union, set: () => void, ...reasons: readonly string[]): void {
   try {
     set();
   } catch (error) {
-    if (!isSystemError(error) || !isErrno(error, "EPERM", "ENOTSUP", "EINVAL", "ENOSPC", "E2BIG")) throw error;
+    if (!isSystemError(error) || !isErrno(error, ...(reasons.length > 0 ? reasons : DISPENSABLE))) throw error;
     union.log.warn("copy-up.xattr.skipped", { code: error.code, path: error.path });
   }
 }

@@ -5,17 +5,19 @@ import { setOpaque } from "../../src/overlay/opaque.ts";
 import { joinHost, NAME_MAX } from "../../src/paths.ts";
 import * as file from "../../src/sys/file.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
-import { getXattr } from "../../src/sys/xattr.ts";
+import { getXattr, setXattr } from "../../src/sys/xattr.ts";
 import type { Caller } from "../protocol/request.ts";
 import { gidOnDisk, uidOnDisk } from "./attributes.ts";
+import { makeWhole } from "./content.ts";
 import { copyUp } from "./copy-up.ts";
 import { isVisible } from "./directory-index.ts";
 import { ERRNO } from "./errno.ts";
-
 import { type Found, isReserved } from "./lookup.ts";
 import type { Inheritance, Node } from "./node.ts";
 import type { Union } from "./union.ts";
 import { discard, type Upper } from "./workdir.ts";
+
+const DEFAULT_ACL = "system.posix_acl_default";
 
 /** What a new file is to be. */
 export interface NewFile {
@@ -35,43 +37,62 @@ interface Spot {
   readonly isWhitedOut: boolean;
 }
 
+/** What is made in the workdir: `name` is what goes when it was moved to its place, or could not be. */
+interface Stage {
+  readonly name: string;
+  readonly path: string;
+}
+
 /**
  * Makes `name` in `parent`, owned by the caller (or the group of a setgid directory). A regular file is left open.
  * @throws PosixError `EEXIST`, `EPERM` for a reserved name, `EROFS`, and what the upperdir's file system answers
  */
 export function create(union: Union, caller: Caller, parent: Node, name: string, wanted: NewFile): Found {
-  if (isWhiteoutDevice(wanted)) throw new PosixError(ERRNO.EPERM, "mknod"); // the next mount would take it for one
+  if ((wanted.mode & file.S_IFMT) === file.S_IFCHR && isZero(wanted.rdev)) throw new PosixError(ERRNO.EPERM, "mknod");
   const spot = prepare(union, parent, name);
   const { upper } = spot;
   const inheritance = inheritanceOf(union, parent);
-  const type = wanted.mode & file.S_IFMT;
-  const gid = inheritance.gid ?? gidOnDisk(union, caller.gid);
+  const isDirectory = (wanted.mode & file.S_IFMT) === file.S_IFDIR;
+  const [uid, gid] = [uidOnDisk(union, caller.uid), inheritance.gid ?? gidOnDisk(union, caller.gid)];
   const mode = modeOf(wanted, inheritance);
-  const isDirect = !spot.isWhitedOut || inheritance.hasDefaultAcl; // only there is the default ACL inherited
-  if (isDirect && spot.isWhitedOut) file.unlinkAt(upper.layer.fd, spot.path);
-  const at = isDirect ? { fd: upper.layer.fd, path: spot.path } : { fd: upper.work.fd, path: upper.temporaryName() };
+  const isOurs = uid === serverUid && (gid === serverGid || inheritance.gid !== null);
+  const hasNoXattrs = !inheritance.hasDefaultAcl;
+  if (isOurs && !spot.isWhitedOut) {
+    return enter(union, parent, name, make(upper.layer.fd, spot.path, mode, wanted), hasNoXattrs);
+  }
+  const stage = openStage(union, upper, parent, inheritance);
   let fd = -1;
   try {
-    fd = make(at.fd, at.path, mode, wanted);
-    own(at.fd, at.path, mode, uidOnDisk(union, caller.uid), gid, inheritance);
-    if (type === file.S_IFDIR && spot.isWhitedOut)
-      setOpaque(opaqueTarget(union, upper, at, parent, name, isDirect), union.namespace);
-    if (!isDirect) moveOverWhiteout(upper, at.path, spot.path, type === file.S_IFDIR);
+    fd = make(upper.work.fd, stage.path, mode, wanted);
+    if (uid !== serverUid || gid !== serverGid) own(upper.work.fd, stage.path, mode, uid, gid);
+    if (isDirectory && spot.isWhitedOut) setOpaque(joinHost(upper.work.path, stage.path), union.namespace);
+    if (spot.isWhitedOut) moveOverWhiteout(upper, stage.path, spot.path, isDirectory);
+    else file.renameAt(upper.work.fd, stage.path, upper.layer.fd, spot.path);
   } catch (error) {
     if (fd >= 0) file.close(fd);
-    if (!isDirect) discard(upper, at.path);
+    discard(upper, stage.name);
     throw error;
   }
-  return enter(union, parent, name, fd, !inheritance.hasDefaultAcl);
+  if (stage.name !== stage.path) discard(upper, stage.name);
+  return enter(union, parent, name, fd, hasNoXattrs);
 }
 
-function opaqueTarget(union: Union, upper: Upper, at: { path: string }, parent: Node, name: string, isDirect: boolean) {
-  if (!isDirect) return joinHost(upper.work.path, at.path);
-  return joinHost(upper.layer.path, union.childPath(parent, name));
+/** A device 0:0 would be a whiteout. */
+function isZero(device: NewFile["rdev"]): boolean {
+  return device === undefined || (device[0] === 0 && device[1] === 0);
 }
 
-function isWhiteoutDevice({ mode, rdev }: NewFile): boolean {
-  return (mode & file.S_IFMT) === file.S_IFCHR && rdev?.[0] === 0 && rdev[1] === 0;
+/**
+ * Where something is made that takes several steps, or takes the place of a whiteout: in the workdir, so that it is seen
+ * when it is whole. A default ACL is inherited from a directory alone: then the stage is one that has it.
+ */
+function openStage(union: Union, upper: Upper, parent: Node, { hasDefaultAcl }: Inheritance): Stage {
+  const name = upper.temporaryName();
+  if (!hasDefaultAcl) return { name, path: name };
+  file.mkdirAt(upper.work.fd, name, 0o700);
+  const acl = getXattr(union.xattrTargetOf(parent), DEFAULT_ACL);
+  if (acl !== null) setXattr(joinHost(upper.work.path, name), DEFAULT_ACL, acl);
+  return { name, path: `${name}/new` };
 }
 
 /** A name that is free, in a directory that is in the upperdir from now on. */
@@ -113,12 +134,10 @@ const serverUid = process.geteuid?.() ?? 0;
 const serverGid = process.getegid?.() ?? 0;
 
 /** Gives what was made by us to the caller. */
-function own(dirfd: number, path: string, mode: number, uid: number, gid: number, inheritance: Inheritance): void {
-  if (serverUid !== 0 && uid === serverUid && gid === serverGid) return;
-  if (uid !== serverUid || (gid !== serverGid && inheritance.gid === null)) {
-    file.chown(dirfd, path, uid, gid);
-    if ((mode & file.S_IFMT) === file.S_IFREG && (mode & 0o6000) !== 0) file.chmod(dirfd, path, mode); // chown took them
-  }
+function own(dirfd: number, path: string, mode: number, uid: number, gid: number): void {
+  file.chown(dirfd, path, uid, gid);
+  if ((mode & file.S_IFMT) !== file.S_IFREG || (mode & 0o6000) === 0) return;
+  file.chmod(dirfd, path, statAt(dirfd, path).mode | (mode & 0o6000)); // chown took them
 }
 
 /** What new entries of a directory get from it. */
@@ -127,8 +146,7 @@ function inheritanceOf(union: Union, directory: Node): Inheritance {
     const stat = union.statOf(directory);
     directory.inheritance = {
       gid: (stat.mode & 0o2000) === 0 ? null : stat.gid,
-      hasDefaultAcl:
-        union.options.posixAcl && getXattr(union.xattrTargetOf(directory), "system.posix_acl_default") !== null,
+      hasDefaultAcl: union.options.posixAcl && getXattr(union.xattrTargetOf(directory), DEFAULT_ACL) !== null,
     };
   }
   return directory.inheritance;
@@ -155,6 +173,7 @@ function enter(union: Union, parent: Node, name: string, fd: number, hasNoXattrs
   node.fd = fd;
   node.isWritable = fd >= 0;
   node.hasNoXattrs = hasNoXattrs && !union.hasLabels;
+  node.isWhole = true;
   if (node.isDirectory) node.isImpure = false;
   return { node, stat };
 }
@@ -164,13 +183,19 @@ export function link(union: Union, node: Node, parent: Node, name: string): Foun
   if (node.isDirectory) throw new PosixError(ERRNO.EPERM, "link");
   const spot = prepare(union, parent, name);
   const upper = copyUp(union, node);
+  makeWhole(union, node); // a metacopy finds its content by its name
   const { fd, path } = union.placeOf(node);
   const destination = spot.isWhitedOut
     ? { fd: upper.work.fd, path: upper.temporaryName() }
     : { fd: upper.layer.fd, path: spot.path };
   if (path !== null) file.linkAt(fd, path, destination.fd, destination.path);
   else linkUnnamed(fd, destination.fd, destination.path);
-  if (spot.isWhitedOut) moveOverWhiteout(upper, destination.path, spot.path, false);
+  try {
+    if (spot.isWhitedOut) moveOverWhiteout(upper, destination.path, spot.path, false);
+  } catch (error) {
+    discard(upper, destination.path);
+    throw error;
+  }
   const stat = union.statOf(node);
   union.indexOf(parent).setPresent(name, node.type >> 12, node.ino);
   union.nodes.attach(node, parent, name);
@@ -191,13 +216,19 @@ export function createUnnamed(union: Union, caller: Caller, parent: Node, wanted
   const fd = file.openAt(upper.layer.fd, union.upperPath(parent), file.O_TMPFILE | file.O_RDWR, mode & 0o7777);
   const gid = inheritance.gid ?? gidOnDisk(union, caller.gid);
   const uid = uidOnDisk(union, caller.uid);
-  if (uid !== serverUid || gid !== serverGid) {
-    file.chown(fd, null, uid, gid);
-    file.chmod(fd, null, mode);
+  try {
+    if (uid !== serverUid || gid !== serverGid) {
+      file.chown(fd, null, uid, gid);
+      file.chmod(fd, null, mode);
+    }
+  } catch (error) {
+    file.close(fd);
+    throw error;
   }
   const stat = statAt(fd, null);
   const node = union.nodes.add(file.S_IFREG, union.inodeNumber(upper.layer, stat), true, []);
   node.fd = fd;
   node.isWritable = true;
+  node.isWhole = true;
   return { node, stat };
 }

@@ -6,15 +6,15 @@
  */
 
 import { overlayXattr } from "../../src/overlay/xattr-names.ts";
-import { joinHost } from "../../src/paths.ts";
+import { type HostPath, joinHost } from "../../src/paths.ts";
 import { linkAt, S_IFMT, unlinkAt } from "../../src/sys/file.ts";
 import { type Stat, statAtOrNull } from "../../src/sys/stat.ts";
 import { getXattr, setXattr } from "../../src/sys/xattr.ts";
 import { isVisible } from "./directory-index.ts";
-import type { Location } from "./layer.ts";
+import { hostPathAt, type Location } from "./layer.ts";
 import type { Found } from "./lookup.ts";
 import type { Node } from "./node.ts";
-import { originOf } from "./origin.ts";
+import { originIno, originOf } from "./origin.ts";
 import type { Union } from "./union.ts";
 import type { Upper } from "./workdir.ts";
 
@@ -31,7 +31,30 @@ export function findIndexed(union: Union, parent: Node, name: string, at: Locati
   const stat = indexName === null ? null : statAtOrNull(upper.index.fd, indexName);
   if (indexName === null || stat === null) return null;
   const lower = statAtOrNull(at.layer.fd, at.path);
-  const ino = union.inodeNumber(at.layer, lower ?? stat);
+  return enterIndexed(union, upper, parent, name, indexName, stat, union.inodeNumber(at.layer, lower ?? stat));
+}
+
+/** What a name in the upperdir is that is a link to a copy in the index: one file with the names that are still below. */
+export function findLinkedUp(union: Union, parent: Node, name: string, at: Location, stat: Stat): Found | null {
+  const { upper } = union;
+  if (upper === null || !upper.index.isUsed) return null;
+  const target = hostPathAt(at.layer, at.path);
+  const indexName = getXattr(target, overlayXattr(union.namespace, "origin"))?.toString("hex") ?? "";
+  const indexed = indexName === "" ? null : statAtOrNull(upper.index.fd, indexName);
+  if (indexed === null || indexed.inoLow !== stat.inoLow || indexed.inoHigh !== stat.inoHigh) return null;
+  const ino = originIno(union, target) ?? union.inodeNumber(at.layer, stat);
+  return enterIndexed(union, upper, parent, name, indexName, stat, ino);
+}
+
+function enterIndexed(
+  union: Union,
+  upper: Upper,
+  parent: Node,
+  name: string,
+  indexName: string,
+  stat: Stat,
+  ino: number,
+): Found {
   const node = union.nodes.findLink(`index:${indexName}`) ?? union.nodes.add(stat.mode & S_IFMT, ino, true, []);
   node.indexName = indexName;
   node.extraNames = storedExtraNames(union, upper, indexName);
@@ -52,8 +75,13 @@ export function changeExtraNames(union: Union, upper: Upper, node: Node, change:
     if (node.linkKey !== "") union.takenNames.set(node.linkKey, node.extraNames);
     return;
   }
-  const value = `U${node.extraNames < 0 ? "" : "+"}${node.extraNames}`;
-  setXattr(joinHost(upper.index.path, node.indexName), overlayXattr(union.namespace, "nlink"), Buffer.from(value));
+  storeExtraNames(union, joinHost(upper.index.path, node.indexName), node.extraNames);
+}
+
+/** Notes on a copy how many more names it has than links in the upperdir. */
+export function storeExtraNames(union: Union, copy: HostPath, extraNames: number): void {
+  const value = Buffer.from(`U${extraNames < 0 ? "" : "+"}${extraNames}`);
+  setXattr(copy, overlayXattr(union.namespace, "nlink"), value);
 }
 
 /** Gives a name of an indexed file that is still below a link in the upperdir. */

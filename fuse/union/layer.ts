@@ -49,9 +49,12 @@ export function joinPath(path: string, name: string): string {
   return path === "." ? name : `${path}/${name}`;
 }
 
-/** For calls that take no descriptor (xattrs): a path that leads there. */
-export function hostPathAt(layer: Layer, path: string): HostPath {
-  return `${layer.path}/${path}` as HostPath;
+/**
+ * For calls that take no descriptor (xattrs): a path that leads there, through the open directory. By its name a layer that
+ * the union is mounted on would lead into the mount, where the server would wait for itself.
+ */
+export function hostPathAt({ fd }: Layer, path: string): HostPath {
+  return `/proc/self/fd/${fd}/${path}` as HostPath;
 }
 
 /** Opens directories as layers and numbers the file systems they lie on. */

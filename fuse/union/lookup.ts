@@ -11,7 +11,7 @@ import { type Stat, statAt, statAtOrNull } from "../../src/sys/stat.ts";
 import { getXattr } from "../../src/sys/xattr.ts";
 import { type IndexEntry, isVisible } from "./directory-index.ts";
 import { ERRNO } from "./errno.ts";
-import { findIndexed } from "./hard-links.ts";
+import { findIndexed, findLinkedUp } from "./hard-links.ts";
 import { childLocation, hostPathAt, type Location } from "./layer.ts";
 import type { Node } from "./node.ts";
 import { originIno } from "./origin.ts";
@@ -77,8 +77,8 @@ function makeFile(union: Union, parent: Node, name: string, at: Location, stat: 
     union.nodes.attach(linked, parent, name);
     return { node: linked, stat: linked.upper === isUpper ? stat : union.statOf(linked) };
   }
-  if (!isUpper && key !== "") {
-    const copy = findIndexed(union, parent, name, at);
+  if (key !== "") {
+    const copy = isUpper ? findLinkedUp(union, parent, name, at, stat) : findIndexed(union, parent, name, at);
     if (copy !== null) return copy;
   }
   const ino = isUpper && isImpure(union, parent) ? originIno(union, hostPathAt(at.layer, at.path)) : null;

@@ -35,6 +35,8 @@ export class Node {
   fd = -1;
   /** `fd` can be written. */
   isWritable = false;
+  /** In the upperdir with its content: no metacopy. False: it is not, or that was not looked up. */
+  isWhole = false;
   /** How often the kernel has it open. */
   opens = 0;
   /** How often of these for writing. */

@@ -1,11 +1,12 @@
 /** Directory listings (READDIR, READDIRPLUS): from the index, at offsets that stay valid while the directory changes. */
 
+import { isSystemError } from "../../src/errors.ts";
 import { DT } from "../../src/sys/dirents.ts";
 import { appendDirent, direntBytes, ENTRY_OUT_BYTES } from "../protocol/dirent.ts";
 import { OUT_HEADER_BYTES, type Reply, type Timeout } from "../protocol/reply.ts";
 import { attributesOf } from "./attributes.ts";
 import { type IndexEntry, isVisible } from "./directory-index.ts";
-import { lookup } from "./lookup.ts";
+import { type Found, lookup } from "./lookup.ts";
 import type { Node } from "./node.ts";
 import type { Union } from "./union.ts";
 
@@ -16,7 +17,7 @@ const DOTS = [".", ".."] as const;
 
 /** Appends entries from `offset` on, as many as fit in `sizeBytes`. */
 export function readDirectory(union: Union, directory: Node, offset: number, sizeBytes: number, reply: Reply): void {
-  const end = OUT_HEADER_BYTES + sizeBytes;
+  const end = endOf(reply, sizeBytes);
   for (const [at, name] of DOTS.entries()) {
     if (offset > at) continue;
     if (reply.size + direntBytes(name) > end) return;
@@ -40,7 +41,7 @@ export function readDirectoryPlus(
   reply: Reply,
   valid: Timeout,
 ): void {
-  const end = OUT_HEADER_BYTES + sizeBytes;
+  const end = endOf(reply, sizeBytes);
   for (const [at, name] of DOTS.entries()) {
     if (offset > at) continue;
     if (reply.size + ENTRY_OUT_BYTES + direntBytes(name) > end) return;
@@ -56,12 +57,31 @@ export function readDirectoryPlus(
       appendDirent(reply, entry.name, listedIno(union, directory, entry), entry.type, entry.cookie);
       continue;
     }
-    const found = lookup(union, directory, entry.name);
+    const found = lookupListed(union, directory, entry);
     if (found === null) continue;
+    if (found === "broken") {
+      reply.noEntry({ seconds: 0, rest: 0 }); // who asks for it gets the error, not who lists the others
+      appendDirent(reply, entry.name, entry.ino, entry.type, entry.cookie);
+      continue;
+    }
     const { node, stat } = found;
     reply.entryOut(node.id, attributesOf(union, node, stat), valid);
     node.lookups += 1;
     appendDirent(reply, entry.name, node.ino, stat.mode >> 12, entry.cookie);
+  }
+}
+
+function endOf(reply: Reply, sizeBytes: number): number {
+  return Math.min(OUT_HEADER_BYTES + sizeBytes, reply.buffer.length);
+}
+
+/** Null: taken away behind our back. "broken": it cannot be looked up, such as a directory whose redirect is no path. */
+function lookupListed(union: Union, directory: Node, entry: IndexEntry): Found | "broken" | null {
+  try {
+    return lookup(union, directory, entry.name);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return "broken";
   }
 }
 
@@ -102,8 +122,8 @@ function listedIno(union: Union, directory: Node, entry: IndexEntry): number {
 }
 
 function inoByLookup(union: Union, directory: Node, entry: IndexEntry): number {
-  const found = lookup(union, directory, entry.name);
-  if (found === null) return entry.ino;
+  const found = lookupListed(union, directory, entry);
+  if (found === null || found === "broken") return entry.ino;
   const { ino, id, lookups } = found.node;
   if (lookups === 0) union.nodes.forget(id, 0); // the kernel does not know it
   return ino;

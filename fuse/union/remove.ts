@@ -2,12 +2,14 @@
 
 import { isErrno, PosixError } from "../../src/errors.ts";
 import { makeWhiteout } from "../../src/overlay/whiteout.ts";
+import { listDirectory } from "../../src/sys/directory.ts";
 import * as file from "../../src/sys/file.ts";
 import { holdOrphan } from "./content.ts";
 import { copyUp } from "./copy-up.ts";
 import { isVisible } from "./directory-index.ts";
 import { ERRNO } from "./errno.ts";
 import { changeExtraNames, dropFromIndex } from "./hard-links.ts";
+import { hostPathAt } from "./layer.ts";
 import { lookupNode } from "./lookup.ts";
 import type { Node } from "./node.ts";
 import type { Union } from "./union.ts";
@@ -78,7 +80,7 @@ function takeFromUpper(upper: Upper, path: string, isDirectory: boolean, mustHid
 }
 
 /** An empty directory; one that looks empty may still have whiteouts in it. */
-export function removeDirectory(upper: Upper, path: string): void {
+function removeDirectory(upper: Upper, path: string): void {
   try {
     file.unlinkAt(upper.layer.fd, path, file.AT_REMOVEDIR);
   } catch (error) {
@@ -87,6 +89,11 @@ export function removeDirectory(upper: Upper, path: string): void {
     file.renameAt(upper.layer.fd, path, upper.work.fd, temporary);
     discard(upper, temporary);
   }
+}
+
+/** Removes what is in a directory of the upperdir that looks empty. */
+export function removeWhiteouts(upper: Upper, path: string): void {
+  for (const { name } of listDirectory(hostPathAt(upper.layer, path))) file.unlinkAt(upper.layer.fd, `${path}/${name}`);
 }
 
 /** Hides a name that the upperdir does not have. */

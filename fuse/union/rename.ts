@@ -3,20 +3,20 @@
  * directory with lower parts can only be moved with redirects; without them the answer is EXDEV, and programs copy.
  */
 
-import { PosixError } from "../../src/errors.ts";
+import { isErrno, PosixError } from "../../src/errors.ts";
 import { setOpaque } from "../../src/overlay/opaque.ts";
 import { overlayXattr } from "../../src/overlay/xattr-names.ts";
 import { NAME_MAX } from "../../src/paths.ts";
 import * as file from "../../src/sys/file.ts";
 import { getXattr, setXattr } from "../../src/sys/xattr.ts";
-import { holdOrphan } from "./content.ts";
+import { holdOrphan, makeWhole } from "./content.ts";
 import { copyUp, markImpure } from "./copy-up.ts";
 import type { IndexEntry } from "./directory-index.ts";
 import { ERRNO } from "./errno.ts";
 import { changeExtraNames, linkUp } from "./hard-links.ts";
 import { isReserved, lookupNode } from "./lookup.ts";
 import type { Node } from "./node.ts";
-import { dropIndexed, removeDirectory, whiteoutIn } from "./remove.ts";
+import { dropIndexed, removeWhiteouts, whiteoutIn } from "./remove.ts";
 import type { Union } from "./union.ts";
 import { discard, type Upper } from "./workdir.ts";
 
@@ -86,6 +86,7 @@ function checkMovable(union: Union, { lowers }: Node): void {
 function bringUp(union: Union, upper: Upper, { node, parent, name }: End): void {
   if (node === null) return;
   copyUp(union, node);
+  makeWhole(union, node); // a metacopy finds its content by its name
   linkUp(union, upper, node, parent, name);
 }
 
@@ -97,8 +98,8 @@ function move(union: Union, upper: Upper, old: End, target: End): void {
   const mustHide = (union.indexOf(old.parent).get(old.name)?.lowers.length ?? 0) > 0;
   markMoved(union, node, target);
   const wasUpper = target.entry?.upper === "present";
-  const replaced = clearTarget(union, upper, node, target, newPath);
-  if (replaced === "whiteout" && node.isDirectory) {
+  makeWay(union, upper, node, target, newPath);
+  if (node.isDirectory && target.node === null && target.entry?.upper === "whiteout") {
     file.renameAt(upper.layer.fd, path, upper.layer.fd, newPath, file.RENAME_EXCHANGE); // the whiteout goes to the old place
     if (!mustHide) file.unlinkAt(upper.layer.fd, path);
   } else if (mustHide) {
@@ -111,8 +112,14 @@ function move(union: Union, upper: Upper, old: End, target: End): void {
   enter(union, old, target);
 }
 
-/** One step where the file system makes whiteouts of its own, else the whiteout is exchanged in. */
+/** One step where the file system makes whiteouts of its own (ext4, xfs, btrfs, tmpfs), else two. */
 function moveAndHide(upper: Upper, path: string, newPath: string): void {
+  try {
+    file.renameAt(upper.layer.fd, path, upper.layer.fd, newPath, file.RENAME_WHITEOUT);
+    return;
+  } catch (error) {
+    if (!isErrno(error, "EINVAL", "EPERM")) throw error;
+  }
   const temporary = upper.temporaryName();
   whiteoutIn(upper, temporary);
   try {
@@ -124,26 +131,18 @@ function moveAndHide(upper: Upper, path: string, newPath: string): void {
   }
 }
 
-/** Makes way for a rename: a merged or whited-out directory cannot simply be renamed over. */
-function clearTarget(
-  union: Union,
-  upper: Upper,
-  node: Node,
-  { entry, node: target }: End,
-  path: string,
-): "whiteout" | "none" {
-  if (target === null) return entry?.upper === "whiteout" ? "whiteout" : "none";
-  if (entry?.upper === "present" && target.names.length === 1) holdOrphan(union, target);
-  if (!node.isDirectory || entry?.upper !== "present") return "none";
-  if (entry.lowers.length === 0) {
-    removeDirectory(upper, path);
-    return "none";
-  }
-  const temporary = upper.temporaryName();
-  whiteoutIn(upper, temporary);
-  file.renameAt(upper.work.fd, temporary, upper.layer.fd, path, file.RENAME_EXCHANGE);
-  discard(upper, temporary);
-  return "whiteout";
+/**
+ * Makes way for a rename. A directory is renamed over in one step when nothing is in it, so the whiteouts in it go first;
+ * it is made opaque before, so that what they hide is not seen when a server is killed in between.
+ */
+function makeWay(union: Union, upper: Upper, node: Node, { entry, node: target }: End, path: string): void {
+  if (target === null || entry?.upper !== "present") return;
+  if (target.names.length === 1) holdOrphan(union, target);
+  if (!node.isDirectory) return;
+  if (target.lowers.length > 0) setOpaque(union.xattrTargetOf(target), union.namespace);
+  target.lowers = [];
+  target.index = null;
+  removeWhiteouts(upper, path);
 }
 
 /** The node that had the name has it no more. */
@@ -176,6 +175,9 @@ function exchange(union: Union, upper: Upper, old: End, target: End): void {
   enter(union, old, target);
   union.nodes.attach(target.node, old.parent, old.name);
   union.indexOf(old.parent).setPresent(old.name, target.node.type >> 12, target.node.ino);
+  if (!target.node.isDirectory && target.parent.isImpure !== false && old.parent !== target.parent) {
+    markImpure(union, old.parent);
+  }
 }
 
 /**

@@ -57,6 +57,7 @@ function truncate(union: Union, node: Node, sizeBytes: number): void {
 
 /** What the kernel does at a write by somebody else: setuid goes, setgid too where the group may run it. */
 export function killSuidgid(union: Union, node: Node): void {
+  if (node.type !== file.S_IFREG) return;
   const { fd, path } = union.placeOf(node);
   const { mode } = union.statOf(node);
   const left = mode & ~(0o4000 | ((mode & 0o010) === 0 ? 0 : 0o2000));

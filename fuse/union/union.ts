@@ -5,7 +5,7 @@ import type { Logger } from "../../src/log.ts";
 import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
 import { canRestoreOwners } from "../../src/privilege.ts";
-import { S_IFDIR } from "../../src/sys/file.ts";
+import { close, S_IFDIR } from "../../src/sys/file.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
 import { listXattrs } from "../../src/sys/xattr.ts";
 import type { FuseOptions } from "../options.ts";
@@ -61,6 +61,13 @@ export class Union {
     this.root = this.nodes.add(S_IFDIR, ino, upperLayer !== null, lowers);
     this.root.lookups = 1;
     this.hasLabels = upperLayer !== null && listXattrs(upperLayer.path).some((name) => name.startsWith("security."));
+  }
+
+  /** Closes all that is open; nothing of it can be used any more. */
+  [Symbol.dispose](): void {
+    for (const node of this.nodes) if (node.fd >= 0) close(node.fd);
+    this.upper?.close();
+    for (const layer of this.upper === null ? this.lowers : [this.upper.layer, ...this.lowers]) close(layer.fd);
   }
 
   /** The node that the kernel names. @throws PosixError `ESTALE` for one that we do not know */

@@ -5,14 +5,16 @@
 
 import { isErrno, PosixError } from "../../src/errors.ts";
 import { hasVolatileMark, makeVolatileMark } from "../../src/overlay/volatile-mark.ts";
-import { type HostPath, joinHost } from "../../src/paths.ts";
+import { type HostPath, hostPath, joinHost } from "../../src/paths.ts";
 import { listDirectory } from "../../src/sys/directory.ts";
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
+  close,
   mkdirAt,
   O_DIRECTORY,
   O_NOFOLLOW,
+  O_PATH,
   O_RDONLY,
   openAt,
   renameAt,
@@ -22,7 +24,7 @@ import {
 } from "../../src/sys/file.ts";
 import { tryLock } from "../../src/sys/lock.ts";
 import { removeTree } from "../../src/sys/remove-tree.ts";
-import { statAt, statAtOrNull } from "../../src/sys/stat.ts";
+import { type Stat, statAt, statAtOrNull } from "../../src/sys/stat.ts";
 import type { Layer } from "./layer.ts";
 
 const [EBUSY, EINVAL, EXDEV] = [16, 22, 18];
@@ -39,17 +41,20 @@ export interface Upper {
   sharesExtents: boolean;
   /** A name in `work` that nothing has. */
   temporaryName(): string;
+  /** Lets go of the workdir: another server may have it. */
+  close(): void;
 }
 
 /** An open directory. */
 export interface Directory {
   readonly fd: number;
+  /** Leads there through `fd`, as `hostPathAt` does. */
   readonly path: HostPath;
 }
 
 /**
- * @throws PosixError `EBUSY` if another server uses the workdir, `EINVAL` if a volatile mount left its mark, `EXDEV` if it
- *   is not on the upperdir's file system
+ * @throws PosixError `EBUSY` if another server uses the workdir or the upperdir, `EINVAL` if a volatile mount left its mark,
+ *   or one of the two is in the other; `EXDEV` if it is not on the upperdir's file system
  */
 export function openWorkdir(layer: Layer, workdir: HostPath, isVolatile: boolean): Upper {
   const fd = openAt(AT_FDCWD, workdir, O_RDONLY | O_DIRECTORY);
@@ -57,11 +62,14 @@ export function openWorkdir(layer: Layer, workdir: HostPath, isVolatile: boolean
   if (own.devMajor !== upper.devMajor || own.devMinor !== upper.devMinor) {
     throw new PosixError(EXDEV, "workdir", workdir);
   }
+  if (isWithin(fd, upper) || isWithin(layer.fd, own)) throw new PosixError(EINVAL, "workdir", workdir);
   if (!tryLock(fd, "exclusive")) throw new PosixError(EBUSY, "workdir", workdir);
+  const lock = openAt(layer.fd, ".", O_RDONLY | O_DIRECTORY);
+  if (!tryLock(lock, "exclusive")) throw new PosixError(EBUSY, "upperdir", layer.path);
   if (hasVolatileMark(workdir)) throw new PosixError(EINVAL, "volatile workdir", workdir);
   removeTree(joinHost(workdir, "work"));
-  const work = openMade(fd, workdir, "work");
-  const indexDirectory = openMade(fd, workdir, "index");
+  const work = openMade(fd, "work");
+  const indexDirectory = openMade(fd, "index");
   if (isVolatile) makeVolatileMark(workdir);
   let last = 0;
   return {
@@ -69,6 +77,9 @@ export function openWorkdir(layer: Layer, workdir: HostPath, isVolatile: boolean
     work,
     sharesExtents: true,
     index: { ...indexDirectory, isUsed: listDirectory(indexDirectory.path).length > 0 },
+    close: () => {
+      for (const open of [work.fd, indexDirectory.fd, lock, fd]) close(open);
+    },
     temporaryName: () => {
       last += 1;
       return `#${last.toString(16)}`;
@@ -76,13 +87,36 @@ export function openWorkdir(layer: Layer, workdir: HostPath, isVolatile: boolean
   };
 }
 
-function openMade(dirfd: number, workdir: HostPath, name: string): Directory {
+/** True if an open directory is another, or below it. */
+function isWithin(directory: number, other: Stat): boolean {
+  let at = openAt(directory, ".", O_PATH | O_DIRECTORY);
+  try {
+    for (let stat = statAt(at, null); ; ) {
+      if (isSame(stat, other)) return true;
+      const above = openAt(at, "..", O_PATH | O_DIRECTORY);
+      close(at);
+      at = above;
+      const next = statAt(at, null);
+      if (isSame(next, stat)) return false; // the root
+      stat = next;
+    }
+  } finally {
+    close(at);
+  }
+}
+
+function isSame(a: Stat, b: Stat): boolean {
+  return a.ino === b.ino && a.devMajor === b.devMajor && a.devMinor === b.devMinor;
+}
+
+function openMade(dirfd: number, name: string): Directory {
   try {
     mkdirAt(dirfd, name, 0o700);
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw error;
   }
-  return { fd: openAt(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), path: joinHost(workdir, name) };
+  const fd = openAt(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  return { fd, path: hostPath(`/proc/self/fd/${fd}`) };
 }
 
 /** Removes something from `work`, a directory with all that is in it. */

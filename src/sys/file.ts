@@ -62,7 +62,6 @@ const renameat2 = declare(
   "int renameat2(int olddir, const void *old, int newdir, const void *new, unsigned int flags)",
 );
 const chownat = declare("int fchownat(int dirfd, const void *path, unsigned int uid, unsigned int gid, int flags)");
-const fchown = declare("int fchown(int fd, unsigned int uid, unsigned int gid)");
 const chmodat = declare("int fchmodat(int dirfd, const void *path, unsigned int mode, int flags)");
 const fchmod = declare("int fchmod(int fd, unsigned int mode)");
 const utimensat = declare("int utimensat(int dirfd, const void *path, const void *times, int flags)");
@@ -178,10 +177,10 @@ export function renameAt(fromDirfd: number, from: string, toDirfd: number, to: s
   check(renameat2(fromDirfd, cString(from), toDirfd, cString(to), flags), "renameat2", from);
 }
 
-/** Owner of `path`, or of the open file if `path` is null. @throws PosixError */
+/** Owner of `path`, or of the open file if `path` is null; opened with `O_PATH` is enough. @throws PosixError */
 export function chown(dirfd: number, path: string | null, uid: number, gid: number): void {
-  if (path === null) check(fchown(dirfd, uid, gid), "fchown");
-  else check(chownat(dirfd, cString(path), uid, gid, AT_SYMLINK_NOFOLLOW), "fchownat", path);
+  const flags = path === null ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
+  check(chownat(dirfd, cString(path ?? ""), uid, gid, flags), "fchownat", path ?? undefined);
 }
 
 /**
@@ -190,8 +189,9 @@ export function chown(dirfd: number, path: string | null, uid: number, gid: numb
  * @throws PosixError
  */
 export function chmod(dirfd: number, path: string | null, mode: number): void {
-  if (path === null) check(fchmod(dirfd, mode & 0o7777), "fchmod");
-  else check(chmodat(dirfd, cString(path), mode & 0o7777, 0), "fchmodat", path);
+  if (path === null) {
+    if (fchmod(dirfd, mode & 0o7777) < 0) chmod(AT_FDCWD, `/proc/self/fd/${dirfd}`, mode); // EBADF for O_PATH
+  } else check(chmodat(dirfd, cString(path), mode & 0o7777, 0), "fchmodat", path);
 }
 
 const times = Buffer.alloc(32);
