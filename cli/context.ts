@@ -39,6 +39,11 @@ export class Context {
     return this.cancellation.signal;
   }
 
+  /** Logs everything, as with --debug. */
+  get fullLogger(): Logger {
+    return this.#makeLogger(true);
+  }
+
   /** The store's directory. @throws {UsageError} `ERR_ROOT_UNKNOWN`, `ERR_ROOT_EMPTY` */
   get root(): HostPath {
     return storeRoot(this.#root);

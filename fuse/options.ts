@@ -40,6 +40,8 @@ export interface FuseOptions {
   readonly squashGid: number | null;
   /** Extended attributes are not served. */
   readonly noXattrs: boolean;
+  /** Other users may use the mount: through fusermount3, which asks /etc/fuse.conf. Root's are for all. */
+  readonly allowOther: boolean;
   readonly debug: boolean;
   /** For mount(2): suid, dev, exec, atime and the like. */
   readonly mountFlags: readonly string[];
@@ -54,7 +56,6 @@ export interface FuseOptions {
 const MOUNT_FLAGS = ["suid", "nosuid", "dev", "nodev", "exec", "noexec", "atime", "noatime", "diratime", "nodiratime"];
 /** Understood, and what they ask for is so anyway. */
 const IMPLIED = new Set([
-  "allow_other",
   "allow_root",
   "default_permissions",
   "rw",
@@ -76,6 +77,7 @@ const IMPLIED = new Set([
   "no_splice_move",
   "xino",
   "index",
+  "metacopy",
   "subtype",
 ]);
 const MAX_TIMEOUT_SECONDS = 1e9;
@@ -104,7 +106,8 @@ export function parseFuseOptions(text: string): FuseOptions {
   if (!lowerdir) throw wrong("lowerdir", "it is missing: name the layers, the topmost first");
   const upperdir = take("upperdir");
   const workdir = take("workdir");
-  if (upperdir && !workdir) throw wrong("workdir", "an upperdir needs one, on the same file system");
+  const isReadOnly = isSet("ro");
+  if (upperdir && !workdir && !isReadOnly) throw wrong("workdir", "an upperdir needs one, on the same file system");
   const squashToRoot = isSet("squash_to_root");
   const squashUid = take("squash_to_uid");
   const squashGid = take("squash_to_gid");
@@ -112,12 +115,13 @@ export function parseFuseOptions(text: string): FuseOptions {
   const timeout = take("timeout");
   const userxattr = take("userxattr");
   const context = take("context");
-  const readOnly = isSet("ro") || !upperdir;
+  const readOnly = isReadOnly || !upperdir;
   const lowerdirs = splitEscaped(lowerdir, ":").map(pathOf);
+  const top = upperdir ? pathOf(unescaped(upperdir)) : null;
   const parsed: Omit<FuseOptions, "ignored"> = {
-    lowerdirs: readOnly && upperdir ? [pathOf(upperdir), ...lowerdirs] : lowerdirs,
-    upperdir: upperdir && !readOnly ? pathOf(upperdir) : null,
-    workdir: workdir && !readOnly ? pathOf(workdir) : null,
+    lowerdirs: top !== null && !workdir ? [top, ...lowerdirs] : lowerdirs,
+    upperdir: workdir ? top : null,
+    workdir: top !== null && workdir ? pathOf(unescaped(workdir)) : null,
     readOnly,
     userxattr: userxattr === undefined ? null : isOn(userxattr),
     aufs: take("aufs") !== "off",
@@ -134,10 +138,11 @@ export function parseFuseOptions(text: string): FuseOptions {
     squashUid: squashToRoot ? 0 : squashUid ? numberOf("squash_to_uid", squashUid, 0xffff_fffe) : null,
     squashGid: squashToRoot ? 0 : squashGid ? numberOf("squash_to_gid", squashGid, 0xffff_fffe) : null,
     noXattrs: isSet("noxattrs"),
+    allowOther: isSet("allow_other"),
     debug: isSet("debug"),
     mountFlags,
     context: context ? context.replace(/^"(.*)"$/, "$1") : null,
-    source: take("fsname") || "layerctl",
+    source: unescaped(take("fsname") || "layerctl"),
   };
   for (const name of IMPLIED) given.delete(name);
   return { ...parsed, ignored: [...given.keys()] };
@@ -174,7 +179,14 @@ function parseMapping(name: string, text: string | null | undefined): readonly I
   return ranges;
 }
 
-/** Splits at `separator` where no backslash is before it and no double quotes are around it, and takes the backslashes away. */
+function unescaped(text: string): string {
+  return text.replace(/\\(.)/gs, "$1");
+}
+
+/**
+ * Splits at `separator` where no backslash is before it, and takes the backslashes away. Between commas a value may be in
+ * double quotes (`context="a,b"`), which stay.
+ */
 function splitEscaped(text: string, separator: string): readonly string[] {
   const parts: string[] = [];
   let part = "";
@@ -185,7 +197,7 @@ function splitEscaped(text: string, separator: string): readonly string[] {
       at += 1;
       const next = text[at] ?? "";
       part += separator === "," && next !== "," ? `\\${next}` : next; // what is not ours is for the next split
-    } else if (character === '"') {
+    } else if (character === '"' && separator === "," && (isQuoted || part.endsWith("="))) {
       isQuoted = !isQuoted;
       part += character;
     } else if (character === separator && !isQuoted) {

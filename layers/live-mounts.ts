@@ -6,14 +6,19 @@
  * Invariant: a snapshot is repaired under its lock "mount-ID" only, which whoever mounts or unmounts it holds.
  */
 
-import { rmdirSync } from "node:fs";
+import { rmdirSync, statSync } from "node:fs";
 import { isErrno } from "../src/errors.ts";
 import { deleteMount, getMount, insertMount, listMountRows, type MountRow } from "../src/meta/mounts.ts";
 import { getSnapshotById } from "../src/meta/snapshots.ts";
+import type { Backend } from "../src/mount/backend.ts";
+import { isDead } from "../src/mount/fuse-mounts.ts";
 import { MOUNT_SOURCE } from "../src/mount/kernel-overlay.ts";
 import { type MountInfo, mountsOfType, overlayDirectories, readMountTable } from "../src/mount/mount-info.ts";
 import { otherMountTables } from "../src/mount/mount-namespaces.ts";
 import { bytesOf, display, type HostPath, joinHost } from "../src/paths.ts";
+import { FUSE_TYPE } from "../src/sys/fuse-device.ts";
+import { unmountFuse } from "../src/sys/fusermount.ts";
+import { MNT_DETACH } from "../src/sys/mount.ts";
 import { snapshotDirectory } from "./layout.ts";
 import { tryAcquireLock } from "./locks.ts";
 import type { Store } from "./store.ts";
@@ -27,6 +32,7 @@ export interface LiveMount {
   readonly mountId: number;
   /** What of the merged tree is shown: "/", or a directory of it that somebody bound elsewhere. */
   readonly root: HostPath;
+  readonly backend: Backend;
 }
 
 /** A mount of a snapshot in another mount namespace. */
@@ -48,19 +54,40 @@ export function viewBase(store: Store, snapshot: number): HostPath {
 /** The mounts of this store's snapshots in this mount namespace, in the order they were made. */
 export function liveMounts(store: Store, table: string = readMountTable()): readonly LiveMount[] {
   const recorded = new Map(listMountRows(store.db).map((row) => [row.target, row.snapshot]));
-  return mountsOfType("overlay", table).flatMap((mount) => {
-    const snapshot = snapshotIdOf(store, mount, recorded);
-    const { target, id, root } = mount;
-    return snapshot === undefined ? [] : [{ snapshot, target, mountId: id, root }];
-  });
+  const mountsBy = (backend: Backend, idOf: (mount: MountInfo) => number | undefined): readonly LiveMount[] =>
+    mountsOfType(backend === "fuse" ? FUSE_TYPE : "overlay", table).flatMap((mount) => {
+      const snapshot = idOf(mount);
+      const { target, id, root } = mount;
+      return snapshot === undefined ? [] : [{ snapshot, target, mountId: id, root, backend }];
+    });
+  const kernel = mountsBy("kernel", (mount) => overlaySnapshotId(store, mount, recorded));
+  const fuse = mountsBy("fuse", (mount) => fuseSnapshotId(store, mount));
+  return fuse.length === 0 ? kernel : [...kernel, ...fuse].sort((a, b) => a.mountId - b.mountId);
 }
 
-function snapshotIdOf(store: Store, mount: MountInfo, recorded: ReadonlyMap<HostPath, number>): number | undefined {
+/** A FUSE mount is known by its source, which who mounts it chooses: only those of root and of the store's owner count. */
+function fuseSnapshotId(store: Store, { source, superOptions }: MountInfo): number | undefined {
+  const id = snapshotIdOf(store, source);
+  if (id === undefined) return undefined;
+  const uid = Number(superOptions.find(([name]) => name === "user_id")?.[1]);
+  return uid === 0 || uid === statSync(bytesOf(store.layout.root)).uid ? id : undefined;
+}
+
+function overlaySnapshotId(
+  store: Store,
+  mount: MountInfo,
+  recorded: ReadonlyMap<HostPath, number>,
+): number | undefined {
   const directories = overlayDirectories(mount);
   const own = directories?.upperdir ?? directories?.lowerdirs.at(-1) ?? "";
   // Views of as many layers as overlayfs takes, and those that mount(2) shows by number, are known by their target.
   const isNameless = own.startsWith(`${store.layout.layers}/`) || /^(?:\/proc\/self\/fd\/)?\d+$/.test(own);
   if (isNameless) return mount.source === MOUNT_SOURCE ? recorded.get(mount.target) : undefined;
+  return snapshotIdOf(store, own);
+}
+
+/** Of an upperdir, or the base of a view. */
+function snapshotIdOf(store: Store, own: string): number | undefined {
   const prefix = `${store.layout.snapshots}/`;
   if (!own.startsWith(prefix)) return undefined;
   const id = /^(\d+)\/(?:fs|empty)$/.exec(own.slice(prefix.length))?.[1];
@@ -95,6 +122,10 @@ export interface MountRepairs {
  */
 export function repairMounts(store: Store): MountRepairs {
   if (store.db.isReadOnly) return { lost: [], adopted: [], strays: [], elsewhere: [] };
+  const dead = liveMounts(store).filter(
+    ({ backend, target, mountId }) => backend === "fuse" && isDead(target, mountId),
+  );
+  for (const { snapshot } of dead) buryUnderLock(store, snapshot);
   const live = liveMounts(store);
   const away = listMountRows(store.db).filter((row) => !live.some((mount) => isOf(mount, row)));
   const foreign = away.length === 0 ? [] : foreignMounts(store);
@@ -109,6 +140,24 @@ export function repairMounts(store: Store): MountRepairs {
     store.logger.warn("mount.elsewhere", { snapshot, target: display(target), pid });
   }
   return { lost, adopted, strays, elsewhere };
+}
+
+function buryUnderLock(store: Store, snapshot: number): void {
+  using lock = tryAcquireLock(store.layout, mountLockName(snapshot), "exclusive");
+  if (lock !== null) removeDeadMounts(store, snapshot);
+}
+
+/**
+ * Takes away the FUSE mounts of a snapshot whose server died, which nobody can use any more; what was changed before is in
+ * the upperdir. The caller holds the snapshot's mount lock.
+ */
+export function removeDeadMounts(store: Store, snapshot: number): void {
+  for (const mount of liveMounts(store)) {
+    const { backend, target, mountId } = mount;
+    if (mount.snapshot !== snapshot || backend !== "fuse" || !isDead(target, mountId)) continue;
+    store.logger.warn("mount.dead", { snapshot, target: display(target) });
+    unmountFuse(target, MNT_DETACH); // also from those who still have something of it open
+  }
 }
 
 function isOf(mount: LiveMount, row: MountRow): boolean {
@@ -138,7 +187,7 @@ function adopt(store: Store, mount: LiveMount): boolean {
   insertMount(store.db, {
     snapshot: mount.snapshot,
     target: mount.target,
-    backend: "kernel",
+    backend: mount.backend,
     options: snapshot.options,
     targetMade: false,
     createdAtMs: Date.now(),

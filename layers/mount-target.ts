@@ -24,7 +24,7 @@ function withoutLinks(path: HostPath): HostPath {
   try {
     return hostPathOfBytes(realpathSync(bytesOf(path), "buffer"));
   } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES", "ENAMETOOLONG")) return path;
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES", "ENAMETOOLONG", "ENOTCONN")) return path;
     throw error;
   }
 }

@@ -11,8 +11,8 @@ import { ConflictError, NotFoundError, UsageError } from "../src/errors.ts";
 import { getImage } from "../src/meta/images.ts";
 import { getMount, getMountAt, insertMount, type MountRow } from "../src/meta/mounts.ts";
 import { getSnapshotById, setSnapshotOptions } from "../src/meta/snapshots.ts";
-import { type Backend, chooseBackend, type RequestedBackend } from "../src/mount/backend.ts";
-import { MAX_LAYERS, mountOverlay } from "../src/mount/kernel-overlay.ts";
+import { type Backend, mountStack, type RequestedBackend } from "../src/mount/backend.ts";
+import { MAX_LAYERS } from "../src/mount/kernel-overlay.ts";
 import { readMountTable } from "../src/mount/mount-info.ts";
 import type { MountSpec } from "../src/mount/mount-spec.ts";
 import {
@@ -21,8 +21,10 @@ import {
   type OverlayOptions,
   parseOverlayOptions,
 } from "../src/mount/overlay-options.ts";
+import { hasIndexEntries } from "../src/overlay/indexed-tree.ts";
 import { removeVolatileMark } from "../src/overlay/volatile-mark.ts";
 import { bytesOf, display, type HostPath } from "../src/paths.ts";
+import { unmountFuse } from "../src/sys/fusermount.ts";
 import { umount } from "../src/sys/mount.ts";
 import { type Image, imageOfRow, lowerdirsOf } from "./image.ts";
 import { knownSnapshot } from "./known-snapshot.ts";
@@ -32,6 +34,7 @@ import {
   forgetLostMount,
   liveMounts,
   mountLockName,
+  removeDeadMounts,
   removeTarget,
   repairMounts,
   viewBase,
@@ -84,7 +87,6 @@ export interface SnapshotMount {
  * @throws as `mountSnapshot`
  */
 export async function mountImage(store: Store, text: string, request: MountRequest = {}): Promise<MountedSnapshot> {
-  chooseBackend(request.backend ?? "auto");
   const known = knownSnapshot(store, text, request);
   if (known !== null) return mountSnapshot(store, known, request);
   const find = request.name === undefined ? findImageAmongOthers : findImage;
@@ -126,23 +128,29 @@ export async function mountSnapshot(
 }
 
 async function mountPrepared(store: Store, snapshot: Snapshot, request: MountRequest): Promise<MountedSnapshot> {
-  const backend = chooseBackend(request.backend ?? "auto");
-  const options = optionsFor(snapshot, request.options);
+  const asked = optionsFor(snapshot, request.options);
   const image = imageOf(store, snapshot);
   await ensureUnpacked(store, image.layers, signalOf(request));
   await using _lock = await acquireLock(store.layout, mountLockName(snapshot.id), "exclusive", signalOf(request));
   if (getSnapshotById(store.db, snapshot.id) === null) throw goneMeanwhile(snapshot);
+  removeDeadMounts(store, snapshot.id);
   const table = readMountTable();
   refuseMountedSnapshot(store, snapshot, table);
   if (request.options?.volatile && snapshot.workdir !== null) removeVolatileMark(snapshot.workdir);
   const target = targetOf(store, snapshot, request.target, table);
-  let isMounted = false;
+  const { options, notByKernel } = withIndex(snapshot, asked);
+  let backend: Backend | null = null;
   try {
-    mountOverlay(specOf(store, snapshot, image, target.path, options, request.readOnly ?? false));
-    isMounted = true;
+    backend = await mountStack(specOf(store, snapshot, image, target.path, options, request.readOnly ?? false), {
+      backend: request.backend ?? "auto",
+      source: snapshot.upperdir ?? viewBase(store, snapshot.id),
+      notByKernel,
+      logger: store.logger,
+    });
     record(store, snapshot, target, backend, options);
   } catch (error) {
-    if (isMounted) umount(target.path);
+    if (backend === "kernel") umount(target.path);
+    if (backend === "fuse") unmountFuse(target.path);
     if (target.made) removeTarget(target.path);
     throw error;
   }
@@ -169,6 +177,20 @@ function optionsFor(snapshot: Snapshot, asked: OverlayOptions | undefined): Over
   const state = first.userxattr ? "it was made with userxattr and needs it" : "it was made without userxattr";
   const message = `Cannot mount snapshot "${snapshot.name}" with these options: ${state}`;
   throw new UsageError("ERR_MOUNT_OPTION_CONFLICT", message, { data: { name: snapshot.name } });
+}
+
+/**
+ * A workdir with an index has files of lower layers that show under several names, and only a mount that reads the index
+ * shows them so. `notByKernel`: why such a mount cannot be the kernel's.
+ */
+function withIndex(
+  { workdir }: Snapshot,
+  options: OverlayOptions,
+): { readonly options: OverlayOptions; readonly notByKernel: string | null } {
+  if (workdir === null || options.index !== undefined || !hasIndexEntries(workdir))
+    return { options, notByKernel: null };
+  if (!options.userxattr) return { options: { ...options, index: true }, notByKernel: null };
+  return { options, notByKernel: "hard links were changed through FUSE, and the kernel has no index with userxattr" };
 }
 
 function refuseMountedSnapshot(store: Store, snapshot: Snapshot, table: string): void {

@@ -12,6 +12,7 @@ import { mountUsers } from "../src/mount/mount-users.ts";
 import { hasVolatileMark, removeVolatileMark } from "../src/overlay/volatile-mark.ts";
 import { bytesOf, display, type HostPath } from "../src/paths.ts";
 import { AT_FDCWD } from "../src/sys/file.ts";
+import { unmountFuse } from "../src/sys/fusermount.ts";
 import { umount } from "../src/sys/mount.ts";
 import { statAtOrNull } from "../src/sys/stat.ts";
 import { syncFileSystem } from "../src/sys/sync.ts";
@@ -22,6 +23,7 @@ import {
   type LiveMount,
   liveMounts,
   mountLockName,
+  removeDeadMounts,
   removeTarget,
 } from "./live-mounts.ts";
 import { acquireLock } from "./locks.ts";
@@ -50,8 +52,10 @@ export async function unmount(
   const id = mountedSnapshotId(store, nameOrTarget);
   await using _lock = await acquireLock(store.layout, mountLockName(id), "exclusive", options);
   const row = getMount(store.db, id);
+  const before = liveMounts(store).filter((mount) => mount.snapshot === id);
+  removeDeadMounts(store, id);
   const live = liveMounts(store).filter((mount) => mount.snapshot === id);
-  if (live.length === 0) {
+  if (live.length === 0 && before.length === 0) {
     refuseElsewhere(store, id, nameOrTarget);
     if (row !== null) forgetLostMount(store, row);
     throw new ConflictError("ERR_NOT_MOUNTED", `Cannot unmount "${nameOrTarget}": it is not mounted`);
@@ -63,7 +67,7 @@ export async function unmount(
   if (row?.targetMade) removeTarget(row.target);
   const snapshot = listSnapshots(store).find((each) => each.id === id) ?? null;
   if (snapshot?.workdir != null && hasVolatileMark(snapshot.workdir)) await settleVolatile(snapshot.workdir);
-  return { name: snapshot?.name ?? null, targets: live.map((mount) => mount.target) };
+  return { name: snapshot?.name ?? null, targets: before.map((mount) => mount.target) };
 }
 
 function mountedSnapshotId(store: Store, nameOrTarget: string): number {
@@ -102,7 +106,8 @@ function unmountOne(store: Store, mount: LiveMount): void {
     throw new ConflictError("ERR_MOUNT_HIDDEN", message, { data: { target: display(target) } });
   }
   try {
-    umount(target);
+    if (mount.backend === "fuse") unmountFuse(target);
+    else umount(target);
   } catch (error) {
     if (!isErrno(error, "EBUSY")) throw error;
     throw inUse(target);

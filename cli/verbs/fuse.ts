@@ -9,6 +9,7 @@ import type { Context } from "../context.ts";
 interface Options {
   readonly options: readonly string[];
   readonly foreground?: boolean;
+  readonly d?: boolean;
 }
 
 export function define(command: Command): void {
@@ -20,7 +21,8 @@ export function define(command: Command): void {
         .argParser((value: string, before: readonly string[] | undefined) => [...(before ?? []), value])
         .makeOptionMandatory(),
     )
-    .option("-f, --foreground", "stay in front, and log to stderr")
+    .option("-f, --foreground", "stay in front, and log to stderr; SIGUSR1 logs what was counted")
+    .option("-d", "as -f, and log every event")
     .addHelpText(
       "after",
       `
@@ -34,8 +36,8 @@ Options, as overlayfs and fuse-overlayfs spell them; what is not known is named 
   [no]suid  [no]dev  [no]exec  [no]atime  [no]diratime
 
 Examples:
-  # layerctl fuse -o lowerdir=/layers/app:/layers/base,upperdir=/work/upper,workdir=/work/work /mnt
-  # mount -t fuse.layerctl-fuse -o lowerdir=/layers/app:/layers/base overlay /mnt`,
+  $ layerctl fuse -o lowerdir=/layers/app:/layers/base,upperdir=/work/upper,workdir=/work/work /mnt
+  $ mount -t fuse.layerctl-fuse -o lowerdir=/layers/app:/layers/base overlay /mnt`,
     );
 }
 
@@ -43,15 +45,15 @@ export async function run(
   context: Context,
   first: string,
   second: string | undefined,
-  { options, foreground }: Options,
+  { options, foreground = false, d = false }: Options,
 ): Promise<void> {
   const target = hostPath(second ?? first);
   const directory = hostPathOfBytes(readlinkSync("/proc/self/cwd", "buffer"));
-  const bytes = hostPath(options.join(","));
+  const bytes = hostPath([...options, ...(d ? ["debug"] : [])].join(","));
   const { serveMount, taskOf } = await import("../../fuse/server/serve.ts");
   const task = taskOf(bytes, target, directory);
   if (task.options.ignored.length > 0)
     context.say("fuse.options.ignored", `unknown argument ignored: ${task.options.ignored.join(", ")}`);
-  if (foreground) await serveMount(task, context.logger, () => {});
+  if (foreground || d) await serveMount(task, d ? context.fullLogger : context.logger, () => {});
   else await startFuseServer({ options: bytes, target, directory });
 }

@@ -9,7 +9,8 @@ import { formatPlatform, hostPlatform } from "../../layers/oci/platform.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { isErrno, isSystemError } from "../../src/errors.ts";
 import { type HostReport, probeHost } from "../../src/mount/probe.ts";
-import { bytesOf, display, hostPath } from "../../src/paths.ts";
+import { probeFuse } from "../../src/mount/probe-fuse.ts";
+import { bytesOf, display, type HostPath, hostPath } from "../../src/paths.ts";
 import type { Context } from "../context.ts";
 import { pathFields, printDocument, printLines, tableLines } from "../output.ts";
 
@@ -28,11 +29,11 @@ Examples:
   );
 }
 
-export function run(context: Context): void {
+export async function run(context: Context): Promise<void> {
   const layout = storeLayout(context.root);
   const existence = existenceOf(layout);
   const exists = existence !== "none";
-  const checks = exists ? probeStore(layout) : probeElsewhere();
+  const checks = await (exists ? probeStore(layout) : probeElsewhere());
   const head = { version: packageJson.version, node: process.versions.node, platform: formatPlatform(hostPlatform()) };
   if (context.json) {
     printDocument({ ...head, store: { ...pathFields("path", layout.root), exists: existence === "there" }, checks });
@@ -60,22 +61,26 @@ function existenceOf({ database }: StoreLayout): "there" | "none" | "unknown" {
 }
 
 /** In the store's file system, or elsewhere if nothing can be written there. */
-function probeStore({ root, temporary }: StoreLayout): HostReport {
+async function probeStore({ root, temporary }: StoreLayout): Promise<HostReport> {
   try {
-    return [{ name: "store", works: true, detail: "can be written" }, ...probeHost(temporary)];
+    return [{ name: "store", works: true, detail: "can be written" }, ...(await probe(temporary))];
   } catch (error) {
     if (!isSystemError(error)) throw error;
     const advice = error.code === "EROFS" ? "choose another one with --root to import and mount" : AS_OWNER;
     const detail = `"${display(root)}" cannot be written: ${error.code}`;
-    return [{ name: "store", works: false, detail, advice }, ...probeElsewhere()];
+    return [{ name: "store", works: false, detail, advice }, ...(await probeElsewhere())];
   }
 }
 
-function probeElsewhere(): HostReport {
+async function probe(directory: HostPath): Promise<HostReport> {
+  return [...probeHost(directory), ...(await probeFuse(directory))];
+}
+
+async function probeElsewhere(): Promise<HostReport> {
   try {
     const directory = mkdtempSync(join(tmpdir(), "layerctl-info-"));
     try {
-      return probeHost(hostPath(directory));
+      return await probe(hostPath(directory));
     } finally {
       rmSync(directory, { recursive: true, force: true });
     }

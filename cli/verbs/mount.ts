@@ -41,6 +41,10 @@ Makes a snapshot, which takes the changes, mounts it, and prints the target's pa
 ends; "layerctl umount" takes it away and keeps the changes, and mounting the snapshot's name again brings them back, with
 the options of its last mount (without volatile) unless -o gives others.
 
+Mounts are made by the kernel's overlayfs. Where it refuses (no privilege, no overlayfs, an upperdir or a number of layers that
+it does not take) they are made by a server of ours over FUSE, and a warning tells why; --backend kernel or fuse forces one.
+Both leave the same on disk, so that a snapshot may be continued with the other.
+
 Options of overlayfs: index=on|off, redirect_dir=on|off|follow|nofollow, metacopy=on|off, xino=on|off|auto, volatile,
 userxattr, nfs_export=on|off. Up to 500 layers and paths with any characters can be mounted. After a crash of a volatile
 mount its changes may be incomplete: only an explicit -o volatile goes on with them.
@@ -49,6 +53,7 @@ Examples:
   $ layerctl mount debian:12
   $ tree=$(layerctl mount debian:12 --name work)
   $ layerctl mount debian:12 /mnt --ro
+  $ layerctl mount debian:12 --backend fuse
   $ layerctl mount debian:12 --name fast -o redirect_dir=on,metacopy=on -o volatile
   $ layerctl mount work`,
     );

@@ -5,9 +5,6 @@
 
 import { OP, OP_COUNT } from "../protocol/constants.ts";
 
-/** An attribute of the mount's root that is not on disk: what its server counted, as JSON. */
-export const STATISTICS_XATTR = "user.layerctl.statistics";
-
 export const STATISTICS_BYTES = 4096;
 
 /** Buckets of the latency histogram: under 1 µs, 2, 4 … 2^30 µs. */

@@ -5,6 +5,7 @@
 
 import { PosixError } from "../../src/errors.ts";
 import { readlinkAt, S_IFDIR, S_IFMT, S_IFREG } from "../../src/sys/file.ts";
+import { STATISTICS_XATTR } from "../../src/sys/fuse-device.ts";
 import { fileSystemUse } from "../../src/sys/statfs.ts";
 import type { TimeChange } from "../../src/sys/times.ts";
 import { FATTR, OP, ROOT_ID, SETXATTR_ACL_KILL_SGID } from "../protocol/constants.ts";
@@ -21,7 +22,7 @@ import { rename } from "../union/rename.ts";
 import { type Change, setAttributes } from "../union/set-attributes.ts";
 import type { Union } from "../union/union.ts";
 import { getAttribute, listAttributes, removeAttribute, setAttribute } from "../union/xattrs.ts";
-import { type Counters, STATISTICS_BYTES, STATISTICS_XATTR } from "./counters.ts";
+import { type Counters, STATISTICS_BYTES } from "./counters.ts";
 import * as data from "./data-operations.ts";
 import type { Files } from "./files.ts";
 

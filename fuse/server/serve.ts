@@ -7,8 +7,9 @@ import { Worker } from "node:worker_threads";
 import { isErrno } from "../../src/errors.ts";
 import type { LogFields, Logger } from "../../src/log.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
+import { unmountFuse } from "../../src/sys/fusermount.ts";
 import { raiseOpenFilesLimit } from "../../src/sys/limits.ts";
-import { MNT_DETACH, umount } from "../../src/sys/mount.ts";
+import { MNT_DETACH } from "../../src/sys/mount.ts";
 import { type PackedError, unpackError } from "../../src/thread-errors.ts";
 import { type FuseOptions, parseFuseOptions } from "../options.ts";
 import { Counters } from "./counters.ts";
@@ -87,9 +88,9 @@ export async function serveMount(task: Task, log: Logger, onReady: () => void): 
 /** A mount in use goes from the tree at once, and ends with its last user. */
 function unmountTarget(target: HostPath, log: Logger): void {
   try {
-    umount(target);
+    unmountFuse(target);
   } catch (error) {
-    if (isErrno(error, "EBUSY")) umount(target, MNT_DETACH);
+    if (isErrno(error, "EBUSY")) unmountFuse(target, MNT_DETACH);
     else if (isErrno(error, "EINVAL", "ENOENT"))
       return; // gone already
     else log.error("fuse.unmount.failed", { target, reason: String(error) });

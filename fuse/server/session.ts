@@ -6,6 +6,7 @@
 import { constants } from "node:os";
 import { isSystemError, PosixError } from "../../src/errors.ts";
 import type { Logger } from "../../src/log.ts";
+import { canRestoreOwners } from "../../src/privilege.ts";
 import { readRequest, writeReply } from "../../src/sys/fuse-device.ts";
 import { OP } from "../protocol/constants.ts";
 import { MAX_TRANSFER_BYTES, negotiate } from "../protocol/init.ts";
@@ -123,7 +124,8 @@ export class Server implements Session {
 
   #init(request: Request, reply: Reply): void {
     const { passthrough, writeback, posixAcl } = this.union.options;
-    const agreed = negotiate(request, reply, { passthrough, writeback, posixAcl });
+    const mayRegister = passthrough && canRestoreOwners(); // the kernel offers it to all, and takes files from root only
+    const agreed = negotiate(request, reply, { passthrough: mayRegister, writeback, posixAcl });
     if (agreed === null) throw new PosixError(constants.errno.EPROTO, "fuse init");
     this.files.hasPassthrough = agreed.hasPassthrough;
     this.files.hasWriteback = agreed.hasWriteback;

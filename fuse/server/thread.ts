@@ -3,7 +3,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { LogFields, Logger } from "../../src/log.ts";
 import { packError } from "../../src/thread-errors.ts";
-import { mountDevice } from "../transports/device.ts";
+import { mountAt } from "../transports/mount.ts";
 import { Union } from "../union/union.ts";
 import { Counters } from "./counters.ts";
 import type { ThreadMessage, ThreadTask } from "./serve.ts";
@@ -31,7 +31,7 @@ const log: Logger = {
 try {
   const counters = new Counters(shared);
   using union = new Union(options, log);
-  const device = mountDevice(target, options);
+  const device = mountAt(target, options);
   say({ kind: "ready" });
   new Server(union, device, counters, log).serve();
 } catch (error) {

@@ -3,6 +3,7 @@
 import { isErrno, UnsupportedError } from "../../src/errors.ts";
 import { display, type HostPath } from "../../src/paths.ts";
 import { AT_FDCWD, O_RDWR, openAt } from "../../src/sys/file.ts";
+import { FUSE_TYPE } from "../../src/sys/fuse-device.ts";
 import { mount } from "../../src/sys/mount.ts";
 import type { FuseOptions } from "../options.ts";
 
@@ -16,9 +17,6 @@ const FLAGS: Readonly<Record<string, number>> = {
 };
 const MS_RDONLY = 1;
 const MS_NOATIME = 1024;
-
-/** Shown in the mount table. */
-export const FUSE_TYPE = "fuse.layerctl-fuse";
 
 /**
  * Mounts at `target` and returns the descriptor that requests come from. Nothing answers yet.

@@ -8,6 +8,7 @@ import { statAt } from "../../src/sys/stat.ts";
 export interface Layer {
   /** 0 is the top lowerdir, -1 the upperdir. */
   readonly index: number;
+  /** A way to it through its descriptor, which stays when the layer is unmounted or something is mounted over it. */
   readonly path: HostPath;
   readonly fd: number;
   /** Which of the file systems of this mount it lies on, counted from 0. */
@@ -57,6 +58,11 @@ export function hostPathAt({ fd }: Layer, path: string): HostPath {
   return `/proc/self/fd/${fd}/${path}` as HostPath;
 }
 
+/** A path that leads to an open directory, whatever becomes of the names it had. */
+export function pathOf(fd: number): HostPath {
+  return `/proc/self/fd/${fd}` as HostPath;
+}
+
 /** Opens directories as layers and numbers the file systems they lie on. */
 export class LayerOpener {
   readonly #fileSystems = new Map<string, number>();
@@ -69,7 +75,7 @@ export class LayerOpener {
       const device = `${devMajor}:${devMinor}`;
       const fileSystem = this.#fileSystems.get(device) ?? this.#fileSystems.size;
       this.#fileSystems.set(device, fileSystem);
-      return { index, path, fd, fileSystem };
+      return { index, path: pathOf(fd), fd, fileSystem };
     } catch (error) {
       close(fd);
       throw error;

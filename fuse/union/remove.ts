@@ -1,7 +1,8 @@
 /** Removing names: what is below is hidden by a whiteout, and is not copied up first (fs/overlayfs/dir.c, `ovl_do_remove`). */
 
 import { isErrno, PosixError } from "../../src/errors.ts";
-import { makeWhiteout } from "../../src/overlay/whiteout.ts";
+import { expectXattrWhiteouts } from "../../src/overlay/opaque.ts";
+import { makeWhiteout, makeXattrWhiteout } from "../../src/overlay/whiteout.ts";
 import { listDirectory } from "../../src/sys/directory.ts";
 import * as file from "../../src/sys/file.ts";
 import { holdOrphan } from "./content.ts";
@@ -74,7 +75,7 @@ function takeFromUpper(upper: Upper, path: string, isDirectory: boolean, mustHid
     return;
   }
   const temporary = upper.temporaryName();
-  whiteoutIn(upper, temporary);
+  whiteoutIn(upper, temporary, path);
   file.renameAt(upper.work.fd, temporary, upper.layer.fd, path, isDirectory ? file.RENAME_EXCHANGE : 0);
   if (isDirectory) discard(upper, temporary);
 }
@@ -98,10 +99,24 @@ export function removeWhiteouts(upper: Upper, path: string): void {
 
 /** Hides a name that the upperdir does not have. */
 export function whiteoutAt(upper: Upper, path: string): void {
-  makeWhiteout(upper.layer.fd, path);
+  expectWhiteout(upper, path);
+  make(upper, upper.layer.fd, path);
 }
 
-/** Makes a whiteout in the workdir. */
-export function whiteoutIn(upper: Upper, name: string): void {
-  makeWhiteout(upper.work.fd, name);
+/** Makes a whiteout in the workdir that is to be moved to `path` of the upperdir. */
+export function whiteoutIn(upper: Upper, name: string, path: string): void {
+  expectWhiteout(upper, path);
+  make(upper, upper.work.fd, name);
+}
+
+/** Readies the directory above `path` of the upperdir for a whiteout. */
+export function expectWhiteout({ layer, xattrWhiteouts }: Upper, path: string): void {
+  if (xattrWhiteouts === null) return;
+  const parent = path.slice(0, Math.max(0, path.lastIndexOf("/"))) || ".";
+  expectXattrWhiteouts(hostPathAt(layer, parent), xattrWhiteouts);
+}
+
+function make({ xattrWhiteouts }: Upper, dirfd: number, path: string): void {
+  if (xattrWhiteouts === null) makeWhiteout(dirfd, path);
+  else makeXattrWhiteout(dirfd, path, xattrWhiteouts);
 }

@@ -16,7 +16,7 @@ import { ERRNO } from "./errno.ts";
 import { changeExtraNames, linkUp } from "./hard-links.ts";
 import { isReserved, lookupNode } from "./lookup.ts";
 import type { Node } from "./node.ts";
-import { dropIndexed, removeWhiteouts, whiteoutIn } from "./remove.ts";
+import { dropIndexed, expectWhiteout, removeWhiteouts, whiteoutIn } from "./remove.ts";
 import type { Union } from "./union.ts";
 import { discard, type Upper } from "./workdir.ts";
 
@@ -100,6 +100,7 @@ function move(union: Union, upper: Upper, old: End, target: End): void {
   const wasUpper = target.entry?.upper === "present";
   makeWay(union, upper, node, target, newPath);
   if (node.isDirectory && target.node === null && target.entry?.upper === "whiteout") {
+    if (mustHide) expectWhiteout(upper, path);
     file.renameAt(upper.layer.fd, path, upper.layer.fd, newPath, file.RENAME_EXCHANGE); // the whiteout goes to the old place
     if (!mustHide) file.unlinkAt(upper.layer.fd, path);
   } else if (mustHide) {
@@ -121,7 +122,7 @@ function moveAndHide(upper: Upper, path: string, newPath: string): void {
     if (!isErrno(error, "EINVAL", "EPERM")) throw error;
   }
   const temporary = upper.temporaryName();
-  whiteoutIn(upper, temporary);
+  whiteoutIn(upper, temporary, path);
   try {
     file.renameAt(upper.layer.fd, path, upper.layer.fd, newPath);
     file.renameAt(upper.work.fd, temporary, upper.layer.fd, path);

@@ -46,14 +46,14 @@ export class Union {
   constructor(options: FuseOptions, log: Logger) {
     this.options = options;
     this.log = log;
+    this.namespace = (options.userxattr ?? !canRestoreOwners()) ? "user" : "trusted";
     const opener = new LayerOpener();
     const upperLayer = options.upperdir === null ? null : opener.open(options.upperdir, -1);
     this.lowers = options.lowerdirs.map((path, index) => opener.open(path, index));
     this.upper =
       upperLayer === null || options.workdir === null
         ? null
-        : openWorkdir(upperLayer, options.workdir, options.volatile);
-    this.namespace = (options.userxattr ?? !canRestoreOwners()) ? "user" : "trusted";
+        : openWorkdir(upperLayer, options.workdir, { isVolatile: options.volatile, namespace: this.namespace });
     const lowers = this.lowers.map((layer) => ({ layer, path: "." }));
     const top = upperLayer ?? this.lowers[0];
     if (top === undefined) throw new RangeError("a union needs at least one layer");

@@ -5,7 +5,9 @@
 
 import { isErrno, PosixError } from "../../src/errors.ts";
 import { hasVolatileMark, makeVolatileMark } from "../../src/overlay/volatile-mark.ts";
-import { type HostPath, hostPath, joinHost } from "../../src/paths.ts";
+import { makeWhiteout } from "../../src/overlay/whiteout.ts";
+import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
+import { type HostPath, joinHost } from "../../src/paths.ts";
 import { listDirectory } from "../../src/sys/directory.ts";
 import {
   AT_FDCWD,
@@ -25,9 +27,12 @@ import {
 import { tryLock } from "../../src/sys/lock.ts";
 import { removeTree } from "../../src/sys/remove-tree.ts";
 import { type Stat, statAt, statAtOrNull } from "../../src/sys/stat.ts";
-import type { Layer } from "./layer.ts";
+import { type Layer, pathOf } from "./layer.ts";
 
 const [EBUSY, EINVAL, EXDEV] = [16, 22, 18];
+const [PATIENCE_MS, RETRY_MS] = [3000, 5];
+/** What nobody wakes: for waiting. */
+const NOBODY = new Int32Array(new SharedArrayBuffer(4));
 
 /** Where changes go. */
 export interface Upper {
@@ -39,6 +44,11 @@ export interface Upper {
   };
   /** Copies may share their extents with lower files: true until it was tried and refused. */
   sharesExtents: boolean;
+  /**
+   * Where whiteouts cannot be devices, because the upperdir is on an overlay: the namespace of the attribute that makes
+   * whiteouts of files there. null: devices.
+   */
+  readonly xattrWhiteouts: OverlayNamespace | null;
   /** A name in `work` that nothing has. */
   temporaryName(): string;
   /** Lets go of the workdir: another server may have it. */
@@ -56,17 +66,21 @@ export interface Directory {
  * @throws PosixError `EBUSY` if another server uses the workdir or the upperdir, `EINVAL` if a volatile mount left its mark,
  *   or one of the two is in the other; `EXDEV` if it is not on the upperdir's file system
  */
-export function openWorkdir(layer: Layer, workdir: HostPath, isVolatile: boolean): Upper {
+export function openWorkdir(
+  layer: Layer,
+  workdir: HostPath,
+  { isVolatile, namespace }: { readonly isVolatile: boolean; readonly namespace: OverlayNamespace },
+): Upper {
   const fd = openAt(AT_FDCWD, workdir, O_RDONLY | O_DIRECTORY);
   const [own, upper] = [statAt(fd, null), statAt(layer.fd, null)];
   if (own.devMajor !== upper.devMajor || own.devMinor !== upper.devMinor) {
-    throw new PosixError(EXDEV, "workdir", workdir);
+    throw new PosixError(EXDEV, "use as workdir", workdir);
   }
-  if (isWithin(fd, upper) || isWithin(layer.fd, own)) throw new PosixError(EINVAL, "workdir", workdir);
-  if (!tryLock(fd, "exclusive")) throw new PosixError(EBUSY, "workdir", workdir);
+  if (isWithin(fd, upper) || isWithin(layer.fd, own)) throw new PosixError(EINVAL, "use as workdir", workdir);
+  waitForLock(fd, workdir);
   const lock = openAt(layer.fd, ".", O_RDONLY | O_DIRECTORY);
-  if (!tryLock(lock, "exclusive")) throw new PosixError(EBUSY, "upperdir", layer.path);
-  if (hasVolatileMark(workdir)) throw new PosixError(EINVAL, "volatile workdir", workdir);
+  waitForLock(lock, layer.path);
+  if (hasVolatileMark(workdir)) throw new PosixError(EINVAL, "use as workdir, after a volatile mount,", workdir);
   removeTree(joinHost(workdir, "work"));
   const work = openMade(fd, "work");
   const indexDirectory = openMade(fd, "index");
@@ -76,6 +90,7 @@ export function openWorkdir(layer: Layer, workdir: HostPath, isVolatile: boolean
     layer,
     work,
     sharesExtents: true,
+    xattrWhiteouts: takesDevices(work.fd) ? null : namespace,
     index: { ...indexDirectory, isUsed: listDirectory(indexDirectory.path).length > 0 },
     close: () => {
       for (const open of [work.fd, indexDirectory.fd, lock, fd]) close(open);
@@ -109,6 +124,27 @@ function isSame(a: Stat, b: Stat): boolean {
   return a.ino === b.ino && a.devMajor === b.devMajor && a.devMinor === b.devMinor;
 }
 
+/** Waits a moment: a server whose mount was taken away needs one to end. */
+function waitForLock(fd: number, path: HostPath): void {
+  const until = Date.now() + PATIENCE_MS;
+  while (!tryLock(fd, "exclusive")) {
+    if (Date.now() > until) throw new PosixError(EBUSY, "lock", path);
+    Atomics.wait(NOBODY, 0, 0, RETRY_MS);
+  }
+}
+
+/** An overlay refuses a device 0:0, which would be a whiteout of its own. */
+function takesDevices(work: number): boolean {
+  try {
+    makeWhiteout(work, "#whiteout");
+  } catch (error) {
+    if (isErrno(error, "EPERM", "EINVAL", "ENOTSUP")) return false;
+    throw error;
+  }
+  unlinkAt(work, "#whiteout");
+  return true;
+}
+
 function openMade(dirfd: number, name: string): Directory {
   try {
     mkdirAt(dirfd, name, 0o700);
@@ -116,7 +152,7 @@ function openMade(dirfd: number, name: string): Directory {
     if (!isErrno(error, "EEXIST")) throw error;
   }
   const fd = openAt(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  return { fd, path: hostPath(`/proc/self/fd/${fd}`) };
+  return { fd, path: pathOf(fd) };
 }
 
 /** Removes something from `work`, a directory with all that is in it. */
@@ -125,16 +161,4 @@ export function discard({ work }: Upper, name: string): void {
   if (stat === null) return;
   if ((stat.mode & S_IFMT) !== S_IFDIR) unlinkAt(work.fd, name);
   else removeTree(joinHost(work.path, name));
-}
-
-/** Takes a directory out of the upperdir, with all that is in it, in one step; then removes it. */
-export function takeAway(upper: Upper, path: string): void {
-  const name = upper.temporaryName();
-  renameAt(upper.layer.fd, path, upper.work.fd, name);
-  discard(upper, name);
-}
-
-/** Removes an empty directory or a file of the upperdir. */
-export function removeUpper(upper: Upper, path: string, isDirectory: boolean): void {
-  unlinkAt(upper.layer.fd, path, isDirectory ? AT_REMOVEDIR : 0);
 }

@@ -6,14 +6,17 @@
 import { existsSync } from "node:fs";
 import { type Digest, hexOf } from "../../src/digest.ts";
 import { ConflictError, NotFoundError, UsageError } from "../../src/errors.ts";
-import { usesIndex } from "../../src/mount/kernel-defaults.ts";
+import { isDead } from "../../src/mount/fuse-mounts.ts";
 import { parseOverlayOptions } from "../../src/mount/overlay-options.ts";
 import { IndexedTree } from "../../src/overlay/indexed-tree.ts";
 import { MergedTree, type MergedTreeOptions } from "../../src/overlay/merged-tree.ts";
 import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
+import { AT_FDCWD, close, O_DIRECTORY, O_RDONLY, openAt } from "../../src/sys/file.ts";
+import { syncFileSystem } from "../../src/sys/sync.ts";
 import { type Image, type ImageLayer, imageOfRow, lowerdirsOf } from "../image.ts";
 import { listImages, resolveImage } from "../images.ts";
+import { liveMounts } from "../live-mounts.ts";
 import { findImageAmongOthers } from "../resolve-image.ts";
 import { getSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
@@ -28,7 +31,7 @@ export interface Subject {
   readonly kind: "snapshot" | "image" | "layer";
   /** null for an image or a layer, and for a view. */
   readonly upperdir: HostPath | null;
-  /** The index of a snapshot whose last mount used it (`index=on`). */
+  /** The index of a snapshot, which every mount reads if there is one, unless it has `index=off`. */
   readonly indexdir: HostPath | null;
   /** The init layer of a snapshot, if it has one. */
   readonly initdirs: readonly HostPath[];
@@ -102,14 +105,28 @@ export async function snapshotSubject(store: Store, snapshot: Snapshot, options:
   const lowerdirs = await imageDirectories(store, snapshot, options);
   const overlay = parseOverlayOptions(snapshot.options);
   const indexdir = snapshot.workdir === null ? null : joinHost(snapshot.workdir, "index");
+  await writeOut(store, snapshot);
   return {
     kind: "snapshot",
     upperdir: snapshot.upperdir,
-    indexdir: indexdir !== null && existsSync(bytesOf(indexdir)) && usesIndex(overlay) ? indexdir : null,
+    indexdir: indexdir !== null && existsSync(bytesOf(indexdir)) && overlay.index !== false ? indexdir : null,
     initdirs: snapshot.initdir === null ? [] : [snapshot.initdir],
     lowerdirs,
     namespace: overlay.userxattr === true ? "user" : "trusted",
   };
+}
+
+/** Has what is changed in a live FUSE mount in the upperdir: the kernel may keep it for a while before it tells the server. */
+async function writeOut(store: Store, { id, upperdir }: Snapshot): Promise<void> {
+  if (upperdir === null) return;
+  const mount = liveMounts(store).find(({ snapshot, backend }) => snapshot === id && backend === "fuse");
+  if (mount === undefined || isDead(mount.target, mount.mountId)) return;
+  const fd = openAt(AT_FDCWD, mount.target, O_RDONLY | O_DIRECTORY);
+  try {
+    await syncFileSystem(fd);
+  } finally {
+    close(fd);
+  }
 }
 
 async function imageDirectories(store: Store, snapshot: Snapshot, options: FindOptions): Promise<readonly HostPath[]> {

@@ -25,7 +25,7 @@ import { suggestion } from "../closest-names.ts";
 import { createTemporary } from "../content/temporary.ts";
 import { type Image, lowerdirsOf } from "../image.ts";
 import { snapshotDirectory } from "../layout.ts";
-import { describeForeign, foreignMounts, liveMounts, mountLockName } from "../live-mounts.ts";
+import { describeForeign, foreignMounts, liveMounts, mountLockName, removeDeadMounts } from "../live-mounts.ts";
 import { acquireLock } from "../locks.ts";
 import { canonicalPath } from "../mount-target.ts";
 import type { Store } from "../store.ts";
@@ -135,6 +135,7 @@ export async function removeSnapshot(
   const { id } = getSnapshot(store, nameOrTarget);
   await using _lock = await acquireLock(store.layout, mountLockName(id), "exclusive", options);
   store.useReserve();
+  removeDeadMounts(store, id);
   store.db.transaction("durable", () => {
     const found = getSnapshot(store, nameOrTarget);
     refuseMounted(store, found);

@@ -59,12 +59,16 @@ function checkSpec(spec: MountSpec): void {
   }
   if (layers === 0 || (spec.upperdir === null && layers < 2)) throw new RangeError("too few layers for overlayfs");
   if ((spec.upperdir === null) !== (spec.workdir === null)) throw new RangeError("upperdir and workdir go together");
-  if (spec.workdir !== null && hasVolatileMark(spec.workdir)) {
-    const message =
-      `Cannot mount "${display(spec.target)}": its changes were last mounted volatile and not unmounted by layerctl, ` +
-      "so after a crash some may be lost; mount it volatile again to go on with what is there, or remove it";
-    throw new ConflictError("ERR_VOLATILE_MARK", message, { data: { workdir: display(spec.workdir) } });
-  }
+  refuseVolatileMark(spec);
+}
+
+/** @throws {ConflictError} `ERR_VOLATILE_MARK` */
+export function refuseVolatileMark({ target, workdir }: MountSpec): void {
+  if (workdir === null || !hasVolatileMark(workdir)) return;
+  const message =
+    `Cannot mount "${display(target)}": its changes were last mounted volatile and not unmounted by layerctl, ` +
+    "so after a crash some may be lost; mount it volatile again to go on with what is there, or remove it";
+  throw new ConflictError("ERR_VOLATILE_MARK", message, { data: { workdir: display(workdir) } });
 }
 
 /** False if this kernel has no `lowerdir+` and another interface may be tried. */

@@ -5,6 +5,7 @@
  * handle (`struct ovl_fh`, fs/overlayfs/overlayfs.h) and is a hard link of the copy in the upperdir.
  */
 
+import { existsSync } from "node:fs";
 import { bytesOf, type HostPath, joinHost, type LayerPath } from "../paths.ts";
 import { listDirectory } from "../sys/directory.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_RDONLY, openAt } from "../sys/file.ts";
@@ -70,6 +71,11 @@ export class IndexedTree extends MergedTree {
     const stat = copy.stat.withNlink(Math.max(copy.stat.nlink, entry.stat.nlink)); // the index may have the only link
     return { ...entry, stat, hostPath: copy.path, dataPath, layers: [0] };
   }
+}
+
+/** True if there is, in this workdir, a copy of a lower file that may have names of its own below. */
+export function hasIndexEntries(workdir: HostPath): boolean {
+  return existsSync(bytesOf(joinHost(workdir, "index"))) && filesIn(joinHost(workdir, "index")).length > 0;
 }
 
 function keyOf(stat: Stat): string {

@@ -18,3 +18,10 @@ export function opaquenessOf(directory: XattrTarget, namespace: OverlayNamespace
 export function setOpaque(directory: XattrTarget, namespace: OverlayNamespace = "trusted"): void {
   setXattr(directory, overlayXattr(namespace, "opaque"), Buffer.from("y"));
 }
+
+/** Says of a directory that it may hold whiteouts of the second form; an opaque one stays so. @throws PosixError */
+export function expectXattrWhiteouts(directory: XattrTarget, namespace: OverlayNamespace): void {
+  if (opaquenessOf(directory, namespace) === "merged") {
+    setXattr(directory, overlayXattr(namespace, "opaque"), Buffer.from("x"));
+  }
+}

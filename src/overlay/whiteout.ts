@@ -1,12 +1,24 @@
 /**
- * Whiteouts: what hides one lower entry. The form that is written is a character device 0:0. The other, read only, is an
- * empty regular file with the attribute `overlay.whiteout` (Linux 6.7), for layers that lie on an overlay themselves,
- * where mknod of 0:0 is refused. overlayfs.rst, "whiteouts and opaque directories".
+ * Whiteouts: what hides one lower entry. The usual form is a character device 0:0. The other is an empty regular file with
+ * the attribute `overlay.whiteout` (Linux 6.7), for directories that lie on an overlay themselves, where mknod of 0:0 is
+ * refused. overlayfs.rst, "whiteouts and opaque directories".
  */
 
-import { mknodAt, S_IFCHR, S_IFMT, S_IFREG } from "../sys/file.ts";
+import {
+  close,
+  mknodAt,
+  O_CREAT,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_RDWR,
+  openAt,
+  S_IFCHR,
+  S_IFMT,
+  S_IFREG,
+  unlinkAt,
+} from "../sys/file.ts";
 import type { Stat } from "../sys/stat.ts";
-import { getXattr, type XattrTarget } from "../sys/xattr.ts";
+import { getXattr, setXattr, type XattrTarget } from "../sys/xattr.ts";
 import { type OverlayNamespace, overlayXattr } from "./xattr-names.ts";
 
 /** True for a character device 0:0. */
@@ -17,6 +29,22 @@ export function isWhiteout(stat: Stat): boolean {
 /** Makes the whiteout `name` in an open directory. @throws PosixError `EEXIST`, or `EPERM` on an overlay mount */
 export function makeWhiteout(dirfd: number, name: string): void {
   mknodAt(dirfd, name, S_IFCHR, 0, 0);
+}
+
+/**
+ * Makes the whiteout `name` in an open directory in the second form; the directory that it goes to must say that it may have
+ * such (`expectXattrWhiteouts`). @throws PosixError
+ */
+export function makeXattrWhiteout(dirfd: number, name: string, namespace: OverlayNamespace): void {
+  const fd = openAt(dirfd, name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, 0o600);
+  try {
+    setXattr(fd, overlayXattr(namespace, "whiteout"), Buffer.from("y"));
+  } catch (error) {
+    unlinkAt(dirfd, name);
+    throw error;
+  } finally {
+    close(fd);
+  }
 }
 
 /** True for an empty regular file with the whiteout attribute. Costs a system call for empty files only. @throws PosixError */

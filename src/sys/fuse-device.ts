@@ -2,15 +2,18 @@
 
 import { check, declare, lastErrno } from "./libc.ts";
 
+/** What the mount table shows as the type of our FUSE mounts. */
+export const FUSE_TYPE = "fuse.layerctl-fuse";
+/** An attribute of the root of such a mount that is not on disk: what its server counted, as JSON. */
+export const STATISTICS_XATTR = "user.layerctl.statistics";
+
 const readCall = declare<number>("int64_t read(int fd, void *buffer, size_t size)");
 const writeCall = declare<number>("int64_t write(int fd, const void *buffer, size_t size)");
 const ioctlCall = declare("int ioctl(int fd, unsigned long request, const void *argument)");
-const pollCall = declare("int poll(void *fds, unsigned long count, int timeoutMs)");
 
 const [EINTR, ENOENT, EAGAIN, ENODEV] = [4, 2, 11, 19];
 const BACKING_OPEN = 0x4010e501;
 const BACKING_CLOSE = 0x4004e502;
-const POLLIN = 1;
 
 /** The next request, in `buffer`: its size, or 0 when the mount is gone. Waits for it. @throws PosixError */
 export function readRequest(fd: number, buffer: Uint8Array): number {
@@ -30,14 +33,6 @@ export function writeReply(fd: number, buffer: Uint8Array, size: number): boolea
   if (errno === ENOENT || errno === ENODEV) return false; // the request was interrupted, the mount is gone
   check(-1, "write(/dev/fuse)");
   return false;
-}
-
-/** True if a request is there to be read now. */
-export function hasRequest(fd: number): boolean {
-  const set = Buffer.alloc(8); // struct pollfd
-  set.writeInt32LE(fd, 0);
-  set.writeInt16LE(POLLIN, 4);
-  return pollCall(set, 1, 0) > 0;
 }
 
 const backingMap = Buffer.alloc(16); // struct fuse_backing_map: fd, flags, padding

@@ -90,11 +90,7 @@ function fitting(call: (most: number) => number): number {
   return size < 0 && lastErrno() === ERANGE ? call(buffer.length) : size;
 }
 
-/** `setXattr` flags: fail if it is there, or if it is not. */
-export const XATTR_CREATE = 1;
-export const XATTR_REPLACE = 2;
-
-/** Sets `name`, without flags whether or not it was there. @throws PosixError */
+/** Sets `name`; `flags` as in setxattr(2), 0 whether or not it was there. @throws PosixError */
 export function setXattr(target: XattrTarget, name: string, value: Uint8Array, flags = 0): void {
   const result =
     typeof target === "number"

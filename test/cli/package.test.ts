@@ -16,14 +16,17 @@ test("the package has the wrapper, what it runs, and the documentation, and noth
     "LICENSE",
     "README.md",
     "bin/layerctl",
+    "bin/layerctl-fuse",
     "dist/apply-worker.cjs",
     "dist/cli.cjs",
     "dist/fill-worker.cjs",
+    "dist/fuse-server.cjs",
+    "dist/fuse-thread.cjs",
     "dist/main.cjs",
     "docs/architecture.md",
     "docs/commands.md",
     "docs/formats.md",
     "package.json",
   ]);
-  assert.equal((files.get("bin/layerctl") ?? 0) & 0o111, 0o111);
+  for (const name of ["bin/layerctl", "bin/layerctl-fuse"]) assert.equal((files.get(name) ?? 0) & 0o111, 0o111);
 });
