@@ -11,7 +11,6 @@ import { type HostPath, joinHost } from "../../src/paths.ts";
 import { listDirectory } from "../../src/sys/directory.ts";
 import {
   AT_FDCWD,
-  AT_REMOVEDIR,
   close,
   mkdirAt,
   O_DIRECTORY,
@@ -19,7 +18,6 @@ import {
   O_PATH,
   O_RDONLY,
   openAt,
-  renameAt,
   S_IFDIR,
   S_IFMT,
   unlinkAt,
