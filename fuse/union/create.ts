@@ -64,7 +64,8 @@ export function create(union: Union, caller: Caller, parent: Node, name: string,
   let fd = -1;
   try {
     fd = make(upper.work.fd, stage.path, mode, wanted);
-    if (uid !== serverUid || gid !== serverGid) own(upper.work.fd, stage.path, mode, uid, gid);
+    if (uid !== serverUid || gid !== serverGid) file.chown(upper.work.fd, stage.path, uid, gid);
+    setSpecialBits(upper.work.fd, stage.path, mode);
     if (isDirectory && spot.isWhitedOut) setOpaque(joinHost(upper.work.path, stage.path), union.namespace);
     if (spot.isWhitedOut) moveOverWhiteout(upper, stage.path, spot.path, isDirectory);
     else file.renameAt(upper.work.fd, stage.path, upper.layer.fd, spot.path);
@@ -133,11 +134,11 @@ function make(dirfd: number, path: string, mode: number, { rdev, target }: NewFi
 const serverUid = process.geteuid?.() ?? 0;
 const serverGid = process.getegid?.() ?? 0;
 
-/** Gives what was made by us to the caller. */
-function own(dirfd: number, path: string, mode: number, uid: number, gid: number): void {
-  file.chown(dirfd, path, uid, gid);
-  if ((mode & file.S_IFMT) !== file.S_IFREG || (mode & 0o6000) === 0) return;
-  file.chmod(dirfd, path, statAt(dirfd, path).mode | (mode & 0o6000)); // chown took them
+/** What chown(2) takes from a file, and mkdir(2) does not give: a directory has it from the one it is made in. */
+function setSpecialBits(dirfd: number, path: string, mode: number): void {
+  const type = mode & file.S_IFMT;
+  if ((mode & 0o6000) === 0 || (type !== file.S_IFREG && type !== file.S_IFDIR)) return;
+  file.chmod(dirfd, path, statAt(dirfd, path).mode | (mode & 0o6000));
 }
 
 /** What new entries of a directory get from it. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, statSync, symlinkSync, utimesSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, symlinkSync, utimesSync } from "node:fs";
 import { test } from "node:test";
 import { copyUp } from "../../../../fuse/union/copy-up.ts";
 import { create } from "../../../../fuse/union/create.ts";
@@ -45,6 +45,23 @@ test("over a whiteout, too, a default ACL is inherited, and the file of a user i
   assert.notEqual(getXattr(directory.host("upper", "d", "a"), "system.posix_acl_access"), null);
   assert.ok(getXattr(directory.host("upper", "d", "b"), DEFAULT_ACL)?.equals(ACL));
   assert.deepEqual(readdirSync(directory.host("work", "work")), []);
+});
+
+test("in a setgid directory a user's directory is setgid too, over a whiteout and where nothing was", {
+  skip: requires("root"),
+}, async () => {
+  await using directory = temporaryDirectory();
+  const options = writeScene(directory, ["d/a=1"]);
+  chownSync(directory.host("layer0", "d"), 0, 50);
+  chmodSync(directory.host("layer0", "d"), 0o2755);
+  using union = openUnion(options);
+  const parent = nodeAt(union, "d");
+  unlink(union, parent, "a");
+  for (const name of ["a", "b"]) {
+    create(union, { uid: 1000, gid: 100, pid: 1 }, parent, name, { mode: S_IFDIR | 0o777, umask: 0o22 });
+    const { uid, gid, mode } = statSync(directory.host("upper", "d", name));
+    assert.deepEqual([uid, gid, mode & 0o7777], [1000, 50, 0o2755]);
+  }
 });
 
 test("a file that is copied up does not change the times of its directory", { skip: requires("root") }, async () => {
