@@ -83,8 +83,9 @@ function place(union: Union, upper: Upper, node: Node, stat: Stat, temporary: st
   const before = union.statOf(parent);
   const indexName = node.isDirectory || stat.nlink < 2 ? null : indexNameOf(lower);
   if (indexName === null) {
-    node.extraNames = 0;
     file.renameAt(upper.work.fd, temporary, upper.layer.fd, path);
+    if (!node.isDirectory && stat.nlink > 1) linkKnownNames(union, upper, node, stat, path);
+    node.extraNames = 0;
   } else {
     // Until the link is made, one more name than there will be: too many only keep the copy in the index for longer.
     const extraNames = stat.nlink + node.extraNames - 2; // the copy has two links: the index's, and the one made here
@@ -104,6 +105,24 @@ function place(union: Union, upper: Upper, node: Node, stat: Stat, temporary: st
   node.isWhole = true;
   if (!node.isDirectory) node.lowers = node.type === file.S_IFREG ? node.lowers : [];
   turnDescriptor(union, node);
+}
+
+/**
+ * Without file handles there is no index (layers that lie on an overlay, say). The names that are known become names of
+ * the copy; one that is looked up later shows what is below, as in the kernel without an index.
+ */
+function linkKnownNames(union: Union, upper: Upper, node: Node, stat: Stat, path: string): void {
+  for (const { parent, name } of node.names.slice(1)) {
+    copyUp(union, parent);
+    const before = union.statOf(parent);
+    const temporary = upper.temporaryName();
+    file.linkAt(upper.layer.fd, path, upper.work.fd, temporary);
+    file.renameAt(upper.work.fd, temporary, upper.layer.fd, union.childPath(parent, name));
+    union.indexOf(parent).setPresent(name, stat.mode >> 12, Number(stat.ino));
+    keepTimes(union, parent, before);
+  }
+  const copy = statAt(upper.layer.fd, path);
+  union.nodes.setLink(node, copy.nlink > 1 ? `${upper.layer.fileSystem}:${copy.ino}` : "");
 }
 
 /** Nothing was changed in a directory whose file was copied up. Best effort, as in the kernel. */

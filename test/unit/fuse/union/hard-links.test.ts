@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { linkSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { linkSync, mkdirSync } from "node:fs";
 import { test } from "node:test";
 import { attributesOf } from "../../../../fuse/union/attributes.ts";
 import { unlink } from "../../../../fuse/union/remove.ts";
@@ -53,4 +54,26 @@ test("a copy is in the index as long as a name shows it, and leaves it with the 
     unlink(union, union.root, "c");
   }
   assert.deepEqual(listDirectory(directory.host("work", "index")), []);
+});
+
+test("where there are no file handles, the names that are known go on as one file when it is copied up", {
+  skip: requires("root", "overlay"),
+}, async () => {
+  await using directory = temporaryDirectory();
+  const options = writeLinks(directory);
+  for (const name of ["above", "rest", "merged"]) mkdirSync(directory.host(name));
+  const [lower, merged] = [directory.host("layer0"), directory.host("merged")];
+  const layers = `lowerdir=${lower},upperdir=${directory.host("above")},workdir=${directory.host("rest")}`;
+  execFileSync("mount", ["-t", "overlay", "-o", `${layers},nfs_export=off`, "overlay", merged]);
+  try {
+    using union = openUnion(options.replace(`lowerdir=${lower}`, `lowerdir=${merged}`));
+    assert.equal(nodeAt(union, "a"), nodeAt(union, "b"));
+    writeOver(union, "a", "A");
+    unlink(union, union.root, "a");
+    assert.equal(contentAt(union, "b"), "Aelow");
+    assert.equal(nlinkAt(union, "b"), 1);
+    assert.equal(contentAt(union, "c"), "below");
+  } finally {
+    execFileSync("umount", [merged]);
+  }
 });
