@@ -25,6 +25,7 @@ test("the package has the wrapper, what it runs, and the documentation, and noth
     "dist/main.cjs",
     "docs/architecture.md",
     "docs/commands.md",
+    "docs/conformance.md",
     "docs/formats.md",
     "package.json",
   ]);
