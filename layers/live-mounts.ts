@@ -54,15 +54,12 @@ export function viewBase(store: Store, snapshot: number): HostPath {
 /** The mounts of this store's snapshots in this mount namespace, in the order they were made. */
 export function liveMounts(store: Store, table: string = readMountTable()): readonly LiveMount[] {
   const recorded = new Map(listMountRows(store.db).map((row) => [row.target, row.snapshot]));
-  const mountsBy = (backend: Backend, idOf: (mount: MountInfo) => number | undefined): readonly LiveMount[] =>
-    mountsOfType(backend === "fuse" ? FUSE_TYPE : "overlay", table).flatMap((mount) => {
-      const snapshot = idOf(mount);
-      const { target, id, root } = mount;
-      return snapshot === undefined ? [] : [{ snapshot, target, mountId: id, root, backend }];
-    });
-  const kernel = mountsBy("kernel", (mount) => overlaySnapshotId(store, mount, recorded));
-  const fuse = mountsBy("fuse", (mount) => fuseSnapshotId(store, mount));
-  return fuse.length === 0 ? kernel : [...kernel, ...fuse].sort((a, b) => a.mountId - b.mountId);
+  return mountsOfType(["overlay", FUSE_TYPE], table).flatMap((mount) => {
+    const isFuse = mount.type === FUSE_TYPE;
+    const snapshot = isFuse ? fuseSnapshotId(store, mount) : overlaySnapshotId(store, mount, recorded);
+    const { target, id, root } = mount;
+    return snapshot === undefined ? [] : [{ snapshot, target, mountId: id, root, backend: isFuse ? "fuse" : "kernel" }];
+  });
 }
 
 /** A FUSE mount is known by its source, which who mounts it chooses: only those of root and of the store's owner count. */

@@ -7,7 +7,7 @@
  */
 
 import { mkdirSync } from "node:fs";
-import { ConflictError, NotFoundError, UsageError } from "../src/errors.ts";
+import { ConflictError, NotFoundError } from "../src/errors.ts";
 import { getImage } from "../src/meta/images.ts";
 import { getMount, getMountAt, insertMount, type MountRow } from "../src/meta/mounts.ts";
 import { getSnapshotById, setSnapshotOptions } from "../src/meta/snapshots.ts";
@@ -15,13 +15,7 @@ import { type Backend, mountStack, type RequestedBackend } from "../src/mount/ba
 import { MAX_LAYERS } from "../src/mount/kernel-overlay.ts";
 import { readMountTable } from "../src/mount/mount-info.ts";
 import type { MountSpec } from "../src/mount/mount-spec.ts";
-import {
-  checkOverlayOptions,
-  formatOverlayOptions,
-  type OverlayOptions,
-  parseOverlayOptions,
-} from "../src/mount/overlay-options.ts";
-import { hasIndexEntries } from "../src/overlay/indexed-tree.ts";
+import { checkOverlayOptions, formatOverlayOptions, type OverlayOptions } from "../src/mount/overlay-options.ts";
 import { removeVolatileMark } from "../src/overlay/volatile-mark.ts";
 import { bytesOf, display, type HostPath } from "../src/paths.ts";
 import { unmountFuse } from "../src/sys/fusermount.ts";
@@ -40,6 +34,7 @@ import {
   viewBase,
 } from "./live-mounts.ts";
 import { acquireLock } from "./locks.ts";
+import { optionsFor, optionsToKeep } from "./mount-options.ts";
 import { type MountTarget, openTarget, refuseMounted } from "./mount-target.ts";
 import { findImage, findImageAmongOthers } from "./resolve-image.ts";
 import { listSnapshots, prepare, removeSnapshot, type Snapshot } from "./snapshots/snapshots.ts";
@@ -128,7 +123,6 @@ export async function mountSnapshot(
 }
 
 async function mountPrepared(store: Store, snapshot: Snapshot, request: MountRequest): Promise<MountedSnapshot> {
-  const asked = optionsFor(snapshot, request.options);
   const image = imageOf(store, snapshot);
   await ensureUnpacked(store, image.layers, signalOf(request));
   await using _lock = await acquireLock(store.layout, mountLockName(snapshot.id), "exclusive", signalOf(request));
@@ -136,9 +130,9 @@ async function mountPrepared(store: Store, snapshot: Snapshot, request: MountReq
   removeDeadMounts(store, snapshot.id);
   const table = readMountTable();
   refuseMountedSnapshot(store, snapshot, table);
+  const { options, notByKernel } = optionsFor(snapshot, request.options);
   if (request.options?.volatile && snapshot.workdir !== null) removeVolatileMark(snapshot.workdir);
   const target = targetOf(store, snapshot, request.target, table);
-  const { options, notByKernel } = withIndex(snapshot, asked);
   let backend: Backend | null = null;
   try {
     backend = await mountStack(specOf(store, snapshot, image, target.path, options, request.readOnly ?? false), {
@@ -166,31 +160,6 @@ function imageOf(store: Store, snapshot: Snapshot): Image {
   if (row !== null) return imageOfRow(store, row);
   const message = `Cannot mount snapshot "${snapshot.name}": its image "${snapshot.image}" is not in the store`;
   throw new NotFoundError("ERR_IMAGE_NOT_FOUND", message, { data: { name: snapshot.name } });
-}
-
-/** The options to mount with. `userxattr` decides how changes are marked, so a snapshot keeps what it began with. */
-function optionsFor(snapshot: Snapshot, asked: OverlayOptions | undefined): OverlayOptions {
-  const first = parseOverlayOptions(snapshot.options);
-  const options = asked ?? first;
-  checkOverlayOptions(options, snapshot.upperdir !== null);
-  if (snapshot.upperdir === null || (options.userxattr ?? false) === (first.userxattr ?? false)) return options;
-  const state = first.userxattr ? "it was made with userxattr and needs it" : "it was made without userxattr";
-  const message = `Cannot mount snapshot "${snapshot.name}" with these options: ${state}`;
-  throw new UsageError("ERR_MOUNT_OPTION_CONFLICT", message, { data: { name: snapshot.name } });
-}
-
-/**
- * A workdir with an index has files of lower layers that show under several names, and only a mount that reads the index
- * shows them so. `notByKernel`: why such a mount cannot be the kernel's.
- */
-function withIndex(
-  { workdir }: Snapshot,
-  options: OverlayOptions,
-): { readonly options: OverlayOptions; readonly notByKernel: string | null } {
-  if (workdir === null || options.index !== undefined || !hasIndexEntries(workdir))
-    return { options, notByKernel: null };
-  if (!options.userxattr) return { options: { ...options, index: true }, notByKernel: null };
-  return { options, notByKernel: "hard links were changed through FUSE, and the kernel has no index with userxattr" };
 }
 
 function refuseMountedSnapshot(store: Store, snapshot: Snapshot, table: string): void {
@@ -266,12 +235,6 @@ function record(
       createdAtMs: Date.now(),
     });
   });
-}
-
-/** What its changes show depends on the options of the last mount; `volatile` is only of the mount that asks for it. */
-function optionsToKeep(snapshot: Snapshot, { volatile: _, ...options }: OverlayOptions): OverlayOptions {
-  const { volatile } = parseOverlayOptions(snapshot.options);
-  return { ...options, ...(volatile === undefined ? {} : { volatile }) };
 }
 
 /**

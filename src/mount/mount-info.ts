@@ -42,9 +42,13 @@ export function findMount(target: HostPath, table: string = readMountTable()): M
   return here.findLast((mount) => !below.has(mount.id)) ?? here.at(-1) ?? null;
 }
 
-/** The mounts of a type, in the order of the table. */
-export function mountsOfType(type: string, table: string = readMountTable()): readonly MountInfo[] {
-  return parseLines(table, (line) => line.includes(` - ${type} `));
+/** The mounts of a type, or of one of several, in the order of the table. */
+export function mountsOfType(
+  types: string | readonly string[],
+  table: string = readMountTable(),
+): readonly MountInfo[] {
+  const marks = [types].flat().map((type) => ` - ${type} `);
+  return parseLines(table, (line) => marks.some((mark) => line.includes(mark)));
 }
 
 /** The mounts at or below a directory, in the order of the table. */
