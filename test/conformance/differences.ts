@@ -176,6 +176,12 @@ export function knownDifferences(subject: string): readonly Difference[] {
   return LISTS[subject]?.[canRestoreOwners() ? "root" : "unprivileged"] ?? [];
 }
 
+/** Of a list, what is of the groups that are run. */
+export function amongGroups(known: readonly Difference[], groups: readonly string[]): readonly Difference[] {
+  const isRun = (check: string): boolean => groups.includes(check.slice(0, check.indexOf(":")));
+  return known.map(({ reason, checks }) => ({ reason, checks: checks.filter(isRun) }));
+}
+
 /** Every list that there is, for a test that its checks exist. */
 export const ALL_LISTS: readonly (readonly Difference[])[] = Object.values(LISTS).flatMap(({ root, unprivileged }) => [
   root,

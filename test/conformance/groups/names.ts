@@ -1,7 +1,7 @@
 /** Names are bytes: any but "/" and NUL, up to 255 of them. */
 
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, writeFileSync } from "node:fs";
 import { bytesOf, joinHost } from "../../../src/paths.ts";
 import { check, type Given, group, refused } from "../check.ts";
 import type { Place } from "../place.ts";
@@ -90,9 +90,9 @@ export const names = group(
     assert.equal(place.names(), "");
   }),
   check("a path of 4,096 bytes is refused", "", (place) => {
-    const rest = 4095 - place.path().length;
-    refused("ENOENT", () => place.stat("x/".repeat(rest).slice(0, rest - 1)));
-    refused("ENAMETOOLONG", () => place.stat("x/".repeat(rest).slice(0, rest)));
+    const rest = 4095 - place.path().length; // by node: our own calls take longer ones
+    refused("ENOENT", () => lstatSync(place.path("x/".repeat(rest).slice(0, rest - 1))));
+    refused("ENAMETOOLONG", () => lstatSync(place.path("x/".repeat(rest).slice(0, rest))));
   }),
   check("upper and lower case are two names, and so are two ways to write an umlaut", "", (place) => {
     const umlauts = ["\u00fc", "u\u0308"].map((text) => Buffer.from(text).toString("latin1"));
