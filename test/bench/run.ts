@@ -1,5 +1,5 @@
 /**
- * npm run bench -- SECTION... [--rounds N] [--images NAME,...] [--only PATTERN]     sections: import mount diff commit
+ * npm run bench -- SECTION... [--rounds N] [--images NAME,...] [--only PATTERN]     sections: import mount diff commit fuse
  *
  * Prints ourselves beside the packaged tools and the limits, from one run on a journaled file system of its own. In each
  * round every variant runs once (A B C, A B C), so that what else the machine does falls on all of them. The images are
@@ -13,12 +13,13 @@ import { parseArgs } from "node:util";
 import { fixtureDirectory } from "../helpers/fixture-images.ts";
 import { LAYERCTL } from "../helpers/layerctl.ts";
 import type { Contender, Section } from "./contender.ts";
+import { fuseSection } from "./fuse-section.ts";
 import { journaledWorkplace } from "./journaled.ts";
 import { cleanUp, type Measured, measure, prepare } from "./measure.ts";
 import { report } from "./report.ts";
-import { commitSection, diffSection, importSection, mountSection } from "./sections.ts";
+import { commitSection, diffSection, importSection, mountSection, stored, storedName } from "./sections.ts";
 
-const ROUNDS: Readonly<Record<string, number>> = { import: 3, mount: 9, diff: 9, commit: 3 };
+const ROUNDS: Readonly<Record<string, number>> = { import: 3, mount: 9, diff: 9, commit: 3, fuse: 3 };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -57,8 +58,10 @@ function sectionsOf(name: string): readonly Section[] {
       return [diffSection(first)];
     case "commit":
       return [commitSection(first, 10), commitSection(first, 20_000)];
+    case "fuse":
+      return [fuseSection(first, stored(first), storedName(first))];
     default:
-      throw new Error(`no section "${name}": import, mount, diff, commit`);
+      throw new Error(`no section "${name}": import, mount, diff, commit, fuse`);
   }
 }
 

@@ -21,7 +21,8 @@ function layerBlobs(images: string, image: string): { readonly paths: readonly s
 }
 
 const RESET_STORAGE = 'podman umount -a; podman rm -fa; umount "$W/storage/overlay"; rm -rf "$W/storage" "$W/run"';
-const NAME = (image: string): string => `localhost/bench/${image}:latest`;
+/** What an image is called in the stores. */
+export const storedName = (image: string): string => `localhost/bench/${image}:latest`;
 
 /** Import and unpack of whole images. */
 export function importSection(images: string, image: string): Section {
@@ -70,7 +71,7 @@ export function importSection(images: string, image: string): Section {
     {
       table,
       label: "skopeo copy to containers-storage",
-      command: `exec skopeo --insecure-policy copy -q "oci:$I/oci/${image}:latest" containers-storage:${NAME(image)}`,
+      command: `exec skopeo --insecure-policy copy -q "oci:$I/oci/${image}:latest" containers-storage:${storedName(image)}`,
       after: RESET_STORAGE,
       needs: ["skopeo", "podman"],
     },
@@ -93,15 +94,15 @@ export function importSection(images: string, image: string): Section {
 }
 
 /** Puts the image into our store and into containers/storage, for the sections that start from there. */
-function stored(image: string): string {
-  return `test -d "$S" || "$C" --root "$S" import "$I/oci/${image}" --name ${NAME(image)}
-    podman image exists ${NAME(image)} || skopeo --insecure-policy copy -q "oci:$I/oci/${image}:latest" containers-storage:${NAME(image)}`;
+export function stored(image: string): string {
+  return `test -d "$S" || "$C" --root "$S" import "$I/oci/${image}" --name ${storedName(image)}
+    podman image exists ${storedName(image)} || skopeo --insecure-policy copy -q "oci:$I/oci/${image}:latest" containers-storage:${storedName(image)}`;
 }
 
 /** A mounted tree from a stored image, the whole process. */
 export function mountSection(image: string): Section {
   const table = `mount ${image}`;
-  const name = NAME(image);
+  const name = storedName(image);
   const contenders: readonly Contender[] = [
     { table, label: "limit: node -e 0", command: 'exec "$NODE" -e 0', isLimit: true },
     {
@@ -146,14 +147,14 @@ const CHANGE = `change() { "$NODE" -e '
   }' "$1" "$2"; }; `;
 
 const OURS = (image: string, count: number): string =>
-  `${CHANGE} "$C" --root "$S" mount ${NAME(image)} --name bench && change "$("$C" --root "$S" --json inspect bench | "$NODE" -p 'JSON.parse(fs.readFileSync(0)).target')" ${count}`;
+  `${CHANGE} "$C" --root "$S" mount ${storedName(image)} --name bench && change "$("$C" --root "$S" --json inspect bench | "$NODE" -p 'JSON.parse(fs.readFileSync(0)).target')" ${count}`;
 const OURS_AFTER =
   '"$C" --root "$S" umount bench; "$C" --root "$S" rm bench; "$C" --root "$S" rmi localhost/bench/new:1; "$C" --root "$S" gc';
 const PODMAN = (image: string, count: number): string =>
-  `${CHANGE} podman create -q --name bench --network none ${NAME(image)} /bin/true && change "$(podman mount bench)" ${count}`;
+  `${CHANGE} podman create -q --name bench --network none ${storedName(image)} /bin/true && change "$(podman mount bench)" ${count}`;
 const PODMAN_AFTER = "podman umount bench; podman rm -f bench; podman rmi -f localhost/bench/new:1";
 const BUILDAH = (image: string, count: number): string =>
-  `${CHANGE} buildah from -q --name bench ${NAME(image)} && change "$(buildah mount bench)" ${count}`;
+  `${CHANGE} buildah from -q --name bench ${storedName(image)} && change "$(buildah mount bench)" ${count}`;
 
 /** What changed, told of a tree with ten new files. */
 export function diffSection(image: string): Section {

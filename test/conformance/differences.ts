@@ -155,7 +155,7 @@ const FUSE_WRITEBACK: readonly Difference[] = [
 /** Kernel overlayfs follows no redirect that is a user attribute, and takes no index with them: ours makes none there. */
 const FUSE_UNPRIVILEGED: readonly Difference[] = [
   NO_REDIRECTS,
-  ...FUSE,
+  ...FUSE_WRITEBACK,
   {
     reason: "the kernel takes no index with user attributes: its mount shows names of lower files parted",
     checks: ["links: mounted in the kernel, the upperdir shows the same tree"],
