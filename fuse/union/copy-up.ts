@@ -63,10 +63,7 @@ export function copyUp(union: Union, node: Node, wanted: Wanted = "all"): Upper 
     copyMetadata(union, upper, temporary, lower, stat, node.type);
     const origin = node.isDirectory ? null : originOf(lower);
     if (origin !== null) tryXattr(union, () => markOrigin(union, copy, origin));
-    const above = union.upperPath(first.parent);
-    const { atimeNs, mtimeNs } = statAt(upper.layer.fd, above);
     place(union, upper, node, stat, temporary, lower);
-    file.setTimes(upper.layer.fd, above, atimeNs, mtimeNs); // a copy is no change of the directory that it is in
   } catch (error) {
     discard(upper, temporary);
     throw error;
