@@ -27,6 +27,7 @@ test("the package has the wrapper, what it runs, and the documentation, and noth
     "docs/commands.md",
     "docs/conformance.md",
     "docs/formats.md",
+    "docs/fuse-performance.md",
     "package.json",
   ]);
   for (const name of ["bin/layerctl", "bin/layerctl-fuse"]) assert.equal((files.get(name) ?? 0) & 0o111, 0o111);
