@@ -9,8 +9,8 @@ import type { UnpackResult, UnpackTask } from "./unpack-layer.ts";
 /** The bundle has the worker beside it; a checkout runs the source. */
 const WORKER = new URL(import.meta.url.endsWith(".ts") ? "./worker.ts" : "./apply-worker.cjs", import.meta.url);
 
-/** A thread's answer to a task. */
-export type WorkerReply = { readonly result: UnpackResult } | { readonly error: PackedError };
+/** What a thread says: that it is there, and its answer to each task. */
+export type WorkerReply = "ready" | { readonly result: UnpackResult } | { readonly error: PackedError };
 
 /** Memory that the threads share. */
 export interface WorkerShares {
@@ -97,11 +97,12 @@ export class WorkerPool implements AsyncDisposable {
       resourceLimits: { maxYoungGenerationSizeMb: 4 },
     });
     this.#workers.set(worker, "starting");
-    worker.on("online", () => this.#isIdle(worker));
     worker.on("message", (reply: WorkerReply) => {
       const job = this.#jobOf(worker);
-      if ("result" in reply) job?.resolve(reply.result);
-      else job?.reject(unpackError(reply.error));
+      if (reply !== "ready") {
+        if ("result" in reply) job?.resolve(reply.result);
+        else job?.reject(unpackError(reply.error));
+      }
       this.#isIdle(worker);
     });
     worker.on("error", (error: Error) => this.#lost(worker, error));

@@ -19,6 +19,8 @@ const watch = {
   },
 };
 clearThreadUmask();
+// Not "online", which comes before this: a thread that is terminated while it loads libc's door takes the process with it.
+port.postMessage("ready" satisfies WorkerReply);
 
 port.on("message", async (task: UnpackTask) => {
   let reply: WorkerReply;
