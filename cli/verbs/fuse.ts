@@ -36,7 +36,7 @@ Options, as overlayfs and fuse-overlayfs spell them; what is not known is named 
   [no]suid  [no]dev  [no]exec  [no]atime  [no]diratime
 
 Examples:
-  $ layerctl fuse -o lowerdir=/layers/app:/layers/base,upperdir=/work/upper,workdir=/work/work /mnt
+  $ layerctl fuse -o lowerdir=/layers/app:/layers/base,upperdir=/changes/upper,workdir=/changes/work /mnt
   $ mount -t fuse.layerctl-fuse -o lowerdir=/layers/app:/layers/base overlay /mnt`,
     );
 }

@@ -1,25 +1,16 @@
 /**
  * The process behind a mount (dist/fuse-server.cjs), started by `src/mount/fuse-server.ts`: it reads its task from
- * standard input, says on descriptor 3 how it went, and lives until it is unmounted.
+ * standard input, says on descriptor 3 that the mount is live or why it is not, and lives until it is unmounted.
  */
 
 import { closeSync, readFileSync, writeSync } from "node:fs";
 import { silentLogger } from "../../src/log.ts";
 import type { HostPath } from "../../src/paths.ts";
-import { type PackedError, packError } from "../../src/thread-errors.ts";
+import { SERVER_READY } from "../../src/sys/fuse-device.ts";
+import { packError } from "../../src/thread-errors.ts";
 import { serveMount, type Task, taskOf } from "./serve.ts";
 
 const READY_FD = 3;
-
-/** The answer on descriptor 3: empty if the mount is live. */
-export interface StartFailure {
-  readonly error: PackedError;
-}
-
-function fail(error: unknown): void {
-  const failure: StartFailure = { error: packError(error) };
-  writeSync(READY_FD, JSON.stringify(failure));
-}
 
 /** `{"options", "target", "directory"}`: byte strings. */
 function readTask(): Task {
@@ -35,11 +26,11 @@ async function run(): Promise<void> {
     process.chdir("/"); // a server keeps no directory busy but its layers
     await serveMount(task, silentLogger, () => {
       isReady = true;
-      writeSync(READY_FD, "ready");
+      writeSync(READY_FD, SERVER_READY);
       closeSync(READY_FD);
     });
   } catch (error) {
-    if (!isReady) fail(error);
+    if (!isReady) writeSync(READY_FD, JSON.stringify({ error: packError(error) }));
     process.exitCode = 1;
   }
 }

@@ -197,8 +197,8 @@ const readdir: Handler = ({ union }, request, reply) => {
   readDirectory(union, union.node(request.nodeId), request.u64(8), request.u32(16), reply);
 };
 
-const readdirplus: Handler = ({ union, valid }, request, reply) => {
-  readDirectoryPlus(union, union.node(request.nodeId), request.u64(8), request.u32(16), reply, valid);
+const readdirplus: Handler = ({ union, valid, given }, request, reply) => {
+  readDirectoryPlus(union, union.node(request.nodeId), request.u64(8), request.u32(16), reply, valid, given);
 };
 
 /** `struct fuse_kstatfs`. */

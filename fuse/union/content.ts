@@ -130,16 +130,23 @@ function openPlace({ fd, path }: Place, flags: number): number {
 /** Takes hold of a file of the upperdir that is about to lose its last name. */
 export function holdOrphan(union: Union, node: Node): void {
   if (!node.upper || node.indexName !== null || node.fd >= 0) return;
+  if (node.type === S_IFREG && !isWhole(union, node))
+    contentFd(union, node, false); // found by its name, and only now
+  else hold(node, union.placeOf(node));
+}
+
+/** Opens what is at `place` as all that will be left of a file: for its content where it has some and we may. */
+export function hold(node: Node, place: Place): void {
   if (node.type === S_IFREG) {
     try {
-      contentFd(union, node, false);
+      openUpper(node, place, false);
       return;
     } catch (error) {
       if (!isErrno(error, "EACCES", "EPERM")) throw error;
     }
   }
-  const { fd, path } = union.placeOf(node);
-  node.fd = openAt(fd, path ?? ".", node.type === S_IFDIR ? O_RDONLY | O_NOFOLLOW : O_PATH | O_NOFOLLOW);
+  node.fd = openAt(place.fd, place.path ?? ".", (node.type === S_IFDIR ? O_RDONLY : O_PATH) | O_NOFOLLOW);
+  node.isWritable = false;
 }
 
 /** Closes what is open, unless it is all that is left of the file. */

@@ -22,9 +22,10 @@ export function copyContent(upper: Upper, from: number, to: number, stat: Stat):
     copyThroughUs(from, to, 0, sizeBytes);
     return;
   }
-  if (upper.sharesExtents) {
-    upper.sharesExtents = reflink(from, to);
-    if (upper.sharesExtents) return;
+  const device = `${stat.devMajor}:${stat.devMinor}`;
+  if (!upper.cannotShare.has(device)) {
+    if (reflink(from, to)) return;
+    upper.cannotShare.add(device);
   }
   for (const [start, end] of dataExtents(from, sizeBytes)) copyExtent(from, to, start, end);
   truncate(to, sizeBytes);

@@ -5,37 +5,23 @@
  * what is written afterwards, which kernel overlayfs does not do.
  */
 
-import { constants } from "node:os";
 import { isErrno, isSystemError, PosixError } from "../../src/errors.ts";
+import { unescapeXattr } from "../../src/overlay/escape.ts";
 import { overlayXattr } from "../../src/overlay/xattr-names.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
 import { replaceDescriptor } from "../../src/sys/data.ts";
 import * as file from "../../src/sys/file.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
 import { getXattr, listXattrs, setXattr, type XattrTarget } from "../../src/sys/xattr.ts";
-import { contentFd } from "./content.ts";
+import { contentFd, hold } from "./content.ts";
 import { copyContent } from "./copy-content.ts";
+import { ERRNO } from "./errno.ts";
 import { indexNameOf, storeExtraNames } from "./hard-links.ts";
 import { hostPathAt, type Location } from "./layer.ts";
 import type { Node } from "./node.ts";
 import { markOrigin, originOf } from "./origin.ts";
 import type { Union } from "./union.ts";
 import { discard, type Upper } from "./workdir.ts";
-
-/** Of overlayfs' own attributes, what must not be copied: they speak of the place they are at. */
-const PRIVATE = [
-  "opaque",
-  "redirect",
-  "metacopy",
-  "whiteout",
-  "origin",
-  "impure",
-  "nlink",
-  "upper",
-  "uuid",
-  "protattr",
-];
-const { EIO } = constants.errno;
 
 /** How much of a regular file's content its copy needs. */
 export type Wanted = "all" | "nothing";
@@ -49,7 +35,7 @@ export function copyUp(union: Union, node: Node, wanted: Wanted = "all"): Upper 
   if (node.upper) return upper;
   const [first] = node.names;
   const lower = node.lowers[0];
-  if (lower === undefined) throw new PosixError(EIO, "copy-up");
+  if (lower === undefined) throw new PosixError(ERRNO.EIO, "copy-up");
   if (first === undefined) {
     copyUnnamed(union, upper, node, lower);
     return upper;
@@ -74,7 +60,7 @@ export function copyUp(union: Union, node: Node, wanted: Wanted = "all"): Upper 
 /** Puts the whole copy where it belongs, and lets everything know. */
 function place(union: Union, upper: Upper, node: Node, stat: Stat, temporary: string, lower: Location): void {
   const [first] = node.names;
-  if (first === undefined) throw new PosixError(EIO, "copy-up");
+  if (first === undefined) throw new PosixError(ERRNO.EIO, "copy-up");
   const { parent, name } = first;
   const path = union.childPath(parent, name);
   const before = union.statOf(parent);
@@ -139,11 +125,8 @@ function copyUnnamed(union: Union, upper: Upper, node: Node, lower: Location): v
   try {
     makeCopy(union, upper, node, lower, stat, temporary, "all");
     copyMetadata(union, upper, temporary, lower, stat, node.type);
-    const flags = node.type === file.S_IFREG ? file.O_RDWR | file.O_NONBLOCK : file.O_PATH;
-    const fd = file.openAt(upper.work.fd, temporary, flags | file.O_NOFOLLOW);
     if (node.fd >= 0) file.close(node.fd);
-    node.fd = fd;
-    node.isWritable = node.type === file.S_IFREG;
+    hold(node, { fd: upper.work.fd, path: temporary });
     node.upper = true;
     node.isWhole = true;
     node.extraNames = 0;
@@ -214,9 +197,8 @@ function copyMetadata(union: Union, upper: Upper, name: string, lower: Location,
 }
 
 function copyXattrs(union: Union, from: XattrTarget, to: HostPath): void {
-  const skipped = PRIVATE.map((name) => `${union.namespace}.overlay.${name}`);
   for (const name of listXattrs(from)) {
-    if (skipped.includes(name)) continue;
+    if (unescapeXattr(name, union.namespace) === null) continue; // overlayfs' own speak of the place they are at
     const value = getXattr(from, name);
     if (value !== null) tryXattr(union, () => setXattr(to, name, value), "EPERM", "ENOTSUP", "EINVAL");
   }

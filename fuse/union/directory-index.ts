@@ -76,10 +76,6 @@ export class DirectoryIndex {
     return this.#entries.get(name);
   }
 
-  get size(): number {
-    return this.#entries.size;
-  }
-
   /** True if nothing is seen in it. */
   get isEmpty(): boolean {
     for (const entry of this.#entries.values()) if (isVisible(entry)) return false;

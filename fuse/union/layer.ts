@@ -15,6 +15,14 @@ export interface Layer {
   readonly fileSystem: number;
 }
 
+/** Inode numbers of the second and further file systems are lifted by so much, that they do not meet those of the first. */
+const FILE_SYSTEM_STEP = 2 ** 47;
+
+/** The number that is shown for an inode of the layer's file system. */
+export function shownIno({ fileSystem }: Layer, ino: number): number {
+  return fileSystem * FILE_SYSTEM_STEP + ino;
+}
+
 /** Where something lies in one layer: a path from the layer's root, "." for the root itself. */
 export interface Location {
   readonly layer: Layer;

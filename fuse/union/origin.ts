@@ -9,7 +9,7 @@ import { type FileHandle, handleAt, openHandle } from "../../src/sys/file-handle
 import { fileSystemUuid } from "../../src/sys/file-system-uuid.ts";
 import { statAt } from "../../src/sys/stat.ts";
 import { getXattr, setXattr, type XattrTarget } from "../../src/sys/xattr.ts";
-import type { Layer, Location } from "./layer.ts";
+import { type Layer, type Location, shownIno } from "./layer.ts";
 import type { Union } from "./union.ts";
 
 const HEADER_BYTES = 21;
@@ -36,7 +36,7 @@ export function originIno(union: Union, target: XattrTarget): number | null {
   const layer = union.lowers.find((each) => uuidOf(each).equals(stored.subarray(5, HEADER_BYTES))) ?? union.lowers[0];
   if (layer === undefined) return null;
   const ino = inoIn(handle);
-  return ino === null ? resolve(union, layer, handle) : layer.fileSystem * 2 ** 47 + ino;
+  return ino === null ? resolve(union, layer, handle) : shownIno(layer, ino);
 }
 
 function encode({ type, bytes }: FileHandle, uuid: Buffer): Buffer {
@@ -46,11 +46,11 @@ function encode({ type, bytes }: FileHandle, uuid: Buffer): Buffer {
   return Buffer.concat([header, bytes]);
 }
 
-const uuids = new Map<number, Buffer>();
+const uuids = new WeakMap<Layer, Buffer>();
 
-function uuidOf({ fd }: Layer): Buffer {
-  const known = uuids.get(fd) ?? fileSystemUuid(fd) ?? Buffer.alloc(16);
-  uuids.set(fd, known);
+function uuidOf(layer: Layer): Buffer {
+  const known = uuids.get(layer) ?? fileSystemUuid(layer.fd) ?? Buffer.alloc(16);
+  uuids.set(layer, known);
   return known;
 }
 

@@ -6,6 +6,7 @@ import { appendDirent, direntBytes, ENTRY_OUT_BYTES } from "../protocol/dirent.t
 import { OUT_HEADER_BYTES, type Reply, type Timeout } from "../protocol/reply.ts";
 import { attributesOf } from "./attributes.ts";
 import { type IndexEntry, isVisible } from "./directory-index.ts";
+import { shownIno } from "./layer.ts";
 import { type Found, lookup } from "./lookup.ts";
 import type { Node } from "./node.ts";
 import type { Union } from "./union.ts";
@@ -31,7 +32,7 @@ export function readDirectory(union: Union, directory: Node, offset: number, siz
 
 /**
  * As `readDirectory`, each entry looked up by the way, so that the kernel need not ask for it. What has no node id in the
- * reply is a name alone to the kernel.
+ * reply is a name alone to the kernel. `given` gets the nodes that the reply gives the kernel a reference to.
  */
 export function readDirectoryPlus(
   union: Union,
@@ -40,6 +41,7 @@ export function readDirectoryPlus(
   sizeBytes: number,
   reply: Reply,
   valid: Timeout,
+  given: Node[],
 ): void {
   const end = endOf(reply, sizeBytes);
   for (const [at, name] of DOTS.entries()) {
@@ -67,6 +69,7 @@ export function readDirectoryPlus(
     const { node, stat } = found;
     reply.entryOut(node.id, attributesOf(union, node, stat), valid);
     node.lookups += 1;
+    given.push(node);
     appendDirent(reply, entry.name, node.ino, stat.mode >> 12, entry.cookie);
   }
 }
@@ -116,8 +119,8 @@ function listedIno(union: Union, directory: Node, entry: IndexEntry): number {
   if (known !== undefined) return known.ino;
   const position = entry.lowers[0];
   const isPlain = entry.upper === "none" && position !== undefined && entry.type !== DT.dir;
-  const fileSystem = isPlain ? directory.lowers[position]?.layer.fileSystem : undefined;
-  if (fileSystem !== undefined) return fileSystem * 2 ** 47 + entry.ino;
+  const layer = isPlain ? directory.lowers[position]?.layer : undefined;
+  if (layer !== undefined) return shownIno(layer, entry.ino);
   return inoByLookup(union, directory, entry);
 }
 

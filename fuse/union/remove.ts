@@ -5,11 +5,11 @@ import { expectXattrWhiteouts } from "../../src/overlay/opaque.ts";
 import { makeWhiteout, makeXattrWhiteout } from "../../src/overlay/whiteout.ts";
 import { listDirectory } from "../../src/sys/directory.ts";
 import * as file from "../../src/sys/file.ts";
-import { holdOrphan } from "./content.ts";
+import { hold, holdOrphan } from "./content.ts";
 import { copyUp } from "./copy-up.ts";
 import { isVisible } from "./directory-index.ts";
 import { ERRNO } from "./errno.ts";
-import { changeExtraNames, dropFromIndex } from "./hard-links.ts";
+import { changeExtraNames, dropFromIndex, nlinkOf } from "./hard-links.ts";
 import { hostPathAt } from "./layer.ts";
 import { lookupNode } from "./lookup.ts";
 import type { Node } from "./node.ts";
@@ -57,11 +57,8 @@ function removeName(union: Union, parent: Node, name: string, node: Node): void 
 export function dropIndexed(union: Union, upper: Upper, node: Node): void {
   const stat = union.statOf(node);
   const { indexName } = node;
-  if (indexName !== null && stat.nlink + node.extraNames <= 0 && node.fd < 0) {
-    const flags = node.type === file.S_IFREG ? file.O_RDWR | file.O_NONBLOCK : file.O_PATH;
-    node.fd = file.openAt(upper.index.fd, indexName, flags | file.O_NOFOLLOW);
-    node.isWritable = node.type === file.S_IFREG;
-  }
+  if (indexName !== null && nlinkOf(node, stat) === 0 && node.fd < 0)
+    hold(node, { fd: upper.index.fd, path: indexName });
   dropFromIndex(upper, node, stat);
 }
 

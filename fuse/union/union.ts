@@ -12,12 +12,9 @@ import type { FuseOptions } from "../options.ts";
 import { ROOT_ID } from "../protocol/constants.ts";
 import { DirectoryIndex } from "./directory-index.ts";
 import { ERRNO } from "./errno.ts";
-import { hostPathAt, joinPath, type Layer, LayerOpener, type Location } from "./layer.ts";
+import { hostPathAt, joinPath, type Layer, LayerOpener, type Location, shownIno } from "./layer.ts";
 import { type Node, NodeTable } from "./node.ts";
 import { openWorkdir, type Upper } from "./workdir.ts";
-
-/** Inode numbers of the second and further file systems are lifted by so much, that they do not meet those of the first. */
-const FILE_SYSTEM_STEP = 2 ** 47;
 
 /** Something on disk to call a system call with: an open file (`path` is null), or a path from a descriptor. */
 export interface Place {
@@ -79,7 +76,7 @@ export class Union {
 
   /** The number that is shown for a file of `layer`. */
   inodeNumber(layer: Layer, stat: Stat): number {
-    return layer.fileSystem * FILE_SYSTEM_STEP + stat.inoLow + stat.inoHigh * 2 ** 32;
+    return shownIno(layer, stat.inoLow + stat.inoHigh * 2 ** 32);
   }
 
   /** The upperdir. @throws PosixError `EROFS` if there is none, or nothing may be changed */

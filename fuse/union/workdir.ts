@@ -40,8 +40,8 @@ export interface Upper {
     /** It has, or had, entries. */
     isUsed: boolean;
   };
-  /** Copies may share their extents with lower files: true until it was tried and refused. */
-  sharesExtents: boolean;
+  /** File systems of lower files ("major:minor") that a copy was found not to share extents with. */
+  readonly cannotShare: Set<string>;
   /**
    * Where whiteouts cannot be devices, because the upperdir is on an overlay: the namespace of the attribute that makes
    * whiteouts of files there. null: devices.
@@ -87,7 +87,7 @@ export function openWorkdir(
   return {
     layer,
     work,
-    sharesExtents: true,
+    cannotShare: new Set(),
     xattrWhiteouts: takesDevices(work.fd) ? null : namespace,
     index: { ...indexDirectory, isUsed: listDirectory(indexDirectory.path).length > 0 },
     close: () => {

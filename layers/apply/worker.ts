@@ -19,7 +19,7 @@ const watch = {
   },
 };
 clearThreadUmask();
-// Not "online", which comes before this: a thread that is terminated while it loads libc's door takes the process with it.
+// Not "online", which comes before this: a thread that is terminated while koffi loads takes the process with it.
 port.postMessage("ready" satisfies WorkerReply);
 
 port.on("message", async (task: UnpackTask) => {

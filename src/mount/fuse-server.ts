@@ -7,13 +7,13 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { UnsupportedError } from "../errors.ts";
 import type { HostPath } from "../paths.ts";
+import { SERVER_READY } from "../sys/fuse-device.ts";
 import { type PackedError, unpackError } from "../thread-errors.ts";
 
 /** The bundle has the server beside it; a checkout runs the source. */
 const SERVER = fileURLToPath(
   new URL(import.meta.url.endsWith(".ts") ? "../../fuse/server/main.ts" : "./fuse-server.cjs", import.meta.url),
 );
-const READY = "ready";
 
 export interface FuseMount {
   /** As `-o` takes them, a byte string. */
@@ -35,7 +35,7 @@ export async function startFuseServer(mount: FuseMount): Promise<void> {
   server.stdin?.end(JSON.stringify(mount));
   const text = await answer;
   server.unref();
-  if (text === READY) return;
+  if (text === SERVER_READY) return;
   if (text !== "") throw unpackError((JSON.parse(text) as { readonly error: PackedError }).error);
   const message = `Cannot mount "${mount.target}": the server ended without saying why (exit code ${server.exitCode})`;
   throw new UnsupportedError("ERR_FUSE_SERVER", message);

@@ -30,8 +30,8 @@ export function allocate(fd: number, mode: number, offset: number, length: numbe
   check(fallocateCall(fd, mode, offset, length), "fallocate");
 }
 
-/** lseek(2) for `SEEK_DATA` and `SEEK_HOLE`. @throws PosixError */
-export function seek(fd: number, offset: number, whence: number): number {
+/** lseek(2). The places of a directory are numbers of 64 bits. @throws PosixError */
+export function seek(fd: number, offset: number | bigint, whence: number): number {
   return check(Number(lseekCall(fd, offset, whence)), "lseek");
 }
 

@@ -7,6 +7,9 @@ export const FUSE_TYPE = "fuse.layerctl-fuse";
 /** An attribute of the root of such a mount that is not on disk: what its server counted, as JSON. */
 export const STATISTICS_XATTR = "user.layerctl.statistics";
 
+/** What a server says to who started it when the mount is live. */
+export const SERVER_READY = "ready";
+
 const readCall = declare<number>("int64_t read(int fd, void *buffer, size_t size)");
 const writeCall = declare<number>("int64_t write(int fd, const void *buffer, size_t size)");
 const ioctlCall = declare("int ioctl(int fd, unsigned long request, const void *argument)");

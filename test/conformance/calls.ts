@@ -7,13 +7,18 @@ import type { HostPath } from "../../src/paths.ts";
 import { AT_FDCWD } from "../../src/sys/file.ts";
 import { check, cString, declare, failure } from "../../src/sys/libc.ts";
 
-export const O_RDWR = 2;
+export { allocate as fallocate, seek } from "../../src/sys/data.ts";
+export {
+  O_NOATIME,
+  O_NONBLOCK,
+  O_RDWR,
+  O_TMPFILE,
+  RENAME_EXCHANGE,
+  RENAME_WHITEOUT,
+} from "../../src/sys/file.ts";
+export { removeXattr, setXattr as setXattrWith } from "../../src/sys/xattr.ts";
+
 export const O_APPEND = 0o2000;
-export const O_NONBLOCK = 0o4000;
-export const O_NOATIME = 0o1000000;
-export const O_TMPFILE = 0o20000000 | (process.arch === "arm64" ? 0o40000 : 0o200000);
-export const RENAME_EXCHANGE = 2;
-export const RENAME_WHITEOUT = 4;
 export const XATTR_CREATE = 1;
 export const XATTR_REPLACE = 2;
 export const SEEK_SET = 0;
@@ -29,14 +34,10 @@ const NOW = (1n << 30n) - 1n;
 const OMIT = (1n << 30n) - 2n;
 const NS = 1_000_000_000n;
 
-const lseekCall = declare<number>("int64_t lseek(int fd, int64_t offset, int whence)");
-const fallocateCall = declare("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
 const utimensatCall = declare("int utimensat(int dirfd, const void *path, const void *times, int flags)");
 const linkatCall = declare("int linkat(int olddir, const void *oldpath, int newdir, const void *newpath, int flags)");
-const setCall = declare("int lsetxattr(const void *path, const void *name, const void *value, size_t size, int flags)");
 const getCall = declare<number>("int64_t lgetxattr(const void *path, const void *name, void *value, size_t size)");
 const listCall = declare<number>("int64_t llistxattr(const void *path, void *list, size_t size)");
-const removeCall = declare("int lremovexattr(const void *path, const void *name)");
 const getdentsCall = declare<number>(
   "long syscall(long number, int fd, void *buffer, size_t size, long d, long e, long f)",
 );
@@ -48,16 +49,6 @@ const msyncCall = declare("int msync(int64_t at, size_t size, int flags)");
 const copyOut = declare<number>("int64_t memcpy(void *to, int64_t from, size_t size)");
 const copyIn = declare<number>("int64_t memcpy(int64_t to, const void *from, size_t size)");
 const fcntlCall = declare("int fcntl(int fd, int command, void *argument)");
-
-/** lseek(2). The places of a directory are numbers of 64 bits. */
-export function seek(fd: number, offset: number | bigint, whence: number): number {
-  return check(Number(lseekCall(fd, offset, whence)), "lseek");
-}
-
-/** fallocate(2). */
-export function fallocate(fd: number, mode: number, offset: number, lengthBytes: number): void {
-  check(fallocateCall(fd, mode, offset, lengthBytes), "fallocate");
-}
 
 /** What utimensat(2) does with one of the two times. */
 export type NewTime = bigint | "now" | "omit";
@@ -78,11 +69,6 @@ export function linkOpenFile(fd: number, to: HostPath): void {
   check(linkatCall(AT_FDCWD, cString(`/proc/self/fd/${fd}`), AT_FDCWD, cString(to), AT_SYMLINK_FOLLOW), "linkat", to);
 }
 
-/** setxattr(2) with its flags. */
-export function setXattrWith(path: HostPath, name: string, value: Uint8Array, flags: number): void {
-  check(setCall(cString(path), cString(name), value, value.length, flags), "setxattr", path);
-}
-
 /** getxattr(2) into a buffer of `sizeBytes`; 0 asks for the size. Returns what the call does. */
 export function getXattrSize(path: HostPath, name: string, sizeBytes: number): number {
   const value = Buffer.alloc(Math.max(sizeBytes, 1));
@@ -93,11 +79,6 @@ export function getXattrSize(path: HostPath, name: string, sizeBytes: number): n
 export function listXattrSize(path: HostPath, sizeBytes: number): number {
   const list = Buffer.alloc(Math.max(sizeBytes, 1));
   return check(Number(listCall(cString(path), list, sizeBytes)), "listxattr", path);
-}
-
-/** removexattr(2). */
-export function removeXattr(path: HostPath, name: string): void {
-  check(removeCall(cString(path), cString(name)), "removexattr", path);
 }
 
 /** One entry as getdents64(2) gives it. */
