@@ -82,70 +82,100 @@ const IMPLIED = new Set([
 ]);
 const MAX_TIMEOUT_SECONDS = 1e9;
 
+/** Options by name while they are understood; what is left in the end was not. */
+class Given {
+  readonly mountFlags: string[] = [];
+  readonly #values = new Map<string, string | null>();
+
+  constructor(text: string) {
+    for (const part of splitEscaped(text, ",")) {
+      if (part === "") continue;
+      const equals = part.indexOf("=");
+      const name = equals < 0 ? part : part.slice(0, equals);
+      if (MOUNT_FLAGS.includes(name)) this.mountFlags.push(name);
+      else this.#values.set(name, equals < 0 ? null : part.slice(equals + 1));
+    }
+  }
+
+  /** The value; null if it has none, undefined if it is not given. */
+  take(name: string): string | null | undefined {
+    const value = this.#values.get(name);
+    this.#values.delete(name);
+    return value;
+  }
+
+  isSet(name: string): boolean {
+    return isOn(this.take(name));
+  }
+
+  /** A number, or null if it is not given. */
+  number(name: string, most: number): number | null {
+    const text = this.take(name);
+    return text ? numberOf(name, text, most) : null;
+  }
+
+  get rest(): readonly string[] {
+    return [...this.#values.keys()].filter((name) => !IMPLIED.has(name));
+  }
+}
+
+const MAX_ID = 0xffff_fffe;
+
 /**
  * Parses `-o` arguments, joined by commas: a byte string.
  * @throws {UsageError} `ERR_MOUNT_OPTION` for what cannot be: no lowerdir, an upperdir without a workdir, a bad number
  */
 export function parseFuseOptions(text: string): FuseOptions {
-  const given = new Map<string, string | null>();
-  const mountFlags: string[] = [];
-  for (const part of splitEscaped(text, ",")) {
-    if (part === "") continue;
-    const equals = part.indexOf("=");
-    const name = equals < 0 ? part : part.slice(0, equals);
-    if (MOUNT_FLAGS.includes(name)) mountFlags.push(name);
-    else given.set(name, equals < 0 ? null : part.slice(equals + 1));
-  }
-  const take = (name: string): string | null | undefined => {
-    const value = given.get(name);
-    given.delete(name);
-    return value;
+  const given = new Given(text);
+  const directories = directoriesOf(given);
+  const redirect = given.take("redirect_dir");
+  const userxattr = given.take("userxattr");
+  const context = given.take("context");
+  const squashToRoot = given.isSet("squash_to_root");
+  const squashUid = given.number("squash_to_uid", MAX_ID);
+  const squashGid = given.number("squash_to_gid", MAX_ID);
+  const parsed: Omit<FuseOptions, "ignored"> = {
+    ...directories,
+    userxattr: userxattr === undefined ? null : isOn(userxattr),
+    aufs: given.take("aufs") !== "off",
+    redirectDir: redirect === "on",
+    followRedirect: redirect !== "nofollow",
+    volatile: given.isSet("volatile"),
+    writeback: given.take("writeback") !== "0",
+    passthrough: given.take("passthrough") !== "off",
+    posixAcl: !given.isSet("noacl"),
+    staticNlink: given.isSet("static_nlink"),
+    timeoutSeconds: given.number("timeout", MAX_TIMEOUT_SECONDS) ?? MAX_TIMEOUT_SECONDS,
+    uidMapping: parseMapping("uidmapping", given.take("uidmapping")),
+    gidMapping: parseMapping("gidmapping", given.take("gidmapping")),
+    squashUid: squashToRoot ? 0 : squashUid,
+    squashGid: squashToRoot ? 0 : squashGid,
+    noXattrs: given.isSet("noxattrs"),
+    allowOther: given.isSet("allow_other"),
+    debug: given.isSet("debug"),
+    mountFlags: given.mountFlags,
+    context: context ? context.replace(/^"(.*)"$/, "$1") : null,
+    source: unescaped(given.take("fsname") || "layerctl"),
   };
-  const isSet = (name: string): boolean => isOn(take(name));
-  const lowerdir = take("lowerdir");
+  return { ...parsed, ignored: given.rest };
+}
+
+/** An upperdir without a workdir is read-only, and the topmost layer. */
+function directoriesOf(given: Given): Pick<FuseOptions, "lowerdirs" | "upperdir" | "workdir" | "readOnly"> {
+  const lowerdir = given.take("lowerdir");
   if (!lowerdir) throw wrong("lowerdir", "it is missing: name the layers, the topmost first");
-  const upperdir = take("upperdir");
-  const workdir = take("workdir");
-  const isReadOnly = isSet("ro");
+  const upperdir = given.take("upperdir");
+  const workdir = given.take("workdir");
+  const isReadOnly = given.isSet("ro");
   if (upperdir && !workdir && !isReadOnly) throw wrong("workdir", "an upperdir needs one, on the same file system");
-  const squashToRoot = isSet("squash_to_root");
-  const squashUid = take("squash_to_uid");
-  const squashGid = take("squash_to_gid");
-  const redirect = take("redirect_dir");
-  const timeout = take("timeout");
-  const userxattr = take("userxattr");
-  const context = take("context");
-  const readOnly = isReadOnly || !upperdir;
   const lowerdirs = splitEscaped(lowerdir, ":").map(pathOf);
   const top = upperdir ? pathOf(unescaped(upperdir)) : null;
-  const parsed: Omit<FuseOptions, "ignored"> = {
+  return {
     lowerdirs: top !== null && !workdir ? [top, ...lowerdirs] : lowerdirs,
     upperdir: workdir ? top : null,
     workdir: top !== null && workdir ? pathOf(unescaped(workdir)) : null,
-    readOnly,
-    userxattr: userxattr === undefined ? null : isOn(userxattr),
-    aufs: take("aufs") !== "off",
-    redirectDir: redirect === "on",
-    followRedirect: redirect !== "nofollow",
-    volatile: isSet("volatile"),
-    writeback: take("writeback") !== "0",
-    passthrough: take("passthrough") !== "off",
-    posixAcl: !isSet("noacl"),
-    staticNlink: isSet("static_nlink"),
-    timeoutSeconds: timeout ? numberOf("timeout", timeout, MAX_TIMEOUT_SECONDS) : MAX_TIMEOUT_SECONDS,
-    uidMapping: parseMapping("uidmapping", take("uidmapping")),
-    gidMapping: parseMapping("gidmapping", take("gidmapping")),
-    squashUid: squashToRoot ? 0 : squashUid ? numberOf("squash_to_uid", squashUid, 0xffff_fffe) : null,
-    squashGid: squashToRoot ? 0 : squashGid ? numberOf("squash_to_gid", squashGid, 0xffff_fffe) : null,
-    noXattrs: isSet("noxattrs"),
-    allowOther: isSet("allow_other"),
-    debug: isSet("debug"),
-    mountFlags,
-    context: context ? context.replace(/^"(.*)"$/, "$1") : null,
-    source: unescaped(take("fsname") || "layerctl"),
+    readOnly: isReadOnly || !upperdir,
   };
-  for (const name of IMPLIED) given.delete(name);
-  return { ...parsed, ignored: [...given.keys()] };
 }
 
 function isOn(value: string | null | undefined): boolean {

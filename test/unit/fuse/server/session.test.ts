@@ -29,13 +29,14 @@ function answerTo(
   request: Uint8Array,
   flags = "r+",
   layers: readonly string[] = ["layer0"],
+  counters = new Counters(),
 ): Buffer {
   const path = directory.host("device");
   writeFileSync(path, request);
   using union = openUnion(`lowerdir=${layers.map((name) => directory.host(name)).join(":")}`);
   const fd = openSync(path, flags);
   try {
-    new Server(union, fd, new Counters(), silentLogger).serve();
+    new Server(union, fd, counters, silentLogger).serve();
   } finally {
     closeSync(fd);
   }
@@ -69,6 +70,19 @@ test("a reply that the kernel refuses does not end the server", async () => {
   await using directory = temporaryDirectory();
   writeScene(directory, ["a=1"]);
   assert.equal(answerTo(directory, requestOf(OP.getattr, Buffer.alloc(16)), "r").length, 0);
+});
+
+test("names that a refused reply would have told are not kept as if the kernel knew them", async () => {
+  await using directory = temporaryDirectory();
+  writeScene(directory, ["a=1 b=1"]);
+  const body = Buffer.alloc(40);
+  body.writeUInt32LE(4096, 16);
+  const knownAfter = (flags: string): number => {
+    const counters = new Counters();
+    answerTo(directory, requestOf(OP.readdirplus, body), flags, ["layer0"], counters);
+    return counters.snapshot().knownInodes;
+  };
+  assert.deepEqual([knownAfter("r+"), knownAfter("r")], [3, 1]);
 });
 
 test("a listing that asks for more than a reply holds gets what fits", async () => {
