@@ -44,7 +44,7 @@ export function run(context: Context, { stats = false }: Options): void {
     printDocument({ snapshots: mounts.map(snapshotDocument) });
     return;
   }
-  const headings = ["NAME", "IMAGE", "KIND", "TARGET", "OPTIONS", "CREATED"];
+  const headings = ["NAME", "IMAGE", "KIND", "BACKEND", "TARGET", "OPTIONS", "CREATED"];
   printLines(tableLines(headings, mounts.map(rowOf)));
 }
 
@@ -68,6 +68,7 @@ function rowOf({ snapshot, mount }: SnapshotMount): readonly string[] {
     name,
     reference === null ? (image === null ? "-" : shortDigest(image)) : familiar(reference),
     kind,
+    mount?.backend ?? "-",
     mount === null ? "-" : display(mount.target),
     mount?.options || snapshot.options || "-",
     formatTime(createdAtMs),
