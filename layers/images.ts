@@ -3,11 +3,12 @@
  * or none. Removing an image removes what only it reached, at once if nobody else is at work, else with the next `gc`.
  */
 
-import { type ChainId, chainIdOf, type Digest } from "../src/digest.ts";
+import { type ChainId, chainIdOf, type Digest, digestOf } from "../src/digest.ts";
 import { ConflictError, IntegrityError, UsageError } from "../src/errors.ts";
 import { deleteImage, type ImageLayerRow, insertImage, listImageRows } from "../src/meta/images.ts";
 import { deleteRef, listRefsOf, setRef } from "../src/meta/refs.ts";
 import { listSnapshotsOf } from "../src/meta/snapshots.ts";
+import type { BlobWriter } from "./content/blob-store.ts";
 import { type Image, type ImageLayer, imageOfRow } from "./image.ts";
 import { tryAcquireLock } from "./locks.ts";
 import type { Document } from "./oci/descriptor.ts";
@@ -26,10 +27,12 @@ import { sweep } from "./sweep.ts";
 
 export type { Image } from "./image.ts";
 
-/** An image to add. Its layer blobs are in the store already. */
+/** An image to add. Its layer blobs are in the store already, or in `layers`. */
 export interface NewImage {
   readonly manifest: Document;
   readonly config: Document;
+  /** Blobs that are written and not stored yet. */
+  readonly layers?: readonly BlobWriter[];
   /** Names to give it, without a digest. */
   readonly references: readonly string[];
 }
@@ -50,7 +53,7 @@ export interface HistoryStep {
 }
 
 /**
- * Adds an image and gives it its names, in one durable transaction after its manifest and config are stored. Safe to
+ * Adds an image and gives it its names, in one durable transaction after its blobs are stored. Safe to
  * repeat. The caller holds the lock "gc" shared, since before it added the layers.
  * @returns the digest of the manifest
  * @throws {IntegrityError} `ERR_IMAGE_INCOMPLETE` if a layer blob is not in the store, `ERR_CONFIG_MISMATCH`, and what
@@ -62,8 +65,9 @@ export async function addImage(store: Store, image: NewImage): Promise<Digest> {
   const manifest = parseManifest(image.manifest.bytes, image.manifest.descriptor.mediaType);
   const config = parseImageConfig(image.config.bytes);
   checkLayerCount(manifest.layers.length, config);
-  const digest = await store.blobs.put(image.manifest.bytes);
-  const configDigest = await store.blobs.put(image.config.bytes);
+  await store.blobs.putAll([image.manifest.bytes, image.config.bytes], image.layers);
+  const digest = digestOf(image.manifest.bytes);
+  const configDigest = digestOf(image.config.bytes);
   checkComplete(store, digest, manifest, configDigest);
   const layers = layerRows(manifest, config);
   const { os, architecture, variant = null } = platformOf(config);

@@ -11,6 +11,7 @@ import type { DiffId, Digest } from "../../src/digest.ts";
 import { ConflictError, isErrno, LayerctlError } from "../../src/errors.ts";
 import { display, type HostPath } from "../../src/paths.ts";
 import type { Stat } from "../../src/sys/stat.ts";
+import type { StoredBlob } from "../content/blob-store.ts";
 import type { SkippedEntry } from "../diff/change.ts";
 import { findChanged, findUnsettled, SETTLE_MS } from "../diff/consistency.ts";
 import { diffSnapshot, snapshotSubject } from "../diff/subject.ts";
@@ -75,14 +76,14 @@ export async function commitSnapshot(
 
   await using writing = await writeConsistent(store, snapshot, options);
   const { blob, diff } = writing;
-  const stored = await blob?.store();
-  const layer: NewLayer | null =
-    stored === undefined ? null : { digest: stored.digest, size: stored.sizeBytes, compression };
+  const layer: NewLayer | null = blob === null ? null : newLayer(blob.writer.end(), compression);
   const diffId = blob?.diffId ?? null;
   const config = nextConfig(base.config, diffId, changes, historyOf(options));
   const documents = imageDocuments(base.manifest, config, layer);
   const references = reference === null ? [] : [reference];
-  const digest = await addImage(store, { manifest: documents.manifest, config: documents.config, references });
+  const { manifest, config: document } = documents;
+  const layers = blob === null ? [] : [blob.writer];
+  const digest = await addImage(store, { manifest, config: document, layers, references });
   return {
     digest,
     configDigest: documents.config.descriptor.digest,
@@ -91,6 +92,10 @@ export async function commitSnapshot(
     tarBytes: blob?.tarBytes ?? 0,
     skipped: diff.skipped,
   };
+}
+
+function newLayer({ digest, sizeBytes }: StoredBlob, compression: Compression): NewLayer {
+  return { digest, size: sizeBytes, compression };
 }
 
 function imageOf(snapshot: Snapshot): Digest {

@@ -4,19 +4,18 @@
  */
 
 import { createHash } from "node:crypto";
-import { type DiffId, type Digest, digestOfHex } from "../../src/digest.ts";
+import { type DiffId, digestOfHex } from "../../src/digest.ts";
 import type { BlobStore, BlobWriter } from "../content/blob-store.ts";
 import type { LayerDiff } from "../diff/change.ts";
 import { type LayerTarOptions, writeLayerTar } from "../diff/layer-tar.ts";
 import { BlockCompressor, type Compression } from "./compress.ts";
 
-/** A layer whose bytes are written and not yet stored. Disposing it before `store` leaves nothing. */
+/** A layer whose bytes are written and not yet stored. Disposing it before `writer` is stored leaves nothing. */
 export interface LayerBlob extends AsyncDisposable {
   readonly diffId: DiffId;
   /** Of the uncompressed tar. */
   readonly tarBytes: number;
-  /** Makes the blob durable under its digest. */
-  store(): Promise<{ readonly digest: Digest; readonly sizeBytes: number }>;
+  readonly writer: BlobWriter;
 }
 
 /** Writes the layer of a diff. @throws as `writeLayerTar` */
@@ -33,7 +32,7 @@ export async function writeLayerBlob(
     return {
       diffId: digestOfHex(hash.digest("hex")) as DiffId,
       tarBytes,
-      store: () => writer.commit(),
+      writer,
       [Symbol.asyncDispose]: () => writer[Symbol.asyncDispose](),
     };
   } catch (error) {

@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { type FileHandle, open, rename } from "node:fs/promises";
-import { type Digest, digestOf, digestOfHex } from "../../src/digest.ts";
+import { type Digest, digestOf, digestOfHex, hexOf } from "../../src/digest.ts";
 import { IntegrityError, isErrno, NotFoundError, whileWriting } from "../../src/errors.ts";
 import { getBlob, insertBlob } from "../../src/meta/blobs.ts";
 import type { Database } from "../../src/meta/database.ts";
@@ -52,11 +52,24 @@ export class BlobStore {
 
   /** Stores small bytes; they are there after a power cut as soon as a later durable commit is. Safe to race. */
   async put(bytes: Uint8Array): Promise<Digest> {
-    const digest = digestOf(bytes);
-    if (this.#isStored({ digest, sizeBytes: bytes.length })) return digest;
-    await using writer = await this.create();
-    await writer.write(bytes);
-    return (await writer.commit()).digest;
+    await this.putAll([bytes]);
+    return digestOf(bytes);
+  }
+
+  /**
+   * As `put`, for several, and for what `writers` have written: the disk is waited for once for all of them, since
+   * files that are synced side by side share a commit of the file system's journal.
+   */
+  async putAll(contents: readonly Uint8Array[], writers: readonly BlobWriter[] = []): Promise<void> {
+    const blobs = contents.map((bytes) => ({ bytes, digest: digestOf(bytes), sizeBytes: bytes.length }));
+    const missing = blobs.filter((blob) => !this.#isStored(blob));
+    if (missing.length + writers.length === 0) return;
+    await using temporary = createTemporary(this.#layout, "blob");
+    const files = await allEnded([
+      ...writers.map((writer) => writer.finish()),
+      ...missing.map(({ bytes, ...blob }) => writeSynced(temporary.path, bytes, blob)),
+    ]);
+    await this.adoptAll(files, { synced: true });
   }
 
   /** Starts a blob whose bytes come in pieces. Disposing it before `commit` leaves nothing. */
@@ -143,6 +156,7 @@ export class BlobWriter implements AsyncDisposable {
   readonly #file: FileHandle;
   readonly #hash = createHash("sha256");
   #sizeBytes = 0;
+  #blob: StoredBlob | null = null;
   #isOpen = true;
 
   /** Made by `BlobStore.create`. */
@@ -163,21 +177,33 @@ export class BlobWriter implements AsyncDisposable {
     });
   }
 
+  /** What has been written, as a blob. Nothing can be written after this. */
+  end(): StoredBlob {
+    this.#blob ??= { digest: digestOfHex(this.#hash.digest("hex")), sizeBytes: this.#sizeBytes };
+    return this.#blob;
+  }
+
   /**
    * Ends the blob and stores it under its digest.
    * @throws {IntegrityError} `ERR_DIGEST_MISMATCH` if it is not the `expected` one; nothing is stored then
    */
   async commit(expected?: Digest): Promise<StoredBlob> {
-    const blob = { digest: digestOfHex(this.#hash.digest("hex")), sizeBytes: this.#sizeBytes };
+    const blob = this.end();
     if (expected !== undefined && expected !== blob.digest) {
       throw new IntegrityError("ERR_DIGEST_MISMATCH", `Cannot store blob "${expected}": its bytes are ${blob.digest}`, {
         data: { expected, actual: blob.digest, sizeBytes: blob.sizeBytes },
       });
     }
+    await this.#store.putAll([], [this]);
+    return blob;
+  }
+
+  /** Ends the blob and has its bytes on the disk, for the store to take in. */
+  async finish(): Promise<AdoptedFile> {
+    const blob = this.end();
     await this.#naming(() => this.#file.sync());
     await this.#close();
-    await this.#store.adopt(this.#path, blob.digest, blob.sizeBytes, { synced: true });
-    return blob;
+    return { ...blob, temporary: this.#path };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -198,6 +224,25 @@ export class BlobWriter implements AsyncDisposable {
     this.#isOpen = false;
     await this.#file.close();
   }
+}
+
+/** A file with these bytes in a directory, on the disk. */
+async function writeSynced(directory: HostPath, bytes: Uint8Array, blob: StoredBlob): Promise<AdoptedFile> {
+  const temporary = joinHost(directory, hexOf(blob.digest));
+  await using file = await open(bytesOf(temporary), "wx", 0o600);
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } catch (error) {
+    throw whileWriting(bytesOf(temporary).toString(), error);
+  }
+  return { ...blob, temporary };
+}
+
+/** As `Promise.all`, but a failure is told only when nothing is under way any more. */
+async function allEnded<Result>(promises: readonly Promise<Result>[]): Promise<Result[]> {
+  await Promise.allSettled(promises);
+  return await Promise.all(promises);
 }
 
 /** fsync of a file or directory by name. */

@@ -74,6 +74,35 @@ test("a stream with another digest than expected leaves no blob and no temporary
   assert.deepEqual(readdirSync(bytesOf(store.layout.temporary)), []);
 });
 
+test("a blob that was written in pieces is stored together with small ones, and nothing else stays", async () => {
+  await using directory = temporaryDirectory();
+  using store = openStore(directory);
+  const others = ["a", "b"].map((text) => Buffer.from(text));
+  {
+    await using writer = await store.blobs.create();
+    for (const piece of ["hel", "lo"]) await writer.write(Buffer.from(piece));
+    assert.deepEqual(writer.end(), { digest: DIGEST, sizeBytes: HELLO.length });
+    assert.equal(store.blobs.has(DIGEST), false);
+    await store.blobs.putAll(others, [writer]);
+  }
+  for (const bytes of [HELLO, ...others]) assert.deepEqual(store.blobs.readJson(digestOf(bytes), 5), bytes);
+  assert.deepEqual(readdirSync(bytesOf(store.layout.temporary)), []);
+});
+
+test("if one of several blobs cannot be stored none is, and nothing stays", async () => {
+  await using directory = temporaryDirectory();
+  using store = openStore(directory);
+  const writing = async () => {
+    await using writer = await store.blobs.create();
+    await writer.write(HELLO);
+    await writer[Symbol.asyncDispose](); // its file is gone
+    await store.blobs.putAll([Buffer.from("a")], [writer]);
+  };
+  await assert.rejects(writing, { code: "EBADF" });
+  assert.deepEqual(readdirSync(bytesOf(store.layout.blobs)), []);
+  assert.deepEqual(readdirSync(bytesOf(store.layout.temporary)), []);
+});
+
 test("a finished file is adopted by renaming it, and stays where it is if the blob is there", async () => {
   await using directory = temporaryDirectory();
   using store = openStore(directory);
