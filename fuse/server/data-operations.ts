@@ -1,7 +1,7 @@
 /** Requests about the content of regular files. */
 
-import { isErrno, PosixError } from "../../src/errors.ts";
-import { allocate, controlFile, copyRangeAt, readAt, seek, syncFile, writeAt } from "../../src/sys/data.ts";
+import { PosixError } from "../../src/errors.ts";
+import { allocate, controlFile, copyRangeAt, readAt, seek } from "../../src/sys/data.ts";
 import { close, O_DIRECTORY, O_RDONLY, openAt } from "../../src/sys/file.ts";
 import { statAt } from "../../src/sys/stat.ts";
 import { setTimesPartly } from "../../src/sys/times.ts";
@@ -10,6 +10,7 @@ import { OUT_HEADER_BYTES, type Reply } from "../protocol/reply.ts";
 import type { Request } from "../protocol/request.ts";
 import { contentFd } from "../union/content.ts";
 import { copyUp } from "../union/copy-up.ts";
+import { syncContent, syncDirectory, writeAll } from "../union/data.ts";
 import { ERRNO } from "../union/errno.ts";
 import { killSuidgid } from "../union/set-attributes.ts";
 import type { Session } from "./operations.ts";
@@ -53,26 +54,6 @@ function keepingTime<T>(fd: number, change: () => T): T {
   return result;
 }
 
-function writeAll(fd: number, bytes: Buffer, offset: number): number {
-  let done = writeAt(fd, bytes, bytes.length, offset);
-  while (done < bytes.length) {
-    const more = writeMore(fd, bytes.subarray(done), offset + done);
-    if (more === 0) break;
-    done += more;
-  }
-  return done;
-}
-
-/** What was written before the disk was full counts. */
-function writeMore(fd: number, rest: Buffer, offset: number): number {
-  try {
-    return writeAt(fd, rest, rest.length, offset);
-  } catch (error) {
-    if (isErrno(error, "ENOSPC", "EDQUOT", "EFBIG", "EIO")) return 0;
-    throw error;
-  }
-}
-
 /** `struct fuse_release_in`. */
 export function release({ union, files }: Session, request: Request): void {
   files.release(union.node(request.nodeId), request.u32(8));
@@ -80,21 +61,11 @@ export function release({ union, files }: Session, request: Request): void {
 
 /** `struct fuse_fsync_in`. */
 export function fsync({ union }: Session, request: Request): void {
-  const node = union.node(request.nodeId);
-  if (union.options.volatile || !node.upper) return;
-  syncFile(contentFd(union, node, false), (request.u32(8) & FSYNC_DATA_ONLY) !== 0);
+  syncContent(union, union.node(request.nodeId), (request.u32(8) & FSYNC_DATA_ONLY) !== 0);
 }
 
 export function fsyncDirectory({ union }: Session, request: Request): void {
-  const node = union.node(request.nodeId);
-  if (union.options.volatile || !node.upper || node.isOrphan) return;
-  const { fd, path } = union.placeOf(node);
-  const directory = openAt(fd, path ?? ".", O_RDONLY | O_DIRECTORY);
-  try {
-    syncFile(directory);
-  } finally {
-    close(directory);
-  }
+  syncDirectory(union, union.node(request.nodeId));
 }
 
 /** `struct fuse_fallocate_in`. */

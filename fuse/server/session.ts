@@ -4,18 +4,19 @@
  */
 
 import { constants } from "node:os";
-import { isSystemError, PosixError } from "../../src/errors.ts";
+import { PosixError } from "../../src/errors.ts";
 import type { Logger } from "../../src/log.ts";
 import { canRestoreOwners } from "../../src/privilege.ts";
 import { readRequest, writeReply } from "../../src/sys/fuse-device.ts";
 import { OP } from "../protocol/constants.ts";
 import { MAX_TRANSFER_BYTES, negotiate } from "../protocol/init.ts";
 import { Reply, type Timeout } from "../protocol/reply.ts";
-import { IN_HEADER_BYTES, MalformedRequest, Request } from "../protocol/request.ts";
+import { IN_HEADER_BYTES, Request } from "../protocol/request.ts";
 import { ERRNO } from "../union/errno.ts";
 import type { Node } from "../union/node.ts";
 import type { Union } from "../union/union.ts";
 import type { Counters } from "./counters.ts";
+import { errnoOf } from "./errno-of.ts";
 import { Files } from "./files.ts";
 import { HANDLERS, type Session } from "./operations.ts";
 
@@ -31,7 +32,7 @@ export class Server implements Session {
   readonly valid: Timeout;
   readonly given: Node[] = [];
   readonly #device: number;
-  readonly #log: Logger;
+  readonly log: Logger;
   readonly counters: Counters;
   readonly #request = new Request(Buffer.allocUnsafeSlow(BUFFER_BYTES));
   readonly #reply = new Reply(Buffer.allocUnsafeSlow(BUFFER_BYTES));
@@ -44,7 +45,7 @@ export class Server implements Session {
     const seconds = Math.floor(timeoutSeconds);
     this.valid = { seconds, rest: Math.floor((timeoutSeconds - seconds) * 1e9) };
     this.#device = device;
-    this.#log = log;
+    this.log = log;
     this.counters = counters;
   }
 
@@ -129,7 +130,7 @@ export class Server implements Session {
     if (agreed === null) throw new PosixError(constants.errno.EPROTO, "fuse init");
     this.files.hasPassthrough = agreed.hasPassthrough;
     this.files.hasWriteback = agreed.hasWriteback;
-    this.#log.debug("fuse.init", { ...agreed });
+    this.log.debug("fuse.init", { ...agreed });
   }
 
   /** The kernel never got the references that the reply would have given it. */
@@ -141,16 +142,7 @@ export class Server implements Session {
     }
   }
 
-  /** Errno of what a handler threw. What has none is a mistake of ours: EIO, and said. */
-  #errnoOf(error: unknown, request: Request): number {
-    if (isSystemError(error) && Math.abs(error.errno) > 0) {
-      this.#log.debug("fuse.failed", { opcode: request.opcode, code: error.code, path: error.path });
-      return Math.abs(error.errno);
-    }
-    this.counters.addError();
-    const what =
-      error instanceof MalformedRequest ? error.message : error instanceof Error ? error.stack : String(error);
-    this.#log.error("fuse.request.failed", { opcode: request.opcode, nodeId: request.nodeId, what });
-    return ERRNO.EIO;
+  #errnoOf(error: unknown, { opcode, nodeId }: Request): number {
+    return errnoOf(error, { opcode, nodeId }, this);
   }
 }
