@@ -30,6 +30,10 @@ export interface FuseOptions {
   readonly writeback: boolean;
   readonly passthrough: boolean;
   readonly posixAcl: boolean;
+  /** Owner, mode and type of files of the upperdir: 0 in the file itself, 1 and 2 in an attribute, `security.*` or `user.*`. */
+  readonly xattrPermissions: 0 | 1 | 2;
+  /** Layers whose root has such an attribute have it on all files. */
+  readonly findOverrides: boolean;
   /** Directories have one link. */
   readonly staticNlink: boolean;
   /** How long the kernel may remember, in seconds. */
@@ -134,6 +138,7 @@ export function parseFuseOptions(text: string): FuseOptions {
   const squashToRoot = given.isSet("squash_to_root");
   const squashUid = given.number("squash_to_uid", MAX_ID);
   const squashGid = given.number("squash_to_gid", MAX_ID);
+  const xattrPermissions = xattrPermissionsOf(given);
   const parsed: Omit<FuseOptions, "ignored"> = {
     ...directories,
     userxattr: userxattr === undefined ? null : isOn(userxattr),
@@ -143,6 +148,8 @@ export function parseFuseOptions(text: string): FuseOptions {
     volatile: given.isSet("volatile"),
     writeback: given.take("writeback") !== "0",
     passthrough: given.take("passthrough") !== "off",
+    xattrPermissions,
+    findOverrides: given.take("override_stat") !== "off",
     posixAcl: !given.isSet("noacl"),
     staticNlink: given.isSet("static_nlink"),
     timeoutSeconds: given.number("timeout", MAX_TIMEOUT_SECONDS) ?? MAX_TIMEOUT_SECONDS,
@@ -176,6 +183,14 @@ function directoriesOf(given: Given): Pick<FuseOptions, "lowerdirs" | "upperdir"
     workdir: top !== null && workdir ? pathOf(unescaped(workdir)) : null,
     readOnly: isReadOnly || !upperdir,
   };
+}
+
+function xattrPermissionsOf(given: Given): FuseOptions["xattrPermissions"] {
+  const value = given.take("xattr_permissions") ?? "0";
+  if (value === "0") return 0;
+  if (value === "1") return 1;
+  if (value === "2") return 2;
+  throw wrong(`xattr_permissions=${value}`, "it is none of 0, 1 and 2");
 }
 
 function isOn(value: string | null | undefined): boolean {

@@ -32,7 +32,8 @@ overlayfs can mount too. Without an upperdir the tree is read-only. It ends when
 Options, as overlayfs and fuse-overlayfs spell them; what is not known is named on stderr and ignored:
   lowerdir=A:B…  upperdir=U  workdir=W  ro  userxattr  redirect_dir=on|off|nofollow  volatile  timeout=SECONDS
   uidmapping=DISK:SHOWN:COUNT…  gidmapping=…  squash_to_root  squash_to_uid=UID  squash_to_gid=GID
-  static_nlink  noacl  noxattrs  writeback=0  passthrough=off  aufs=off  context="LABEL"  debug
+  xattr_permissions=0|1|2  override_stat=off  static_nlink  noacl  noxattrs  writeback=0  passthrough=off
+  aufs=off  context="LABEL"  debug
   [no]suid  [no]dev  [no]exec  [no]atime  [no]diratime
 
 Examples:

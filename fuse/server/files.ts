@@ -7,13 +7,14 @@
 
 import { O_ACCMODE, O_RDONLY, O_TRUNC, S_IFREG, truncate } from "../../src/sys/file.ts";
 import { closeBacking, openBacking } from "../../src/sys/fuse-device.ts";
-import { getXattr } from "../../src/sys/xattr.ts";
 import { FOPEN } from "../protocol/constants.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { contentFd, isWhole, letGo, makeWhole } from "../union/content.ts";
 import { copyUp } from "../union/copy-up.ts";
 import type { Node } from "../union/node.ts";
+import { CAPABILITY } from "../union/ownership.ts";
 import type { Union } from "../union/union.ts";
+import { getAttribute } from "../union/xattrs.ts";
 import type { Counters } from "./counters.ts";
 
 /** Up to this size a file that is opened for reading is served through the cache. */
@@ -84,7 +85,7 @@ export class Files {
   }
 
   #hasCapabilities(node: Node): boolean {
-    return getXattr(this.#union.xattrTargetOf(node), "security.capability") !== null;
+    return getAttribute(this.#union, node, CAPABILITY) !== null;
   }
 
   #tryPassthrough(node: Node): "cached" | "passthrough" {

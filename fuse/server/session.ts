@@ -124,9 +124,9 @@ export class Server implements Session {
   }
 
   #init(request: Request, reply: Reply): void {
-    const { passthrough, writeback, posixAcl } = this.union.options;
+    const { passthrough, writeback } = this.union.options;
     const mayRegister = passthrough && canRestoreOwners(); // the kernel offers it to all, and takes files from root only
-    const agreed = negotiate(request, reply, { passthrough: mayRegister, writeback, posixAcl });
+    const agreed = negotiate(request, reply, { passthrough: mayRegister, writeback, posixAcl: this.union.hasAcls });
     if (agreed === null) throw new PosixError(constants.errno.EPROTO, "fuse init");
     this.files.hasPassthrough = agreed.hasPassthrough;
     this.files.hasWriteback = agreed.hasWriteback;

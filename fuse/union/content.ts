@@ -25,6 +25,7 @@ import { copyContent } from "./copy-content.ts";
 import { ERRNO } from "./errno.ts";
 import { childLocation, hostPathAt, type Location } from "./layer.ts";
 import type { Node } from "./node.ts";
+import { CAPABILITY } from "./ownership.ts";
 import type { Place, Union } from "./union.ts";
 
 /** True if a file of the upperdir has its content itself; false for a metacopy, which another server left. @throws PosixError */
@@ -89,14 +90,15 @@ export function makeWhole(union: Union, node: Node): void {
   if (!node.upper || node.type !== S_IFREG || isWhole(union, node)) return;
   const target = union.xattrTargetOf(node);
   const { atimeNs, mtimeNs } = union.statOf(node);
-  const capability = getXattr(target, "security.capability"); // a write takes it away
+  const capabilityName = union.storedName(union.writable().layer, CAPABILITY);
+  const capability = getXattr(target, capabilityName); // a write takes it away
   const from = openPlace(contentPlace(union, node), O_RDONLY);
   try {
     const to = openPlace(union.placeOf(node), O_WRONLY);
     try {
       copyContent(union.writable(), from, to, statAt(from, null));
       if (!union.options.volatile) syncFile(to);
-      if (capability !== null) setXattr(target, "security.capability", capability);
+      if (capability !== null) setXattr(target, capabilityName, capability);
       setTimes(to, null, atimeNs, mtimeNs);
       removeXattr(target, overlayXattr(union.namespace, "metacopy"));
     } finally {

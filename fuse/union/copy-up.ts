@@ -6,13 +6,13 @@
  */
 
 import { isErrno, isSystemError, PosixError } from "../../src/errors.ts";
-import { unescapeXattr } from "../../src/overlay/escape.ts";
+import { shownXattr } from "../../src/overlay/override-names.ts";
 import { overlayXattr } from "../../src/overlay/xattr-names.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
 import { replaceDescriptor } from "../../src/sys/data.ts";
 import * as file from "../../src/sys/file.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
-import { getXattr, listXattrs, setXattr, type XattrTarget } from "../../src/sys/xattr.ts";
+import { getXattr, listXattrs, setXattr } from "../../src/sys/xattr.ts";
 import { contentFd, hold } from "./content.ts";
 import { copyContent } from "./copy-content.ts";
 import { ERRNO } from "./errno.ts";
@@ -20,6 +20,7 @@ import { indexNameOf, storeExtraNames } from "./hard-links.ts";
 import { hostPathAt, type Location } from "./layer.ts";
 import type { Node } from "./node.ts";
 import { markOrigin, originOf } from "./origin.ts";
+import { backingMode, putOwnership, statIn } from "./ownership.ts";
 import type { Union } from "./union.ts";
 import { discard, type Upper } from "./workdir.ts";
 
@@ -41,7 +42,7 @@ export function copyUp(union: Union, node: Node, wanted: Wanted = "all"): Upper 
     return upper;
   }
   copyUp(union, first.parent);
-  const stat = statAt(lower.layer.fd, lower.path);
+  const stat = statIn(lower);
   const temporary = upper.temporaryName();
   try {
     makeCopy(union, upper, node, lower, stat, temporary, wanted);
@@ -120,7 +121,7 @@ function keepTimes(union: Union, directory: Node, { atimeNs, mtimeNs }: Stat): v
 
 /** A file that lost its name while it was below, and is still open: its copy has none either. */
 function copyUnnamed(union: Union, upper: Upper, node: Node, lower: Location): void {
-  const stat = statAt(lower.layer.fd, lower.path);
+  const stat = statIn(lower);
   const temporary = upper.temporaryName();
   try {
     makeCopy(union, upper, node, lower, stat, temporary, "all");
@@ -156,11 +157,11 @@ function makeCopy(
   name: string,
   wanted: Wanted,
 ): void {
-  const { work } = upper;
-  const mode = stat.mode & 0o7777;
-  switch (node.type) {
+  const { work, layer } = upper;
+  const mode = backingMode(layer, stat.mode);
+  switch (mode & file.S_IFMT) {
     case file.S_IFDIR:
-      file.mkdirAt(work.fd, name, mode | 0o700);
+      file.mkdirAt(work.fd, name, (mode & 0o7777) | 0o700);
       return;
     case file.S_IFLNK:
       file.symlinkAt(file.readlinkAt(lower.layer.fd, lower.path), work.fd, name);
@@ -168,7 +169,7 @@ function makeCopy(
     case file.S_IFREG: {
       const fd = file.openAt(work.fd, name, file.O_CREAT | file.O_EXCL | file.O_RDWR, 0o600);
       try {
-        if (wanted === "all") copyContent(upper, contentFd(union, node, false), fd, stat);
+        if (wanted === "all" && node.type === file.S_IFREG) copyContent(upper, contentFd(union, node, false), fd, stat);
       } finally {
         file.close(fd);
         closeUnlessOpen(node);
@@ -176,7 +177,7 @@ function makeCopy(
       return;
     }
     default:
-      file.mknodAt(work.fd, name, stat.mode, stat.rdevMajor, stat.rdevMinor);
+      file.mknodAt(work.fd, name, mode, stat.rdevMajor, stat.rdevMinor);
   }
 }
 
@@ -189,18 +190,24 @@ function closeUnlessOpen(node: Node): void {
 
 /** Owner, attributes, mode and times, in the order in which none undoes another. */
 function copyMetadata(union: Union, upper: Upper, name: string, lower: Location, stat: Stat, type: number): void {
-  const { work } = upper;
-  if (process.geteuid?.() === 0) file.chown(work.fd, name, stat.uid, stat.gid);
-  copyXattrs(union, hostPathAt(lower.layer, lower.path), joinHost(work.path, name));
-  if (type !== file.S_IFLNK) file.chmod(work.fd, name, stat.mode);
+  const { work, layer } = upper;
+  const copy = { place: { fd: work.fd, path: name }, target: joinHost(work.path, name) };
+  const isKept = putOwnership(layer, copy, { ...stat, rdev: [stat.rdevMajor, stat.rdevMinor] });
+  if (!isKept && process.geteuid?.() === 0) file.chown(work.fd, name, stat.uid, stat.gid);
+  copyXattrs(union, upper, lower, copy.target);
+  if (type !== file.S_IFLNK) file.chmod(work.fd, name, backingMode(layer, stat.mode));
   file.setTimes(work.fd, name, stat.atimeNs, stat.mtimeNs);
 }
 
-function copyXattrs(union: Union, from: XattrTarget, to: HostPath): void {
+function copyXattrs(union: Union, { layer }: Upper, lower: Location, to: HostPath): void {
+  const from = hostPathAt(lower.layer, lower.path);
   for (const name of listXattrs(from)) {
-    if (unescapeXattr(name, union.namespace) === null) continue; // overlayfs' own speak of the place they are at
+    const shown = shownXattr(name, union.namespace, lower.layer.override);
+    if (shown === null) continue; // a layer's own speak of the place they are at
+    if (layer.override !== null && shown.startsWith("system.")) continue; // see `Union.hasAcls`
     const value = getXattr(from, name);
-    if (value !== null) tryXattr(union, () => setXattr(to, name, value), "EPERM", "ENOTSUP", "EINVAL");
+    const set = (): void => setXattr(to, union.storedName(layer, shown), value ?? Buffer.alloc(0));
+    if (value !== null) tryXattr(union, set, "EPERM", "ENOTSUP", "EINVAL");
   }
 }
 

@@ -4,7 +4,7 @@ import { PosixError } from "../../src/errors.ts";
 import { setOpaque } from "../../src/overlay/opaque.ts";
 import { joinHost, NAME_MAX } from "../../src/paths.ts";
 import * as file from "../../src/sys/file.ts";
-import { type Stat, statAt } from "../../src/sys/stat.ts";
+import { statAt } from "../../src/sys/stat.ts";
 import { getXattr, setXattr } from "../../src/sys/xattr.ts";
 import type { Caller } from "../protocol/request.ts";
 import { gidOnDisk, uidOnDisk } from "./attributes.ts";
@@ -14,6 +14,7 @@ import { isVisible } from "./directory-index.ts";
 import { ERRNO } from "./errno.ts";
 import { type Found, isReserved } from "./lookup.ts";
 import type { Inheritance, Node } from "./node.ts";
+import { backingMode, putOwnership, shownStat, statIn, type Wanted } from "./ownership.ts";
 import type { Union } from "./union.ts";
 import { discard, type Upper } from "./workdir.ts";
 
@@ -57,15 +58,14 @@ export function create(union: Union, caller: Caller, parent: Node, name: string,
   const mode = modeOf(wanted, inheritance);
   const isOurs = uid === serverUid && (gid === serverGid || inheritance.gid !== null);
   const hasNoXattrs = !inheritance.hasDefaultAcl;
-  if (isOurs && !spot.isWhitedOut) {
+  if (isOurs && upper.layer.override === null && !spot.isWhitedOut) {
     return enter(union, parent, name, make(upper.layer.fd, spot.path, mode, wanted), hasNoXattrs);
   }
   const stage = openStage(union, upper, parent, inheritance);
   let fd = -1;
   try {
-    fd = make(upper.work.fd, stage.path, mode, wanted);
-    if (uid !== serverUid || gid !== serverGid) file.chown(upper.work.fd, stage.path, uid, gid);
-    setSpecialBits(upper.work.fd, stage.path, mode);
+    fd = make(upper.work.fd, stage.path, backingMode(upper.layer, mode), wanted);
+    own(upper, stage.path, { uid, gid, mode, rdev: wanted.rdev ?? [0, 0] });
     if (isDirectory && spot.isWhitedOut) setOpaque(joinHost(upper.work.path, stage.path), union.namespace);
     if (spot.isWhitedOut) moveOverWhiteout(upper, stage.path, spot.path, isDirectory);
     else file.renameAt(upper.work.fd, stage.path, upper.layer.fd, spot.path);
@@ -134,6 +134,16 @@ function make(dirfd: number, path: string, mode: number, { rdev, target }: NewFi
 const serverUid = process.geteuid?.() ?? 0;
 const serverGid = process.getegid?.() ?? 0;
 
+/** Gives what was made in the workdir its owner and mode. */
+function own(upper: Upper, path: string, wanted: Wanted): void {
+  const { layer, work } = upper;
+  const place = { fd: work.fd, path };
+  if (putOwnership(layer, { place, target: joinHost(work.path, path) }, wanted)) return;
+  const { uid, gid, mode } = wanted;
+  if (uid !== serverUid || gid !== serverGid) file.chown(work.fd, path, uid, gid);
+  setSpecialBits(work.fd, path, mode);
+}
+
 /** What chown(2) takes from a file, and mkdir(2) does not give: a directory has it from the one it is made in. */
 function setSpecialBits(dirfd: number, path: string, mode: number): void {
   const type = mode & file.S_IFMT;
@@ -147,7 +157,7 @@ function inheritanceOf(union: Union, directory: Node): Inheritance {
     const stat = union.statOf(directory);
     directory.inheritance = {
       gid: (stat.mode & 0o2000) === 0 ? null : stat.gid,
-      hasDefaultAcl: union.options.posixAcl && getXattr(union.xattrTargetOf(directory), DEFAULT_ACL) !== null,
+      hasDefaultAcl: union.hasAcls && getXattr(union.xattrTargetOf(directory), DEFAULT_ACL) !== null,
     };
   }
   return directory.inheritance;
@@ -166,13 +176,16 @@ export function moveOverWhiteout({ layer, work }: Upper, temporary: string, path
 /** Makes the node of a file that is new in the upperdir. `fd` is its descriptor, or -1. */
 function enter(union: Union, parent: Node, name: string, fd: number, hasNoXattrs: boolean): Found {
   const { layer } = union.writable();
-  const stat: Stat = fd >= 0 ? statAt(fd, null) : statAt(layer.fd, union.childPath(parent, name));
+  const at = { layer, path: union.childPath(parent, name) };
+  const stat = fd >= 0 ? shownStat(layer, statAt(fd, null), () => fd) : statIn(at);
   const ino = union.inodeNumber(layer, stat);
   union.indexOf(parent).setPresent(name, stat.mode >> 12, ino);
   const node = union.nodes.add(stat.mode & file.S_IFMT, ino, true, []);
   union.nodes.attach(node, parent, name);
-  node.fd = fd;
-  node.isWritable = fd >= 0;
+  if (fd >= 0 && node.type !== file.S_IFREG)
+    file.close(fd); // a stand-in
+  else node.fd = fd;
+  node.isWritable = node.fd >= 0;
   node.hasNoXattrs = hasNoXattrs && !union.hasLabels;
   node.isWhole = true;
   if (node.isDirectory) node.isImpure = false;
@@ -214,11 +227,21 @@ export function createUnnamed(union: Union, caller: Caller, parent: Node, wanted
   const upper = copyUp(union, parent);
   const inheritance = inheritanceOf(union, parent);
   const mode = modeOf(wanted, inheritance);
-  const fd = file.openAt(upper.layer.fd, union.upperPath(parent), file.O_TMPFILE | file.O_RDWR, mode & 0o7777);
+  const fd = file.openAt(
+    upper.layer.fd,
+    union.upperPath(parent),
+    file.O_TMPFILE | file.O_RDWR,
+    backingMode(upper.layer, mode) & 0o7777,
+  );
   const gid = inheritance.gid ?? gidOnDisk(union, caller.gid);
   const uid = uidOnDisk(union, caller.uid);
   try {
-    if (uid !== serverUid || gid !== serverGid) {
+    const isKept = putOwnership(
+      upper.layer,
+      { place: { fd, path: null }, target: fd },
+      { uid, gid, mode, rdev: [0, 0] },
+    );
+    if (!isKept && (uid !== serverUid || gid !== serverGid)) {
       file.chown(fd, null, uid, gid);
       file.chmod(fd, null, mode);
     }
@@ -226,7 +249,7 @@ export function createUnnamed(union: Union, caller: Caller, parent: Node, wanted
     file.close(fd);
     throw error;
   }
-  const stat = statAt(fd, null);
+  const stat = shownStat(upper.layer, statAt(fd, null), () => fd);
   const node = union.nodes.add(file.S_IFREG, union.inodeNumber(upper.layer, stat), true, []);
   node.fd = fd;
   node.isWritable = true;

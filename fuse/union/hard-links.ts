@@ -15,6 +15,7 @@ import { hostPathAt, type Location } from "./layer.ts";
 import type { Found } from "./lookup.ts";
 import type { Node } from "./node.ts";
 import { originIno, originOf } from "./origin.ts";
+import { shownStat } from "./ownership.ts";
 import type { Union } from "./union.ts";
 import type { Upper } from "./workdir.ts";
 
@@ -28,8 +29,9 @@ export function findIndexed(union: Union, parent: Node, name: string, at: Locati
   const { upper } = union;
   if (upper === null || !upper.index.isUsed) return null;
   const indexName = indexNameOf(at);
-  const stat = indexName === null ? null : statAtOrNull(upper.index.fd, indexName);
-  if (indexName === null || stat === null) return null;
+  const indexed = indexName === null ? null : statAtOrNull(upper.index.fd, indexName);
+  if (indexName === null || indexed === null) return null;
+  const stat = shownStat(upper.layer, indexed, () => joinHost(upper.index.path, indexName));
   const lower = statAtOrNull(at.layer.fd, at.path);
   return enterIndexed(union, upper, parent, name, indexName, stat, union.inodeNumber(at.layer, lower ?? stat));
 }

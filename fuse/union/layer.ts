@@ -1,5 +1,6 @@
 /** A layer while it is mounted: a directory that is held open, so that what is later mounted over its path does not matter. */
 
+import type { OverrideAttribute } from "../../src/overlay/override-stat.ts";
 import type { HostPath } from "../../src/paths.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../../src/sys/file.ts";
 import { statAt } from "../../src/sys/stat.ts";
@@ -13,6 +14,8 @@ export interface Layer {
   readonly fd: number;
   /** Which of the file systems of this mount it lies on, counted from 0. */
   readonly fileSystem: number;
+  /** The attribute in which it keeps owner, mode and type of its files; null: they have them themselves. */
+  readonly override: OverrideAttribute | null;
 }
 
 /** Inode numbers of the second and further file systems are lifted by so much, that they do not meet those of the first. */
@@ -75,15 +78,15 @@ export function pathOf(fd: number): HostPath {
 export class LayerOpener {
   readonly #fileSystems = new Map<string, number>();
 
-  /** @throws PosixError if it is no directory */
-  open(path: HostPath, index: number): Layer {
+  /** `overrideOf` is asked which attribute the layer with this root uses. @throws PosixError if it is no directory */
+  open(path: HostPath, index: number, overrideOf: (root: HostPath) => OverrideAttribute | null = () => null): Layer {
     const fd = openAt(AT_FDCWD, path, O_PATH | O_DIRECTORY);
     try {
       const { devMajor, devMinor } = statAt(fd, null);
       const device = `${devMajor}:${devMinor}`;
       const fileSystem = this.#fileSystems.get(device) ?? this.#fileSystems.size;
       this.#fileSystems.set(device, fileSystem);
-      return { index, path: pathOf(fd), fd, fileSystem };
+      return { index, path: pathOf(fd), fd, fileSystem, override: overrideOf(`${pathOf(fd)}/.` as HostPath) };
     } catch (error) {
       close(fd);
       throw error;

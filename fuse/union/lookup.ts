@@ -15,6 +15,7 @@ import { findIndexed, findLinkedUp } from "./hard-links.ts";
 import { childLocation, hostPathAt, type Location } from "./layer.ts";
 import type { Node } from "./node.ts";
 import { originIno } from "./origin.ts";
+import { statInOrNull } from "./ownership.ts";
 import type { Union } from "./union.ts";
 
 /** A node, and what statx(2) said when it was looked up. */
@@ -53,7 +54,7 @@ function instantiate(union: Union, parent: Node, entry: IndexEntry): Found | nul
   const isUpper = entry.upper === "present";
   const first = isUpper ? upperLocation(union, parent, name) : lowerLocation(parent, entry.lowers[0], name);
   if (first === null) return null;
-  const stat = statAtOrNull(first.layer.fd, first.path);
+  const stat = statInOrNull(first);
   if (stat === null) return null; // taken away behind our back
   const type = stat.mode & S_IFMT;
   if (type === S_IFDIR) return makeDirectory(union, parent, entry, first, stat);

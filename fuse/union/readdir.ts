@@ -26,7 +26,8 @@ export function readDirectory(union: Union, directory: Node, offset: number, siz
   }
   for (const entry of from(union, directory, offset)) {
     if (reply.size + direntBytes(entry.name) > end) return;
-    appendDirent(reply, entry.name, listedIno(union, directory, entry), entry.type, entry.cookie);
+    const { ino, type } = listed(union, directory, entry);
+    appendDirent(reply, entry.name, ino, type, entry.cookie);
   }
 }
 
@@ -56,7 +57,8 @@ export function readDirectoryPlus(
     if (reply.size + ENTRY_OUT_BYTES + direntBytes(entry.name) > end) return;
     if (isPlain) {
       reply.noEntry(NEVER);
-      appendDirent(reply, entry.name, listedIno(union, directory, entry), entry.type, entry.cookie);
+      const { ino, type } = listed(union, directory, entry);
+      appendDirent(reply, entry.name, ino, type, entry.cookie);
       continue;
     }
     const found = lookupListed(union, directory, entry);
@@ -113,21 +115,25 @@ function dotIno(directory: Node, name: string): number {
   return name === ".." ? (directory.names[0]?.parent.ino ?? directory.ino) : directory.ino;
 }
 
-/** What stat(2) would show; without a system call where the listing tells. */
-function listedIno(union: Union, directory: Node, entry: IndexEntry): number {
+/** What stat(2) would show of inode number and type (`DT_*`); without a system call where the listing tells. */
+function listed(union: Union, directory: Node, entry: IndexEntry): { readonly ino: number; readonly type: number } {
   const known = directory.children?.get(entry.name);
-  if (known !== undefined) return known.ino;
+  if (known !== undefined) return { ino: known.ino, type: known.type >> 12 };
   const position = entry.lowers[0];
   const isPlain = entry.upper === "none" && position !== undefined && entry.type !== DT.dir;
   const layer = isPlain ? directory.lowers[position]?.layer : undefined;
-  if (layer !== undefined) return shownIno(layer, entry.ino);
-  return inoByLookup(union, directory, entry);
+  if (layer !== undefined && layer.override === null) return { ino: shownIno(layer, entry.ino), type: entry.type };
+  return listedByLookup(union, directory, entry);
 }
 
-function inoByLookup(union: Union, directory: Node, entry: IndexEntry): number {
+function listedByLookup(
+  union: Union,
+  directory: Node,
+  entry: IndexEntry,
+): { readonly ino: number; readonly type: number } {
   const found = lookupListed(union, directory, entry);
-  if (found === null || found === "broken") return entry.ino;
-  const { ino, id, lookups } = found.node;
+  if (found === null || found === "broken") return entry;
+  const { ino, type, id, lookups } = found.node;
   if (lookups === 0) union.nodes.forget(id, 0); // the kernel does not know it
-  return ino;
+  return { ino, type: type >> 12 };
 }

@@ -10,6 +10,7 @@ import { contentFd, letGo } from "./content.ts";
 import { copyUp } from "./copy-up.ts";
 import { ERRNO } from "./errno.ts";
 import type { Node } from "./node.ts";
+import { CAPABILITY, changeOwnership, withoutSuidgid } from "./ownership.ts";
 import type { Union } from "./union.ts";
 
 /** What is to change; what is left out stays. */
@@ -28,22 +29,19 @@ export interface Change {
 export function setAttributes(union: Union, node: Node, change: Change): Stat {
   const { mode, uid, gid, sizeBytes, atime, mtime } = change;
   copyUp(union, node, sizeBytes === 0 && node.opens === 0 ? "nothing" : "all");
-  const { fd, path } = union.placeOf(node);
   if (uid !== undefined || gid !== undefined) {
-    const keep = 0xffff_ffff;
-    file.chown(
-      fd,
-      path,
-      uid === undefined ? keep : uidOnDisk(union, uid),
-      gid === undefined ? keep : gidOnDisk(union, gid),
-    );
+    changeOwnership(union, node, {
+      ...(uid !== undefined && { uid: uidOnDisk(union, uid) }),
+      ...(gid !== undefined && { gid: gidOnDisk(union, gid) }),
+    });
   }
   if (sizeBytes !== undefined) truncate(union, node, sizeBytes);
   if (change.killSuidgid) killSuidgid(union, node);
   if (mode !== undefined) {
     if (node.type === file.S_IFLNK) throw new PosixError(ERRNO.ENOTSUP, "chmod");
-    file.chmod(fd, path, mode);
+    changeOwnership(union, node, { mode });
   }
+  const { fd, path } = union.placeOf(node);
   if (atime !== undefined || mtime !== undefined) setTimesPartly(fd, path, atime ?? "keep", mtime ?? "keep");
   node.inheritance = null;
   return union.statOf(node);
@@ -58,9 +56,8 @@ function truncate(union: Union, node: Node, sizeBytes: number): void {
 /** What the kernel does at a write by somebody else: setuid goes, setgid too where the group may run it. */
 export function killSuidgid(union: Union, node: Node): void {
   if (node.type !== file.S_IFREG) return;
-  const { fd, path } = union.placeOf(node);
   const { mode } = union.statOf(node);
-  const left = mode & ~(0o4000 | ((mode & 0o010) === 0 ? 0 : 0o2000));
-  if (left !== mode) file.chmod(fd, path, left);
-  removeXattrIfSet(union.xattrTargetOf(node), "security.capability");
+  const left = withoutSuidgid(mode);
+  if (left !== mode) changeOwnership(union, node, { mode: left });
+  removeXattrIfSet(union.xattrTargetOf(node), union.storedName(union.layerOf(node), CAPABILITY));
 }

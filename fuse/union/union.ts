@@ -2,6 +2,8 @@
 
 import { PosixError } from "../../src/errors.ts";
 import type { Logger } from "../../src/log.ts";
+import { storedXattr } from "../../src/overlay/override-names.ts";
+import { overrideAttributeOf } from "../../src/overlay/override-stat.ts";
 import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
 import { canRestoreOwners } from "../../src/privilege.ts";
@@ -14,6 +16,7 @@ import { DirectoryIndex } from "./directory-index.ts";
 import { ERRNO } from "./errno.ts";
 import { hostPathAt, joinPath, type Layer, LayerOpener, type Location, shownIno } from "./layer.ts";
 import { type Node, NodeTable } from "./node.ts";
+import { putRootOwnership, shownStat, upperOverride } from "./ownership.ts";
 import { openWorkdir, type Upper } from "./workdir.ts";
 
 /** Something on disk to call a system call with: an open file (`path` is null), or a path from a descriptor. */
@@ -32,6 +35,8 @@ export class Union {
   readonly root: Node;
   /** New files get security labels from the kernel: one is set on the upperdir. */
   readonly hasLabels: boolean;
+  /** POSIX ACLs are kept; not where owners are in an attribute: an ACL on such a file would shut out the server itself. */
+  readonly hasAcls: boolean;
   /** Of lower files with several names, by their link key: how many were taken away, as a negative number. */
   readonly takenNames = new Map<string, number>();
 
@@ -45,19 +50,24 @@ export class Union {
     this.log = log;
     this.namespace = (options.userxattr ?? !canRestoreOwners()) ? "user" : "trusted";
     const opener = new LayerOpener();
-    const upperLayer = options.upperdir === null ? null : opener.open(options.upperdir, -1);
-    this.lowers = options.lowerdirs.map((path, index) => opener.open(path, index));
+    const found = (root: HostPath) => (options.findOverrides ? overrideAttributeOf(root) : null);
+    const upperLayer =
+      options.upperdir === null ? null : opener.open(options.upperdir, -1, (root) => upperOverride(options, root));
+    this.lowers = options.lowerdirs.map((path, index) => opener.open(path, index, found));
     this.upper =
       upperLayer === null || options.workdir === null
         ? null
         : openWorkdir(upperLayer, options.workdir, { isVolatile: options.volatile, namespace: this.namespace });
     const lowers = this.lowers.map((layer) => ({ layer, path: "." }));
+    this.hasAcls = options.posixAcl && (upperLayer?.override ?? null) === null;
+    if (upperLayer !== null) putRootOwnership(upperLayer, this.lowers);
     const top = upperLayer ?? this.lowers[0];
     if (top === undefined) throw new RangeError("a union needs at least one layer");
     const ino = this.inodeNumber(top, statAt(top.fd, null));
     this.root = this.nodes.add(S_IFDIR, ino, upperLayer !== null, lowers);
     this.root.lookups = 1;
-    this.hasLabels = upperLayer !== null && listXattrs(upperLayer.path).some((name) => name.startsWith("security."));
+    this.hasLabels =
+      upperLayer !== null && listXattrs(hostPathAt(upperLayer, ".")).some((name) => name.startsWith("security."));
   }
 
   /** Closes all that is open; nothing of it can be used any more. */
@@ -128,10 +138,24 @@ export class Union {
     return this.#upperLayer.fd;
   }
 
+  /** The layer that a node is in. */
+  layerOf(node: Node): Layer {
+    const layer = node.upper ? this.#upperLayer : node.lowers[0]?.layer;
+    if (layer === undefined) throw new PosixError(ERRNO.ESTALE, "fuse");
+    return layer;
+  }
+
+  /** The name under which a layer has the attribute that is shown as `name`. @throws PosixError `EPERM` if none can be */
+  storedName({ override }: Layer, name: string): string {
+    const stored = storedXattr(name, this.namespace, override);
+    if (stored === null) throw new PosixError(ERRNO.EPERM, "xattr");
+    return stored;
+  }
+
   /** @throws PosixError */
   statOf(node: Node): Stat {
     const { fd, path } = this.placeOf(node);
-    return statAt(fd, path);
+    return shownStat(this.layerOf(node), statAt(fd, path), () => this.xattrTargetOf(node));
   }
 
   /** The names in a directory. @throws PosixError `ENOTDIR` */

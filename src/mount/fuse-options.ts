@@ -7,7 +7,7 @@ import type { MountSpec } from "./mount-spec.ts";
 
 /**
  * The options, a byte string. `source` is what the mount table shows: there FUSE has nothing else to know a mount by.
- * Layers of ours have no `.wh.` whiteouts. The server needs no telling of `metacopy`, whose files it reads and never
+ * Layers of ours have no `.wh.` whiteouts, and keep owners as files do. The server needs no telling of `metacopy`, whose files it reads and never
  * makes, nor of `xino` and `index=on`, which is how it works.
  * @throws {UnsupportedError} `ERR_FUSE_OPTION` for what only the kernel can
  */
@@ -22,9 +22,13 @@ export function fuseOptions(spec: MountSpec, source: HostPath): string {
   if (readOnly) parts.push("ro");
   if (options.redirectDir !== undefined) parts.push(`redirect_dir=${options.redirectDir}`);
   if (options.volatile) parts.push("volatile");
-  return [...parts, `userxattr=${options.userxattr ? "on" : "off"}`, "aufs=off", `fsname=${escapePath(source)}`].join(
-    ",",
-  );
+  return [
+    ...parts,
+    `userxattr=${options.userxattr ? "on" : "off"}`,
+    "aufs=off",
+    "override_stat=off",
+    `fsname=${escapePath(source)}`,
+  ].join(",");
 }
 
 function unable({ target }: MountSpec, option: string, why: string): UnsupportedError {

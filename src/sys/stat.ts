@@ -84,6 +84,11 @@ export class Stat {
   withNlink(nlink: number): Stat {
     return Object.assign(Object.create(Stat.prototype), this, { nlink });
   }
+
+  /** The same with another owner, mode and device number. */
+  withOwnership(ownership: Pick<Stat, "uid" | "gid" | "mode" | "rdevMajor" | "rdevMinor">): Stat {
+    return Object.assign(Object.create(Stat.prototype), this, ownership);
+  }
 }
 
 /**

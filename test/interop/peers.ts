@@ -16,13 +16,17 @@ export interface Peers extends Disposable {
   podmanRun(image: string, ...command: readonly string[]): string;
 }
 
-/** Peers whose storage is `directory`; `mountProgram` mounts for them. Disposing unmounts what they left. */
-export function peersIn(directory: string, mountProgram?: string): Peers {
+/**
+ * Peers whose storage is `directory`; `mountProgram` mounts for them, with lines of its table in storage.conf after it.
+ * Disposing unmounts what they left.
+ */
+export function peersIn(directory: string, mountProgram?: string, more = ""): Peers {
   mkdirSync(directory, { recursive: true });
   const storage = join(directory, "storage.conf");
   const containers = join(directory, "containers.conf");
   const paths = `graphroot = "${join(directory, "root")}"\nrunroot = "${join(directory, "run")}"`;
-  const program = mountProgram === undefined ? "" : `[storage.options.overlay]\nmount_program = "${mountProgram}"\n`;
+  const program =
+    mountProgram === undefined ? "" : `[storage.options.overlay]\nmount_program = "${mountProgram}"\n${more}\n`;
   writeFileSync(storage, `[storage]\ndriver = "overlay"\n${paths}\n${program}`);
   writeFileSync(containers, '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n');
   const env = { ...process.env, CONTAINERS_STORAGE_CONF: storage, CONTAINERS_CONF: containers, TMPDIR: directory };
