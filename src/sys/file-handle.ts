@@ -1,7 +1,8 @@
 /** File handles: names of inodes that outlive their paths (open_by_handle_at(2)). Needs CAP_DAC_READ_SEARCH. */
 
 import { isErrno } from "../errors.ts";
-import { O_CLOEXEC, O_PATH } from "./file.ts";
+import { PATH_MAX } from "../paths.ts";
+import { O_CLOEXEC, O_PATH, viaDirectories } from "./file.ts";
 import { cString, declare, failure } from "./libc.ts";
 
 const nameToHandle = declare(
@@ -37,6 +38,7 @@ export interface FileHandle {
 
 /** The handle of `path`, or of the open file if `path` is null; null where the file system gives none. @throws PosixError */
 export function handleAt(dirfd: number, path: string | null): FileHandle | null {
+  if (path !== null && path.length > PATH_MAX) return viaDirectories(dirfd, path, handleAt);
   const buffer = Buffer.alloc(8 + MAX_HANDLE_BYTES);
   buffer.writeUInt32LE(MAX_HANDLE_BYTES, 0);
   const mountId = Buffer.alloc(4);

@@ -2,7 +2,8 @@
  * Files relative to a directory descriptor, with byte-string names, nanosecond times and device numbers: what
  * `node:fs` cannot do. Nothing here follows a final symbolic link unless it says so.
  *
- * A file of a layer may have a path of PATH_MAX, and the layer lies somewhere too: what reads takes longer paths.
+ * A file of a layer may have a path of PATH_MAX, and the layer lies somewhere too; and there are trees in which paths are
+ * longer still. So paths may be of any length here.
  */
 
 import { constants } from "node:os";
@@ -72,7 +73,7 @@ const pwrite = declare<number>("int64_t pwrite(int fd, const void *buffer, size_
 const fallocate = declare("int posix_fallocate(int fd, int64_t offset, int64_t length)");
 const ftruncate = declare("int ftruncate(int fd, int64_t length)");
 
-/** openat(2), close-on-exec. `path` may be of any length. @throws PosixError */
+/** openat(2), close-on-exec. @throws PosixError */
 export function openAt(dirfd: number, path: string, flags: number, mode = 0): number {
   if (path.length > PATH_MAX) return viaDirectories(dirfd, path, (fd, rest) => openAt(fd, rest, flags, mode));
   return check(open(dirfd, cString(path), flags | O_CLOEXEC, mode), "openat", path);
@@ -106,8 +107,26 @@ export function viaDirectories<Result>(
   }
 }
 
+/** `viaDirectories` for a call with two paths. */
+function viaBoth(
+  fromDirfd: number,
+  from: string,
+  toDirfd: number,
+  to: string,
+  call: (fromDirfd: number, from: string, toDirfd: number, to: string) => void,
+): void {
+  viaDirectories(fromDirfd, from, (fd, rest) =>
+    viaDirectories(toDirfd, to, (toFd, toRest) => call(fd, rest, toFd, toRest)),
+  );
+}
+
 function openPath(dirfd: number, path: string): number {
   return openAt(dirfd, path, O_PATH | O_DIRECTORY);
+}
+
+/** True for a path that no call takes. */
+function isLong(path: string | null): path is string {
+  return path !== null && path.length > PATH_MAX;
 }
 
 const SYS_OPENAT2 = 437;
@@ -149,38 +168,47 @@ export function close(fd: number): void {
 
 /** mkdirat(2). @throws PosixError */
 export function mkdirAt(dirfd: number, path: string, mode: number): void {
-  check(mkdir(dirfd, cString(path), mode), "mkdirat", path);
+  if (path.length > PATH_MAX) viaDirectories(dirfd, path, (fd, rest) => mkdirAt(fd, rest, mode));
+  else check(mkdir(dirfd, cString(path), mode), "mkdirat", path);
 }
 
 /** mknodat(2): a device, fifo or socket; `mode` includes the type. @throws PosixError */
 export function mknodAt(dirfd: number, path: string, mode: number, major = 0, minor = 0): void {
-  check(mknod(dirfd, cString(path), mode, makeDevice(major, minor)), "mknodat", path);
+  if (path.length > PATH_MAX) viaDirectories(dirfd, path, (fd, rest) => mknodAt(fd, rest, mode, major, minor));
+  else check(mknod(dirfd, cString(path), mode, makeDevice(major, minor)), "mknodat", path);
 }
 
 /** symlinkat(2). @throws PosixError */
 export function symlinkAt(target: string, dirfd: number, path: string): void {
-  check(symlink(cString(target), dirfd, cString(path)), "symlinkat", path);
+  if (path.length > PATH_MAX) viaDirectories(dirfd, path, (fd, rest) => symlinkAt(target, fd, rest));
+  else check(symlink(cString(target), dirfd, cString(path)), "symlinkat", path);
 }
 
 /** linkat(2): a second name for a file; a symbolic link is linked itself. @throws PosixError */
 export function linkAt(fromDirfd: number, from: string, toDirfd: number, to: string, flags = 0): void {
-  check(link(fromDirfd, cString(from), toDirfd, cString(to), flags), "linkat", to);
+  if (from.length > PATH_MAX || to.length > PATH_MAX) {
+    viaBoth(fromDirfd, from, toDirfd, to, (fd, rest, toFd, toRest) => linkAt(fd, rest, toFd, toRest, flags));
+  } else check(link(fromDirfd, cString(from), toDirfd, cString(to), flags), "linkat", to);
 }
 
 /** unlinkat(2); `AT_REMOVEDIR` for a directory. @throws PosixError */
 export function unlinkAt(dirfd: number, path: string, flags = 0): void {
-  check(unlink(dirfd, cString(path), flags), "unlinkat", path);
+  if (path.length > PATH_MAX) viaDirectories(dirfd, path, (fd, rest) => unlinkAt(fd, rest, flags));
+  else check(unlink(dirfd, cString(path), flags), "unlinkat", path);
 }
 
 /** renameat2(2). @throws PosixError */
 export function renameAt(fromDirfd: number, from: string, toDirfd: number, to: string, flags = 0): void {
-  check(renameat2(fromDirfd, cString(from), toDirfd, cString(to), flags), "renameat2", from);
+  if (from.length > PATH_MAX || to.length > PATH_MAX) {
+    viaBoth(fromDirfd, from, toDirfd, to, (fd, rest, toFd, toRest) => renameAt(fd, rest, toFd, toRest, flags));
+  } else check(renameat2(fromDirfd, cString(from), toDirfd, cString(to), flags), "renameat2", from);
 }
 
 /** Owner of `path`, or of the open file if `path` is null; opened with `O_PATH` is enough. @throws PosixError */
 export function chown(dirfd: number, path: string | null, uid: number, gid: number): void {
   const flags = path === null ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  check(chownat(dirfd, cString(path ?? ""), uid, gid, flags), "fchownat", path ?? undefined);
+  if (isLong(path)) viaDirectories(dirfd, path, (fd, rest) => chown(fd, rest, uid, gid));
+  else check(chownat(dirfd, cString(path ?? ""), uid, gid, flags), "fchownat", path ?? undefined);
 }
 
 /**
@@ -189,7 +217,8 @@ export function chown(dirfd: number, path: string | null, uid: number, gid: numb
  * @throws PosixError
  */
 export function chmod(dirfd: number, path: string | null, mode: number): void {
-  if (path === null) {
+  if (isLong(path)) viaDirectories(dirfd, path, (fd, rest) => chmod(fd, rest, mode));
+  else if (path === null) {
     if (fchmod(dirfd, mode & 0o7777) < 0) chmod(AT_FDCWD, `/proc/self/fd/${dirfd}`, mode); // EBADF for O_PATH
   } else check(chmodat(dirfd, cString(path), mode & 0o7777, 0), "fchmodat", path);
 }
@@ -201,7 +230,8 @@ const NS = 1_000_000_000n;
 export function setTimes(dirfd: number, path: string | null, atimeNs: bigint, mtimeNs: bigint): void {
   putTime(atimeNs, 0);
   putTime(mtimeNs, 16);
-  if (path === null) check(futimens(dirfd, times), "futimens");
+  if (isLong(path)) viaDirectories(dirfd, path, (fd, rest) => setTimes(fd, rest, atimeNs, mtimeNs));
+  else if (path === null) check(futimens(dirfd, times), "futimens");
   else check(utimensat(dirfd, cString(path), times, AT_SYMLINK_NOFOLLOW), "utimensat", path);
 }
 
@@ -218,7 +248,7 @@ function putTime(ns: bigint, offset: number): void {
 
 const linkBuffer = Buffer.alloc(4097);
 
-/** The target of a symbolic link, as a byte string. `path` may be of any length. @throws PosixError */
+/** The target of a symbolic link, as a byte string. @throws PosixError */
 export function readlinkAt(dirfd: number, path: string): string {
   if (path.length > PATH_MAX) return viaDirectories(dirfd, path, readlinkAt);
   const size = check(Number(readlink(dirfd, cString(path), linkBuffer, linkBuffer.length)), "readlinkat", path);

@@ -1,5 +1,7 @@
 /** Access and modification times, one without the other, and "now" by the file system's own clock (utimensat(2)). */
 
+import { PATH_MAX } from "../paths.ts";
+import { viaDirectories } from "./file.ts";
 import { check, cString, declare } from "./libc.ts";
 
 const utimensat = declare("int utimensat(int dirfd, const void *path, const void *times, int flags)");
@@ -18,7 +20,9 @@ export function setTimesPartly(dirfd: number, path: string | null, atime: TimeCh
   put(atime, 0);
   put(mtime, 16);
   const flags = path === null ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  check(utimensat(dirfd, cString(path ?? ""), times, flags), "utimensat", path ?? undefined);
+  if (path !== null && path.length > PATH_MAX) {
+    viaDirectories(dirfd, path, (fd, rest) => setTimesPartly(fd, rest, atime, mtime));
+  } else check(utimensat(dirfd, cString(path ?? ""), times, flags), "utimensat", path ?? undefined);
 }
 
 function put(time: TimeChange, offset: number): void {

@@ -1,6 +1,6 @@
 /**
  * Extended attributes of every namespace. A target is an open descriptor or a host path, of which a final symbolic link
- * is not followed; for reading a path may be of any length. Names are byte strings.
+ * is not followed; a path may be of any length. Names are byte strings.
  */
 
 import { isErrno, PosixError } from "../errors.ts";
@@ -92,6 +92,10 @@ function fitting(call: (most: number) => number): number {
 
 /** Sets `name`; `flags` as in setxattr(2), 0 whether or not it was there. @throws PosixError */
 export function setXattr(target: XattrTarget, name: string, value: Uint8Array, flags = 0): void {
+  if (isLong(target)) {
+    withShort(target, (short) => setXattr(short, name, value, flags));
+    return;
+  }
   const result =
     typeof target === "number"
       ? fset(target, cString(name), value, value.length, flags)
@@ -101,6 +105,10 @@ export function setXattr(target: XattrTarget, name: string, value: Uint8Array, f
 
 /** Takes `name` away. @throws PosixError `ENODATA` if it is not set */
 export function removeXattr(target: XattrTarget, name: string): void {
+  if (isLong(target)) {
+    withShort(target, (short) => removeXattr(short, name));
+    return;
+  }
   const result = typeof target === "number" ? fremove(target, cString(name)) : lremove(cString(target), cString(name));
   if (result < 0) throw failure("removexattr", describe(target, name));
 }
