@@ -107,6 +107,15 @@ export class Request implements Caller {
     return this.buffer.toString("latin1", start, end);
   }
 
+  /** The same, where it names an entry of a directory. @throws MalformedRequest also for what leads somewhere else */
+  entry(at: number): string {
+    const name = this.name(at);
+    if (name === "" || name === "." || name === ".." || name.includes("/")) {
+      throw new MalformedRequest("a name of an entry is a path");
+    }
+    return name;
+  }
+
   /** `count` bytes at byte `at` of the body; not a copy. @throws MalformedRequest */
   bytes(at: number, count: number): Buffer {
     if (at + count > this.bodyBytes) throw new MalformedRequest(EINVAL_SHORT);

@@ -49,7 +49,7 @@ const doLookup: Handler = (session, request, reply) => {
   const { union, valid } = session;
   const parent = union.node(request.nodeId);
   parent.isScanned = true;
-  const child = lookup(union, parent, request.name(0));
+  const child = lookup(union, parent, request.entry(0));
   if (child === null) reply.noEntry(valid);
   else found(session, reply, child);
 };
@@ -89,7 +89,7 @@ const readlink: Handler = ({ union }, request, reply) => {
 };
 
 const symlink: Handler = (session, request, reply) => {
-  const name = request.name(0);
+  const name = request.entry(0);
   const target = request.name(name.length + 1);
   const { union } = session;
   const made = create(union, request, union.node(request.nodeId), name, { mode: 0o120777, umask: 0, target });
@@ -101,7 +101,7 @@ const mknod: Handler = (session, request, reply) => {
   const { union, files } = session;
   const wanted = { mode: request.u32(0), umask: request.u32(8), rdev: decodeDevice(request.u32(4)) };
   const type = wanted.mode & S_IFMT || S_IFREG;
-  const made = create(union, request, union.node(request.nodeId), request.name(16), {
+  const made = create(union, request, union.node(request.nodeId), request.entry(16), {
     ...wanted,
     mode: (wanted.mode & 0o7777) | type,
   });
@@ -114,17 +114,17 @@ const mkdir: Handler = (session, request, reply) => {
   const { union } = session;
   const mode = (request.u32(0) & 0o7777) | S_IFDIR;
   const wanted = { mode, umask: request.u32(4) };
-  found(session, reply, create(union, request, union.node(request.nodeId), request.name(8), wanted));
+  found(session, reply, create(union, request, union.node(request.nodeId), request.entry(8), wanted));
 };
 
-const doUnlink: Handler = ({ union }, request) => unlink(union, union.node(request.nodeId), request.name(0));
-const doRmdir: Handler = ({ union }, request) => rmdir(union, union.node(request.nodeId), request.name(0));
+const doUnlink: Handler = ({ union }, request) => unlink(union, union.node(request.nodeId), request.entry(0));
+const doRmdir: Handler = ({ union }, request) => rmdir(union, union.node(request.nodeId), request.entry(0));
 
 /** `struct fuse_rename_in`, `struct fuse_rename2_in`: two names after it. */
 function renameWith(names: number, flagsAt: number | null): Handler {
   return ({ union }, request) => {
-    const name = request.name(names);
-    const newName = request.name(names + name.length + 1);
+    const name = request.entry(names);
+    const newName = request.entry(names + name.length + 1);
     const flags = flagsAt === null ? 0 : request.u32(flagsAt);
     rename(union, union.node(request.nodeId), name, union.node(request.u64(0)), newName, flags);
   };
@@ -133,14 +133,14 @@ function renameWith(names: number, flagsAt: number | null): Handler {
 const doLink: Handler = (session, request, reply) => {
   const { union } = session;
   const node = union.node(request.u64(0));
-  found(session, reply, link(union, node, union.node(request.nodeId), request.name(8)));
+  found(session, reply, link(union, node, union.node(request.nodeId), request.entry(8)));
 };
 
 /** `struct fuse_create_in`. */
 const doCreate: Handler = (session, request, reply) => {
   const { union, files } = session;
   const wanted = { mode: (request.u32(4) & 0o7777) | S_IFREG, umask: request.u32(8) };
-  const made = create(union, request, union.node(request.nodeId), request.name(16), wanted);
+  const made = create(union, request, union.node(request.nodeId), request.entry(16), wanted);
   found(session, reply, made);
   files.replyOpen(reply, files.openNew(made.node, request.u32(0)));
 };

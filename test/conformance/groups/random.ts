@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { isSystemError } from "../../../src/errors.ts";
 import { ROOT } from "../../../src/paths.ts";
 import { RENAME_NOREPLACE } from "../../../src/sys/file.ts";
+import { numbers } from "../../helpers/numbers.ts";
 import { RENAME_EXCHANGE } from "../calls.ts";
 import { check, group } from "../check.ts";
 import { Place } from "../place.ts";
@@ -18,17 +19,6 @@ const STACK = [
 ];
 const NAMES = ["a", "b", "c"];
 const CALLS = 400;
-
-/** Numbers below `limit` from a seed (mulberry32). */
-function numbers(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
-  };
-}
 
 /** A call with its arguments: what it says, and what it does. */
 interface Call {
