@@ -178,7 +178,7 @@ export class LayerAdder implements AsyncDisposable {
     }
     if (tree !== null) {
       const below = request.parent === null ? [] : layerStack(this.#store, request.parent);
-      const stitched = stitch(joinHost(directory, "diff"), tree, below);
+      const stitched = stitch(directory, tree, below);
       updateFileDigests(joinHost(directory, "files"), joinHost(directory, "diff"), stitched);
     }
     const blob = blobs.has(digest) ? null : { temporary: joinHost(directory, "blob"), digest, sizeBytes };

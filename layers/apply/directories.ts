@@ -1,83 +1,92 @@
 /**
- * The directories of the layer that is being unpacked. The layer's tree starts empty and nobody else writes to it, so
- * this table knows every directory and symbolic link in it: a parent is found without a system call, and no path is
- * ever resolved by the kernel through anything but directories made here. Files are not remembered (O_EXCL finds a
- * second one), so that memory follows the directories.
+ * The directories of the layer that is being unpacked. The layer's tree starts empty and nobody else writes to it, so the
+ * tree itself is the table of what there is: only the directories opened lately are remembered here, and what is to be
+ * restored of each at the end is kept in a file. So memory does not follow the number of entries.
  *
- * A directory that the tar does not list, but has entries in, is implicit: it gets its metadata from the layers below.
+ * Directories are opened one name at a time and never through a symbolic link. Until the end a directory's mode says how
+ * it came to be: listed by the tar, or implicit, made because something is in it. An implicit one gets its metadata from
+ * the layers below, unless it is replaced: deleted there by this layer, and made again here.
  */
 
 import { IntegrityError, isErrno } from "../../src/errors.ts";
-import { baseName, childPath, display, type LayerPath, parentPath, ROOT } from "../../src/paths.ts";
-import { close, mkdirAt, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openAt } from "../../src/sys/file.ts";
-import type { TarEntry } from "../tar/entry.ts";
+import { opaquenessOf, setOpaque } from "../../src/overlay/opaque.ts";
+import { baseName, childPath, display, type LayerPath, NAME_MAX, parentPath, ROOT } from "../../src/paths.ts";
+import * as file from "../../src/sys/file.ts";
+import { statAt, statAtOrNull } from "../../src/sys/stat.ts";
+import { xattrTargetAt } from "../../src/sys/xattr.ts";
+import { type DirectoryMetadata, type DirectoryRecord, decodeDirectory, encodeDirectory } from "./directory-record.ts";
+import { RecordWriter, readRecords } from "./record-file.ts";
 
-/** A directory made by this layer. */
+/** An open directory of the layer. */
 export interface LayerDirectory {
+  /** Where it is, without symbolic links on the way. */
   readonly path: LayerPath;
-  readonly parent: LayerDirectory | null;
-  /** Of its own member of the tar; null while it is implicit. */
-  metadata: DirectoryMetadata | null;
-  /** Hides what the layers below have in it. */
-  opaque: boolean;
-  /** It is deleted below and made again here: what was below has nothing to do with it. Opaque too. */
-  replaced: boolean;
-  /** -1 while it is not open. */
-  fd: number;
+  /** Valid until `trim`. */
+  readonly fd: number;
 }
 
-/** What is left to be restored of a directory: not all of its member, since every directory's is kept to the end. */
-export type DirectoryMetadata = Pick<TarEntry, "uid" | "gid" | "mode" | "mtimeNs" | "xattrs">;
+/** A directory whose metadata is to be restored, by its name in an open one. */
+export interface UnfinishedDirectory extends DirectoryRecord {
+  readonly parent: LayerDirectory;
+  readonly name: string;
+}
 
 /** Descriptors kept between two members. Tars are written depth first, so a few would do. */
 const MAX_OPEN = 200;
-/** More than one member adds to those, so that nothing in use is closed. */
-const MAX_OPEN_AT_ALL = MAX_OPEN + 16;
 /** As the kernel's MAXSYMLINKS. */
 const MAX_SYMLINKS = 40;
-/** Nobody else may look in before the metadata is restored, at the end. */
-const UNFINISHED_MODE = 0o700;
+/** What is remembered of directories that are asked about again and again. */
+const MAX_REMEMBERED = 4096;
+/** Of directories that are not finished. Nobody else may look in, and root may whatever the mode. */
+const LISTED_MODE = 0o700;
+const IMPLICIT_MODE = 0o1700;
+const REPLACED_MODE = 0o1500;
 
 /** See the head of this file. Disposing closes what is open. */
 export class LayerDirectories implements Disposable {
-  readonly root: LayerDirectory;
-  readonly #directories = new Map<LayerPath, LayerDirectory>();
-  readonly #symlinks = new Map<LayerPath, string>();
-  readonly #open: LayerDirectory[] = [];
-  #lastMetadata: DirectoryMetadata | null = null;
+  readonly #root: LayerDirectory;
+  /** Opened first is first; the root is always there. */
+  readonly #open: Map<LayerPath, LayerDirectory>;
+  readonly #scratchFd: number;
+  readonly #records: RecordWriter;
+  /** Answers of `isHidden`. */
+  readonly #hidden = new Map<LayerPath, boolean>();
+  #count = 1;
+  #hasOpaque = false;
+  #isRootOpaque = false;
 
-  /** `rootFd` is an empty directory; the caller closes it. */
-  constructor(rootFd: number) {
-    this.root = { path: ROOT, parent: null, metadata: null, opaque: false, replaced: false, fd: rootFd };
-    this.#directories.set(ROOT, this.root);
+  /** `rootFd` is an empty directory, `scratchFd` an empty file for reading and writing; the caller closes both. */
+  constructor(rootFd: number, scratchFd: number) {
+    this.#root = { path: ROOT, fd: rootFd };
+    this.#open = new Map([[ROOT, this.#root]]);
+    this.#scratchFd = scratchFd;
+    this.#records = new RecordWriter(() => scratchFd);
   }
 
   [Symbol.dispose](): void {
-    for (const directory of this.#open) if (directory.fd >= 0) close(directory.fd);
-    this.#open.length = 0;
+    for (const directory of this.#open.values()) this.#close(directory);
+    this.#open.clear();
+  }
+
+  /** How many there are, with the root. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** True if the layer hides everything below. */
+  get isRootOpaque(): boolean {
+    return this.#isRootOpaque;
   }
 
   /** Closes descriptors that were not opened lately. Call it between two members: those in use stay valid till then. */
   trim(): void {
-    if (this.#open.length <= MAX_OPEN) return;
-    for (const directory of this.#open.splice(0, MAX_OPEN / 2)) {
-      close(directory.fd);
-      directory.fd = -1;
+    if (this.#open.size <= MAX_OPEN) return;
+    for (const directory of this.#open.values()) {
+      if (directory === this.#root) continue;
+      if (this.#open.size <= MAX_OPEN / 2) return;
+      this.#close(directory);
+      this.#open.delete(directory.path);
     }
-  }
-
-  /** Every directory, parents before children. */
-  all(): Iterable<LayerDirectory> {
-    return this.#directories.values();
-  }
-
-  get(path: LayerPath): LayerDirectory | undefined {
-    return this.#directories.get(path);
-  }
-
-  /** Remembers a symbolic link made at `path`. */
-  addSymlink(path: LayerPath, target: string): void {
-    this.#symlinks.set(path, target);
   }
 
   /**
@@ -87,113 +96,192 @@ export class LayerDirectories implements Disposable {
    */
   parentOf(path: LayerPath): LayerDirectory {
     const parent = parentPath(path);
-    return (
-      this.#directories.get(parent) ??
-      this.#resolve(parent, path, (directory, name) => this.#implicit(directory, name, path)) ??
-      this.root
-    );
+    const known = this.#open.get(parent);
+    if (known !== undefined) return known;
+    const found = this.#walk(parent, path, (directory, name, notDirectory) => {
+      if (notDirectory) throw badPath(path, `"${display(childPath(directory.path, name))}" is not a directory`);
+      return this.#makeImplicit(directory, name);
+    });
+    return found ?? this.#root;
   }
 
   /** The directory of this layer in which `path` is, resolved likewise; null if the layer has none. */
   findParentOf(path: LayerPath): LayerDirectory | null {
     const parent = parentPath(path);
-    return this.#directories.get(parent) ?? this.#resolve(parent, path, () => null);
+    return this.#open.get(parent) ?? this.#walk(parent, path, () => null);
   }
 
   /**
-   * Makes the directory at `name` in `parent`, or finds it there.
+   * Makes the directory at `name` in `parent`; over a directory it replaces the metadata of that.
    * @throws {IntegrityError} `ERR_LAYER_DUPLICATE` if the layer has something else of that name
    */
-  ensure(parent: LayerDirectory, name: string, metadata: DirectoryMetadata | null): LayerDirectory {
+  add(parent: LayerDirectory, name: string, metadata: DirectoryMetadata): void {
     const path = childPath(parent.path, name);
-    const known = this.#directories.get(path);
-    if (known !== undefined) {
-      if (metadata !== null) known.metadata = this.#compact(metadata); // a directory over a directory replaces its metadata
-      return known;
+    const isAgain = !this.#make(parent, name, LISTED_MODE);
+    if (isAgain) {
+      if ((statAt(parent.fd, name).mode & file.S_IFMT) !== file.S_IFDIR) throw duplicate(path);
+      file.chmod(parent.fd, name, LISTED_MODE); // it may have been implicit
     }
-    const { fd, prefix } = this.#locate(parent);
-    try {
-      mkdirAt(fd, prefix + name, UNFINISHED_MODE);
-    } catch (error) {
-      if (isErrno(error, "EEXIST")) throw duplicate(path);
-      throw error;
-    }
-    const kept = metadata === null ? null : this.#compact(metadata);
-    const made: LayerDirectory = { path, parent, metadata: kept, opaque: false, replaced: false, fd: -1 };
-    this.#directories.set(path, made);
-    return made;
+    this.#records.add(encodeDirectory({ path, metadata, isAgain }));
   }
 
-  /** Without the rest of the member. Neighbours mostly have the same owner, mode and time: they share one object. */
-  #compact({ uid, gid, mode, mtimeNs, xattrs }: DirectoryMetadata): DirectoryMetadata {
-    const last = this.#lastMetadata;
-    const isSame = last !== null && last.uid === uid && last.gid === gid && last.mode === mode;
-    if (isSame && last.mtimeNs === mtimeNs && last.xattrs === xattrs) return last;
-    this.#lastMetadata = { uid, gid, mode, mtimeNs, xattrs };
-    return this.#lastMetadata;
+  /** `directory` hides what the layers below have in it. */
+  makeOpaque(directory: LayerDirectory): void {
+    if (directory.path === ROOT) this.#isRootOpaque = true;
+    else setOpaque(directory.fd);
+    this.#hasOpaque = true;
+    this.#hidden.clear();
   }
 
-  /** An open descriptor of `directory`, valid until `trim`, and until many others are asked for. */
-  fdOf(directory: LayerDirectory): number {
-    if (directory.fd < 0) {
-      if (this.#open.length >= MAX_OPEN_AT_ALL) this.trim();
-      const { fd, prefix } = this.#locate(directory);
-      directory.fd = openAt(fd, prefix.slice(0, -1), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-      this.#open.push(directory);
+  /** What the layers below have at `path` is deleted: a directory of this layer there is another one, and opaque. */
+  replace(path: LayerPath): void {
+    const { fd } = this.parentOf(path);
+    const name = baseName(path);
+    const stat = statAtOrNull(fd, name);
+    if (stat === null || (stat.mode & file.S_IFMT) !== file.S_IFDIR) return;
+    setOpaque(xattrTargetAt(fd, name));
+    this.#hasOpaque = true;
+    if ((stat.mode & 0o7777) === IMPLICIT_MODE) file.chmod(fd, name, REPLACED_MODE);
+  }
+
+  /** True if nothing of the layers below shows in the directory at `path`, once all is there. */
+  isHidden(path: LayerPath): boolean {
+    if (!this.#hasOpaque || this.#isRootOpaque || path === ROOT) return this.#isRootOpaque;
+    const known = this.#hidden.get(path);
+    if (known !== undefined) return known;
+    const parent = parentPath(path);
+    const isHidden =
+      this.isHidden(parent) ||
+      opaquenessOf(xattrTargetAt(this.parentOf(path).fd, baseName(path)), "trusted") === "opaque";
+    if (this.#hidden.size >= MAX_REMEMBERED) this.#hidden.clear();
+    this.#hidden.set(path, isHidden);
+    this.trim();
+    return isHidden;
+  }
+
+  /** Every directory but the root as often as it was listed, parents before children. Each is valid until the next. */
+  *unfinished(): Generator<UnfinishedDirectory, void, void> {
+    this.#records.flush();
+    for (const bytes of readRecords(this.#scratchFd)) {
+      const record = decodeDirectory(bytes);
+      this.trim();
+      yield { ...record, parent: this.parentOf(record.path), name: baseName(record.path) };
     }
-    return directory.fd;
   }
 
-  /** The nearest open directory at or above, and the way down from it: only through directories made here. */
-  #locate(directory: LayerDirectory): { readonly fd: number; readonly prefix: string } {
-    let prefix = "";
-    let at = directory;
-    while (at.fd < 0 && at.parent !== null) {
-      prefix = `${baseName(at.path)}/${prefix}`;
-      at = at.parent;
-    }
-    return { fd: at.fd, prefix };
+  /** What has become of a directory that was made as an implicit one, before it is finished. */
+  stateOf({ parent, name }: UnfinishedDirectory): "implicit" | "replaced" | "listed" {
+    const mode = statAt(parent.fd, name).mode & 0o7777;
+    return mode === IMPLICIT_MODE ? "implicit" : mode === REPLACED_MODE ? "replaced" : "listed";
   }
 
-  #resolve(
+  /**
+   * The directory at `wanted`, which is there or made by `missing`: called for a name that the layer does not have, or
+   * not as a directory. Only the last is kept open, for whatever is on the way is mostly asked for but once.
+   */
+  #walk(
     wanted: LayerPath,
     member: LayerPath,
-    missing: (parent: LayerDirectory, name: string) => LayerDirectory | null,
+    missing: (parent: LayerDirectory, name: string, notDirectory: boolean) => LayerDirectory | null,
   ): LayerDirectory | null {
-    let directory: LayerDirectory = this.root;
+    let start = wanted;
+    while (!this.#open.has(start)) start = parentPath(start); // names of symbolic links are never among the open ones
+    let at = this.#open.get(start) ?? this.#root;
     let symlinks = 0;
-    const names = wanted.split("/").reverse(); // the next one is last
-    for (let name = names.pop(); name !== undefined; name = names.pop()) {
-      if (name === "" || name === ".") continue;
-      if (name === "..") {
-        if (directory.parent === null) throw escapes(member);
-        directory = directory.parent;
-        continue;
+    const names = wanted.slice(start === ROOT ? 0 : start.length + 1).split("/"); // the next one is last
+    names.reverse();
+    const move = (to: LayerDirectory): void => {
+      this.#closeUnlessKept(at);
+      at = to;
+    };
+    try {
+      for (let name = names.pop(); name !== undefined; name = names.pop()) {
+        if (name === "" || name === ".") continue;
+        if (name === "..") {
+          if (at.path === ROOT) throw badPath(member, "a symbolic link on the way leads out of the root");
+          move(this.#above(at));
+          continue;
+        }
+        const next = this.#enter(at, name, member);
+        if (typeof next !== "string") {
+          const entered = next ?? missing(at, name, false);
+          if (entered === null) return null;
+          move(entered);
+          continue;
+        }
+        if (next === NOT_A_DIRECTORY) return missing(at, name, true);
+        symlinks += 1;
+        const path = childPath(at.path, name);
+        if (symlinks > MAX_SYMLINKS) {
+          throw badPath(member, `"${display(path)}" is a symbolic link that leads in circles`);
+        }
+        if (next.startsWith("/")) move(this.#root);
+        names.push(...next.split("/").reverse());
       }
-      const path = childPath(directory.path, name);
-      const target = this.#symlinks.get(path);
-      if (target === undefined) {
-        const next: LayerDirectory | null = this.#directories.get(path) ?? missing(directory, name);
-        if (next === null) return null;
-        directory = next;
-        continue;
-      }
-      symlinks += 1;
-      if (symlinks > MAX_SYMLINKS) throw badPath(member, `"${display(path)}" is a symbolic link that leads in circles`);
-      if (target.startsWith("/")) directory = this.root;
-      names.push(...target.split("/").reverse());
+      this.#open.set(at.path, at);
+      return at;
+    } finally {
+      this.#closeUnlessKept(at);
     }
-    return directory;
   }
 
-  #implicit(parent: LayerDirectory, name: string, member: LayerPath): LayerDirectory {
-    try {
-      return this.ensure(parent, name, null);
-    } catch (error) {
-      if (!(error instanceof IntegrityError)) throw error;
-      throw badPath(member, `"${display(childPath(parent.path, name))}" is not a directory`);
+  /** The directory at `name` in `at`, null if there is nothing, or where a symbolic link there leads. */
+  #enter(at: LayerDirectory, name: string, member: LayerPath): LayerDirectory | string | null {
+    const path = childPath(at.path, name);
+    const known = this.#open.get(path);
+    if (known !== undefined) return known;
+    if (name.length > NAME_MAX) throw badPath(member, "a symbolic link on the way has too long a name in it");
+    const stat = statAtOrNull(at.fd, name);
+    switch (stat === null ? 0 : stat.mode & file.S_IFMT) {
+      case 0:
+        return null;
+      case file.S_IFDIR:
+        return { path, fd: openDirectory(at.fd, name) };
+      case file.S_IFLNK:
+        return file.readlinkAt(at.fd, name);
+      default:
+        return NOT_A_DIRECTORY;
     }
   }
+
+  #above(at: LayerDirectory): LayerDirectory {
+    const path = parentPath(at.path);
+    return this.#open.get(path) ?? { path, fd: openDirectory(at.fd, "..") };
+  }
+
+  #makeImplicit(parent: LayerDirectory, name: string): LayerDirectory {
+    const path = childPath(parent.path, name);
+    this.#make(parent, name, IMPLICIT_MODE);
+    this.#records.add(encodeDirectory({ path, metadata: null, isAgain: false }));
+    return { path, fd: openDirectory(parent.fd, name) };
+  }
+
+  /** False if there is something of that name. */
+  #make({ fd }: LayerDirectory, name: string, mode: number): boolean {
+    try {
+      file.mkdirAt(fd, name, mode);
+    } catch (error) {
+      if (isErrno(error, "EEXIST")) return false;
+      throw error;
+    }
+    this.#count += 1;
+    return true;
+  }
+
+  #closeUnlessKept(directory: LayerDirectory): void {
+    if (this.#open.get(directory.path) !== directory) this.#close(directory);
+  }
+
+  #close(directory: LayerDirectory): void {
+    if (directory !== this.#root) file.close(directory.fd);
+  }
+}
+
+/** No symbolic link leads there. */
+const NOT_A_DIRECTORY = "";
+
+function openDirectory(dirfd: number, name: string): number {
+  return file.openAt(dirfd, name, file.O_RDONLY | file.O_DIRECTORY | file.O_NOFOLLOW);
 }
 
 /** The error for a second member of one path. */
@@ -204,10 +292,6 @@ export function duplicate(path: LayerPath): IntegrityError {
     `Cannot unpack "${shown}": the layer has another entry of that path, and they contradict each other`,
     { data: { path: shown } },
   );
-}
-
-function escapes(member: LayerPath): IntegrityError {
-  return badPath(member, "a symbolic link on the way leads out of the root");
 }
 
 /** The error for a member whose path cannot be used. */

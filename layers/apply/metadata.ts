@@ -6,11 +6,12 @@
 import { statfsSync } from "node:fs";
 import { IntegrityError, isErrno } from "../../src/errors.ts";
 import { escapeXattr } from "../../src/overlay/escape.ts";
+import { OPAQUE_XATTR } from "../../src/overlay/opaque.ts";
 import { bytesOf, display } from "../../src/paths.ts";
 import { chmod, chown, setTimes } from "../../src/sys/file.ts";
-import { setXattr, type XattrTarget, xattrTargetAt } from "../../src/sys/xattr.ts";
+import { listXattrs, removeXattr, setXattr, type XattrTarget, xattrTargetAt } from "../../src/sys/xattr.ts";
 import type { TarEntry } from "../tar/entry.ts";
-import type { DirectoryMetadata } from "./directories.ts";
+import type { DirectoryRecord } from "./directory-record.ts";
 import type { SkippedXattrs } from "./skipped-xattrs.ts";
 
 const SETID_BITS = 0o6000;
@@ -28,12 +29,28 @@ export function restoreFile(fd: number, entry: TarEntry, skipped: SkippedXattrs)
   setTimes(fd, null, entry.mtimeNs, entry.mtimeNs);
 }
 
-/** Of an open directory. */
-export function restoreDirectory(fd: number, entry: DirectoryMetadata & Named, skipped: SkippedXattrs): void {
-  chown(fd, null, entry.uid, entry.gid);
-  chmod(fd, null, entry.mode);
-  if (entry.xattrs.size > 0) restoreXattrs(fd, entry, skipped);
-  setTimes(fd, null, entry.mtimeNs, entry.mtimeNs);
+/** Of a directory that the tar lists; again it gets the metadata of the last time alone. */
+export function restoreDirectory(dirfd: number, name: string, record: DirectoryRecord, skipped: SkippedXattrs): void {
+  const { path, metadata, isAgain } = record;
+  if (metadata === null) throw new TypeError("the tar does not list it");
+  chown(dirfd, name, metadata.uid, metadata.gid);
+  if (isAgain) clearXattrs(xattrTargetAt(dirfd, name));
+  chmod(dirfd, name, metadata.mode);
+  const { xattrs, mtimeNs } = metadata;
+  if (xattrs.size > 0) restoreXattrs(xattrTargetAt(dirfd, name), { path, xattrs }, skipped);
+  setTimes(dirfd, name, mtimeNs, mtimeNs);
+}
+
+/** All but what a layer means by it, and what the kernel's security modules put there. */
+function clearXattrs(target: XattrTarget): void {
+  for (const name of listXattrs(target)) {
+    if (name === OPAQUE_XATTR) continue;
+    try {
+      removeXattr(target, name);
+    } catch (error) {
+      if (!name.startsWith("security.") || !isErrno(error, "EACCES", "EPERM", "ENOTSUP")) throw error;
+    }
+  }
 }
 
 /** Of a symbolic link, device or fifo, which cannot be opened. */

@@ -10,7 +10,16 @@ import { IntegrityError, isErrno } from "../../src/errors.ts";
 import { isMergedDirectory, type MergedEntry, MergedTree } from "../../src/overlay/merged-tree.ts";
 import { opaquenessOf } from "../../src/overlay/opaque.ts";
 import { isWhiteout } from "../../src/overlay/whiteout.ts";
-import { baseName, childPath, display, type HostPath, type LayerPath, parentPath, ROOT } from "../../src/paths.ts";
+import {
+  baseName,
+  childPath,
+  display,
+  type HostPath,
+  joinHost,
+  type LayerPath,
+  parentPath,
+  ROOT,
+} from "../../src/paths.ts";
 import { copyFileRange } from "../../src/sys/copy.ts";
 import {
   AT_FDCWD,
@@ -28,14 +37,16 @@ import type { Stat } from "../../src/sys/stat.ts";
 import { getXattr, listXattrs } from "../../src/sys/xattr.ts";
 import { badPath, duplicate } from "./directories.ts";
 import { LayerTree } from "./layer-tree.ts";
-import type { PendingLink, Unpacked } from "./unpacker.ts";
+import type { Unpacked } from "./unpacker.ts";
+import { type Unsettled, UnsettledReader } from "./unsettled.ts";
 
 const MAX_SYMLINKS = 40;
+/** What is remembered of directories, so that memory does not follow their number. */
+const MAX_REMEMBERED = 4096;
 
 /** True if the layer is the same whatever lies below it. */
-export function isSelfContained(unpacked: Unpacked): boolean {
-  const { implicitDirectories, pendingLinks, whiteouts, opaqueRoot } = unpacked;
-  return implicitDirectories.length + pendingLinks.length + whiteouts.length === 0 && !opaqueRoot;
+export function isSelfContained({ unsettled, opaqueRoot }: Unpacked): boolean {
+  return unsettled === 0 && !opaqueRoot;
 }
 
 /** What stitching did to the regular files that were recorded when the layer was unpacked. */
@@ -47,19 +58,17 @@ export interface StitchedFiles {
 }
 
 /**
- * Finishes the layer unpacked at `tree`. `lowerdirs` are finished layers, top first.
+ * Finishes the layer unpacked in `directory`, and removes the file that says what is unsettled. `lowerdirs` are finished
+ * layers, top first.
  * @throws {IntegrityError} `ERR_LAYER_PATH` for an entry below a lower file, `ERR_LAYER_LINK` for a hard link to nothing
  */
-export function stitch(tree: HostPath, unpacked: Unpacked, lowerdirs: readonly HostPath[]): StitchedFiles {
-  if (lowerdirs.length === 0) {
-    const [link] = unpacked.pendingLinks;
-    if (link !== undefined) throw brokenLink(link.path, link.target, "not there");
-  }
-  using layer = new LayerTree(tree);
+export function stitch(directory: HostPath, unpacked: Unpacked, lowerdirs: readonly HostPath[]): StitchedFiles {
+  using unsettled = unpacked.unsettled === 0 ? null : new UnsettledReader(directory);
+  using layer = new LayerTree(joinHost(directory, "diff"));
   const stitching = new Stitching(layer, lowerdirs.length === 0 ? null : new MergedTree(lowerdirs));
-  for (const path of unpacked.implicitDirectories) stitching.finishImplicit(path);
-  for (const path of unpacked.whiteouts) stitching.settleWhiteout(path);
-  for (const link of unpacked.pendingLinks) stitching.link(link);
+  for (const { path } of unsettled?.all("directory") ?? []) stitching.finishImplicit(path);
+  for (const { path } of unsettled?.all("whiteout") ?? []) stitching.settleWhiteout(path);
+  for (const link of unsettled?.all("link") ?? []) stitching.link(link);
   if (unpacked.opaqueRoot) stitching.hideRoot();
   stitching.restoreTimes();
   return stitching.files();
@@ -85,6 +94,7 @@ class Stitching {
 
   /** Parents come before children, so a child of a moved directory is found through its parent. */
   finishImplicit(original: LayerPath): void {
+    this.#bound();
     const path = this.#current(original);
     const lower = this.#lookup(path);
     if (lower === null) return;
@@ -100,7 +110,9 @@ class Stitching {
     this.#copyMetadata(lower, path);
   }
 
-  link({ path, target }: PendingLink): void {
+  link({ path, target }: Unsettled): void {
+    if (this.#lower === null) throw brokenLink(path, target, "not there");
+    this.#bound();
     const place = this.#currentEntry(path);
     const source = this.#sourceOf(target, path);
     this.#disturb(parentPath(place));
@@ -125,6 +137,7 @@ class Stitching {
   }
 
   settleWhiteout(path: LayerPath): void {
+    this.#bound();
     const place = this.#currentEntry(path);
     const directory = parentPath(place);
     const lower = this.#lookup(directory);
@@ -137,6 +150,12 @@ class Stitching {
 
   restoreTimes(): void {
     for (const [path, mtimeNs] of this.#times) this.#tree.setTime(path, mtimeNs);
+    this.#times.clear();
+  }
+
+  /** Call it between two changes: who is at one relies on the times that are kept. One disturbed again is kept again. */
+  #bound(): void {
+    if (this.#times.size >= MAX_REMEMBERED) this.restoreTimes();
   }
 
   files(): StitchedFiles {
@@ -168,6 +187,7 @@ class Stitching {
     const known = this.#hidden.get(path);
     if (known !== undefined) return known;
     const hides = this.#hidesAbove(path);
+    if (this.#hidden.size >= MAX_REMEMBERED) this.#hidden.clear();
     this.#hidden.set(path, hides);
     return hides;
   }

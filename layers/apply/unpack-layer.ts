@@ -18,8 +18,10 @@ import {
   O_DIRECTORY,
   O_EXCL,
   O_RDONLY,
+  O_RDWR,
   O_WRONLY,
   openAt,
+  unlinkAt,
   writeAll,
 } from "../../src/sys/file.ts";
 import type { BlobLocation } from "../formats/source.ts";
@@ -28,13 +30,14 @@ import { type Compression, decompress, release, SNIFF_BYTES, sniffCompression } 
 import { FileDigestWriter } from "./file-digests.ts";
 import type { ApplyLimits } from "./limits.ts";
 import { LayerUnpacker, type Unpacked } from "./unpacker.ts";
+import { UnsettledWriter } from "./unsettled.ts";
 
 const READ_BYTES = 256 * 1024;
 
 /** What is to be unpacked, and what is claimed of it. Plain data: it crosses to a worker thread. */
 export interface UnpackTask {
   readonly location: BlobLocation;
-  /** An empty directory on the store's file system, which gets `diff` and `files`, and `blob`. */
+  /** An empty directory on the store's file system, which gets `diff` and `files`, `blob` and `unsettled`. */
   readonly directory: HostPath;
   /** False to verify the blob only. */
   readonly unpack: boolean;
@@ -108,7 +111,12 @@ async function unpackTar(
   if (task.unpack) mkdirAt(AT_FDCWD, joinHost(task.directory, "diff"), 0o755);
   using rootFd = opened(task.unpack ? openAt(AT_FDCWD, joinHost(task.directory, "diff"), O_RDONLY | O_DIRECTORY) : -1);
   using digestsFd = opened(task.unpack ? create(joinHost(task.directory, "files")) : -1);
-  using unpacker = task.unpack ? new LayerUnpacker(rootFd.fd, new FileDigestWriter(digestsFd.fd), task.limits) : null;
+  using directoriesFd = opened(task.unpack ? createNameless(joinHost(task.directory, "scratch")) : -1);
+  using whiteoutsFd = opened(task.unpack ? createNameless(joinHost(task.directory, "scratch")) : -1);
+  using unsettled = new UnsettledWriter(task.directory);
+  const digests = new FileDigestWriter(digestsFd.fd);
+  const place = { rootFd: rootFd.fd, scratchFds: [directoriesFd.fd, whiteoutsFd.fd], digests, unsettled } as const;
+  using unpacker = task.unpack ? new LayerUnpacker(place, task.limits) : null;
   const reader = unpacker === null ? null : new TarReader(unpacker);
 
   const compression = sniffCompression(await source.head());
@@ -215,6 +223,13 @@ function describe(task: UnpackTask): string {
 
 function create(path: HostPath): number {
   return openAt(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, 0o600);
+}
+
+/** A file for reading and writing that is gone when it is closed. */
+function createNameless(path: HostPath): number {
+  const fd = openAt(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL, 0o600);
+  unlinkAt(AT_FDCWD, path);
+  return fd;
 }
 
 /** A descriptor that is closed at the end of its scope; -1 is none. */

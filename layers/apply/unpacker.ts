@@ -7,9 +7,18 @@
  */
 
 import { IntegrityError, isErrno } from "../../src/errors.ts";
-import { setOpaque } from "../../src/overlay/opaque.ts";
 import { makeWhiteout } from "../../src/overlay/whiteout.ts";
-import { baseName, childPath, display, type LayerPath, parseLayerPath } from "../../src/paths.ts";
+import {
+  baseName,
+  byteString,
+  bytesOf,
+  childPath,
+  display,
+  type LayerPath,
+  parentPath,
+  parseLayerPath,
+  ROOT,
+} from "../../src/paths.ts";
 import {
   chmod,
   linkAt,
@@ -27,12 +36,15 @@ import {
 } from "../../src/sys/file.ts";
 import type { TarEntry } from "../tar/entry.ts";
 import type { TarHandler } from "../tar/reader.ts";
-import { badPath, duplicate, LayerDirectories, type LayerDirectory } from "./directories.ts";
+import { badPath, duplicate, LayerDirectories, type LayerDirectory, type UnfinishedDirectory } from "./directories.ts";
+import type { DirectoryMetadata } from "./directory-record.ts";
 import type { FileDigestWriter } from "./file-digests.ts";
 import type { ApplyLimits } from "./limits.ts";
 import { restoreDirectory, restoreNode } from "./metadata.ts";
+import { RecordWriter, readRecords } from "./record-file.ts";
 import { RegularFile } from "./regular-file.ts";
 import { type SkippedXattr, SkippedXattrs } from "./skipped-xattrs.ts";
+import type { UnsettledWriter } from "./unsettled.ts";
 
 /** What symlink(2) takes, with the NUL at the end. */
 const PATH_MAX = 4096;
@@ -40,14 +52,8 @@ const WHITEOUT_PREFIX = ".wh.";
 const OPAQUE_MARK = ".wh..wh..opq";
 const AUFS_PREFIX = ".wh..wh.";
 const NEW_FILE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
-/** A directory that no layer describes. Its time is the epoch, so that the same layer always unpacks to the same tree. */
+/** Of a directory that no layer describes. Its time is the epoch, so that the same layer always unpacks to the same tree. */
 const IMPLICIT_MODE = 0o755;
-
-/** A hard link whose target is not in this layer: a file of a lower one. */
-export interface PendingLink {
-  readonly path: LayerPath;
-  readonly target: LayerPath;
-}
 
 /** What an unpacked layer holds, and what still depends on the layers below. */
 export interface Unpacked {
@@ -55,24 +61,35 @@ export interface Unpacked {
   /** Content bytes of regular files and a name's worth for the rest, as stored: what `du` counts for the layer. */
   readonly sizeBytes: number;
   readonly inodes: number;
-  /** Directories that take their metadata from below, parents first. */
-  readonly implicitDirectories: readonly LayerPath[];
-  readonly pendingLinks: readonly PendingLink[];
-  /** Whiteouts that were made. One in a directory that is not in the layers below must go again. */
-  readonly whiteouts: readonly LayerPath[];
+  /** How much there is to be settled with the layers below: directories, whiteouts, links (`unsettled.ts`). */
+  readonly unsettled: number;
   /** The layer hides everything below. */
   readonly opaqueRoot: boolean;
   readonly skippedXattrs: readonly SkippedXattr[];
+}
+
+/** Where a layer is unpacked: open descriptors, which the caller closes. */
+export interface UnpackPlace {
+  /** An empty directory on the store's file system. */
+  readonly rootFd: number;
+  /** Two empty files for reading and writing, of which nothing is needed afterwards. */
+  readonly scratchFds: readonly [number, number];
+  readonly digests: FileDigestWriter;
+  readonly unsettled: UnsettledWriter;
 }
 
 /** Feed it to a `TarReader`, then call `finish`. Disposing closes what is open. */
 export class LayerUnpacker implements TarHandler, Disposable {
   readonly #directories: LayerDirectories;
   readonly #digests: FileDigestWriter;
+  readonly #unsettled: UnsettledWriter;
   readonly #limits: ApplyLimits;
   readonly #skipped = new SkippedXattrs();
-  readonly #whiteouts: LayerPath[] = [];
-  readonly #pendingLinks: PendingLink[] = [];
+  readonly #rootFd: number;
+  #rootMetadata: DirectoryMetadata | null = null;
+  /** Paths that are to be hidden. */
+  readonly #whiteouts: RecordWriter;
+  readonly #whiteoutsFd: number;
   #entries = 0;
   /** Holes count: a reader of the tree pays for them. */
   #restoredBytes = 0;
@@ -82,10 +99,15 @@ export class LayerUnpacker implements TarHandler, Disposable {
   /** The regular file whose content comes next. */
   #file: RegularFile | null = null;
 
-  /** `rootFd` is an empty directory on the store's file system; the thread's umask must be 0. */
-  constructor(rootFd: number, digests: FileDigestWriter, limits: ApplyLimits) {
-    this.#directories = new LayerDirectories(rootFd);
+  /** The thread's umask must be 0. */
+  constructor({ rootFd, scratchFds, digests, unsettled }: UnpackPlace, limits: ApplyLimits) {
+    const [directoriesFd, whiteoutsFd] = scratchFds;
+    this.#rootFd = rootFd;
+    this.#directories = new LayerDirectories(rootFd, directoriesFd);
+    this.#whiteoutsFd = whiteoutsFd;
+    this.#whiteouts = new RecordWriter(() => whiteoutsFd);
     this.#digests = digests;
+    this.#unsettled = unsettled;
     this.#limits = limits;
   }
 
@@ -104,13 +126,13 @@ export class LayerUnpacker implements TarHandler, Disposable {
     const path = parseLayerPath(entry.path);
     if (path === "") {
       if (entry.type !== "directory") throw badPath(path, "the root of a layer must be a directory");
-      this.#directories.root.metadata = entry;
+      this.#rootMetadata = entry;
       return;
     }
     const name = baseName(path);
     if (path.includes(WHITEOUT_PREFIX) && this.#whiteout(entry, path, name)) return;
     const parent = this.#directories.parentOf(path);
-    if (entry.type === "directory") this.#directories.ensure(parent, name, entry);
+    if (entry.type === "directory") this.#directories.add(parent, name, entry);
     else this.#create(entry, parent, name);
   }
 
@@ -129,24 +151,19 @@ export class LayerUnpacker implements TarHandler, Disposable {
 
   /** Restores what must come last, and tells what is left to the layers below. */
   finish(): Unpacked {
-    const whiteouts = this.#whiteouts.filter((path) => !this.#makeOpaque(path));
-    const made = whiteouts.filter((path) => this.#makeWhiteout(path));
-    const implicit: LayerPath[] = [];
-    for (const directory of this.#directories.all()) {
-      this.#inodes += 1;
-      this.#finishDirectory(directory);
-      if (directory.metadata === null && takesAfterBelow(directory)) implicit.push(directory.path);
-    }
-    if (this.#directories.root.metadata === null) implicit.unshift(this.#directories.root.path);
+    this.#whiteouts.flush();
+    for (const path of this.#hiddenPaths()) this.#directories.replace(path);
+    for (const path of this.#hiddenPaths()) this.#makeWhiteout(path);
+    this.#finishRoot();
+    for (const directory of this.#directories.unfinished()) this.#finishDirectory(directory);
     this.#digests.flush();
+    this.#unsettled.flush();
     return {
       entries: this.#entries,
       sizeBytes: this.#sizeBytes,
-      inodes: this.#inodes,
-      implicitDirectories: implicit,
-      pendingLinks: this.#pendingLinks,
-      whiteouts: made,
-      opaqueRoot: this.#directories.root.opaque,
+      inodes: this.#inodes + this.#directories.count,
+      unsettled: this.#unsettled.count,
+      opaqueRoot: this.#directories.isRootOpaque,
       skippedXattrs: this.#skipped.list(),
     };
   }
@@ -164,42 +181,39 @@ export class LayerUnpacker implements TarHandler, Disposable {
     }
     if (entry.sizeBytes > 0) throw badPath(path, "a whiteout must be an empty file, this one has content");
     if (name === OPAQUE_MARK) {
-      this.#directories.parentOf(path).opaque = true;
+      this.#directories.makeOpaque(this.#directories.parentOf(path));
       return true;
     }
     const hidden = name.slice(WHITEOUT_PREFIX.length);
     if (hidden === "" || hidden === "." || hidden === "..") throw badPath(path, "a whiteout must name what it hides");
     const parent = this.#directories.parentOf(path);
-    this.#whiteouts.push(childPath(parent.path, hidden));
+    this.#whiteouts.add(bytesOf(childPath(parent.path, hidden)));
     return true;
   }
 
-  /** A directory that is deleted below and made again here. */
-  #makeOpaque(path: LayerPath): boolean {
-    const own = this.#directories.get(path);
-    if (own === undefined) return false;
-    own.opaque = true;
-    own.replaced = true;
-    return true;
+  *#hiddenPaths(): Generator<LayerPath, void, void> {
+    for (const record of readRecords(this.#whiteoutsFd)) {
+      this.#directories.trim();
+      yield byteString(record) as LayerPath;
+    }
   }
 
-  /** False if there is nothing to hide, or it is hidden already. */
-  #makeWhiteout(path: LayerPath): boolean {
-    const parent = this.#directories.parentOf(path);
-    if (isHidden(parent)) return false; // overlayfs shows whiteouts in directories that it need not merge
+  /** Unless there is nothing to hide, or it is hidden already. */
+  #makeWhiteout(path: LayerPath): void {
+    if (this.#directories.isHidden(parentPath(path))) return; // overlayfs shows those in directories that it need not merge
     try {
-      makeWhiteout(this.#directories.fdOf(parent), baseName(path));
-      this.#inodes += 1;
-      return true;
+      makeWhiteout(this.#directories.parentOf(path).fd, baseName(path));
     } catch (error) {
-      if (isErrno(error, "EEXIST")) return false; // an entry of this layer hides it
+      if (isErrno(error, "EEXIST")) return; // an entry of this layer hides it
       throw error;
     }
+    this.#inodes += 1;
+    this.#unsettled.add("whiteout", path);
   }
 
   #create(entry: TarEntry, parent: LayerDirectory, name: string): void {
     const path = childPath(parent.path, name);
-    const dirfd = this.#directories.fdOf(parent);
+    const dirfd = parent.fd;
     try {
       switch (entry.type) {
         case "file":
@@ -208,7 +222,6 @@ export class LayerUnpacker implements TarHandler, Disposable {
         case "symlink":
           checkTarget(entry.linkTarget, path);
           symlinkAt(entry.linkTarget, dirfd, name);
-          this.#directories.addSymlink(path, entry.linkTarget);
           restoreNode(dirfd, name, entry, this.#skipped);
           break;
         case "hardlink":
@@ -228,32 +241,42 @@ export class LayerUnpacker implements TarHandler, Disposable {
   #link(entry: TarEntry, path: LayerPath, dirfd: number, name: string): void {
     const target = parseLayerPath(entry.linkTarget);
     if (target === "") throw badPath(path, "a hard link to the root");
-    if (this.#directories.get(target) !== undefined) throw badPath(path, "a hard link to a directory");
     if (target === path) throw badPath(path, "a hard link to itself");
     const targetParent = this.#directories.findParentOf(target);
     if (targetParent !== null) {
       try {
-        linkAt(this.#directories.fdOf(targetParent), baseName(target), dirfd, name);
+        linkAt(targetParent.fd, baseName(target), dirfd, name);
         return;
       } catch (error) {
-        if (isErrno(error, "EPERM")) throw badPath(path, "a hard link to a directory"); // found through a symbolic link
+        if (isErrno(error, "EPERM")) throw badPath(path, "a hard link to a directory");
         if (!isErrno(error, "ENOENT")) throw error;
       }
     }
-    this.#pendingLinks.push({ path, target });
+    this.#unsettled.add("link", path, target);
   }
 
-  #finishDirectory(directory: LayerDirectory): void {
-    const { metadata, path } = directory;
-    this.#directories.trim();
-    const fd = this.#directories.fdOf(directory);
-    if (directory.opaque && path !== "") setOpaque(fd);
-    if (metadata === null) {
-      chmod(fd, null, IMPLICIT_MODE);
-      setTimes(fd, null, 0n, 0n);
+  #finishDirectory(directory: UnfinishedDirectory): void {
+    const { parent, name, path } = directory;
+    if (directory.metadata !== null) {
+      restoreDirectory(parent.fd, name, directory, this.#skipped);
       return;
     }
-    restoreDirectory(fd, { ...metadata, path }, this.#skipped);
+    const state = this.#directories.stateOf(directory);
+    if (state === "listed") return; // after something in it
+    chmod(parent.fd, name, IMPLICIT_MODE);
+    setTimes(parent.fd, name, 0n, 0n);
+    if (state === "implicit" && !this.#directories.isHidden(parent.path)) this.#unsettled.add("directory", path);
+  }
+
+  #finishRoot(): void {
+    const metadata = this.#rootMetadata;
+    if (metadata !== null) {
+      restoreDirectory(this.#rootFd, ".", { path: ROOT, metadata, isAgain: false }, this.#skipped);
+      return;
+    }
+    chmod(this.#rootFd, null, IMPLICIT_MODE);
+    setTimes(this.#rootFd, null, 0n, 0n);
+    this.#unsettled.add("directory", ROOT);
   }
 }
 
@@ -278,15 +301,4 @@ function tooLarge(entry: TarEntry, limit: string): IntegrityError {
     `Cannot unpack "${path}": with it the layer has more than the limit of ${limit}; raise the limit if you trust it`,
     { data: { path, limit } },
   );
-}
-
-/** True if nothing of the layers below shows at this directory. */
-function isHidden(directory: LayerDirectory): boolean {
-  for (let at: LayerDirectory | null = directory; at !== null; at = at.parent) if (at.opaque) return true;
-  return false;
-}
-
-/** True if a directory that the tar does not list is one of the layers below, even if nothing in it shows. */
-function takesAfterBelow({ path, parent, replaced }: LayerDirectory): boolean {
-  return path !== "" && !replaced && (parent === null || !isHidden(parent));
 }

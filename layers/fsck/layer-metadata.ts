@@ -75,7 +75,7 @@ async function unpackAnew(
     limits: NO_LIMITS,
   });
   if (unpacked !== null) {
-    stitch(joinHost(directory, "diff"), unpacked, parent === null ? [] : layerStack(store, parent));
+    stitch(directory, unpacked, parent === null ? [] : layerStack(store, parent));
   }
 }
 

@@ -55,6 +55,30 @@ test("directories, symlinks, devices and fifos carry attributes too", NEEDS_MOUN
   });
 });
 
+test(
+  "a directory that a layer lists twice has the attributes, owner, mode and time of the last",
+  NEEDS_MOUNT,
+  async () => {
+    const [acl, old, young] = ["u::rwx,g::rwx,o::---,m::rwx,u:7:rwx", "old", "young"];
+    const before = pax({ "SCHILY.xattr.trusted.a": old, "SCHILY.xattr.security.s": old, "SCHILY.acl.default": acl });
+    const layer = tar(
+      file("implicit/f"),
+      before,
+      directory("d/", { mode: 0o750, uid: 5, gid: 6 }),
+      file("d/.wh..wh..opq"),
+      file("d/f"),
+      directory("implicit/", { mode: 0o711, mtime: 8 }),
+      pax({ "SCHILY.xattr.trusted.b": young }),
+      directory("d/", { mode: 0o701, mtime: 9 }),
+    );
+    await withMerged([tar(file("d/below")), layer], (merged) => {
+      assert.equal(tool(merged, "getfattr", "-d", "-m", "-", "d"), `# file: d\ntrusted.b="${young}"`);
+      assert.equal(tool(merged, "stat", "-c", "%a %u %g %Y", "d", "implicit"), "701 0 0 9\n711 0 0 8");
+      assert.equal(tool(merged, "ls", "d"), "f");
+    });
+  },
+);
+
 test("an attribute as large as ext4 takes survives", NEEDS_MOUNT, async () => {
   const value = "v".repeat(3500); // what ext4 takes without its ea_inode feature
   await withMerged([tar(pax({ "SCHILY.xattr.user.large": value }), file("f"))], (merged) => {

@@ -2,33 +2,36 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import { isSelfContained, stitch } from "../../../../layers/apply/stitch.ts";
-import type { Unpacked } from "../../../../layers/apply/unpacker.ts";
+import { UnsettledWriter } from "../../../../layers/apply/unsettled.ts";
 import { IntegrityError } from "../../../../src/errors.ts";
 import type { LayerPath } from "../../../../src/paths.ts";
 import { requires } from "../../../helpers/requires.ts";
 import { type TemporaryDirectory, temporaryDirectory } from "../../../helpers/temporary.ts";
 
-const NOTHING_PENDING: Unpacked = {
-  entries: 0,
-  sizeBytes: 0,
-  inodes: 0,
-  implicitDirectories: [],
-  pendingLinks: [],
-  whiteouts: [],
-  opaqueRoot: false,
-  skippedXattrs: [],
-};
+const UNPACKED = { entries: 0, sizeBytes: 0, inodes: 0, opaqueRoot: false, skippedXattrs: [] } as const;
+
+/** What is left to be settled, by kind. */
+interface Pending {
+  readonly implicitDirectories?: readonly LayerPath[];
+  readonly whiteouts?: readonly LayerPath[];
+  readonly pendingLinks?: readonly { readonly path: LayerPath; readonly target: LayerPath }[];
+  readonly opaqueRoot?: boolean;
+}
 
 /** Makes the directories `base` and `layer` with a shell script, and stitches `layer` on top of `base`. */
-function stitched(
-  directory: TemporaryDirectory,
-  script: string,
-  pending: Partial<Unpacked>,
-): (command: string) => string {
+function stitched(directory: TemporaryDirectory, script: string, pending: Pending): (command: string) => string {
   const run = (command: string): string =>
     execFileSync("sh", ["-euc", command], { cwd: directory.path, encoding: "utf8", stdio: "pipe" }).trim();
-  run(`mkdir base layer; ${script}`);
-  stitch(directory.host("layer"), { ...NOTHING_PENDING, ...pending }, [directory.host("base")]);
+  run(`mkdir base layer unpacked; ${script}; mv layer unpacked/diff`);
+  const { opaqueRoot = false, implicitDirectories = [], whiteouts = [], pendingLinks = [] } = pending;
+  using writer = new UnsettledWriter(directory.host("unpacked"));
+  for (const path of implicitDirectories) writer.add("directory", path);
+  for (const path of whiteouts) writer.add("whiteout", path);
+  for (const { path, target } of pendingLinks) writer.add("link", path, target);
+  writer.flush();
+  const unpacked = { ...UNPACKED, unsettled: writer.count, opaqueRoot };
+  stitch(directory.host("unpacked"), unpacked, [directory.host("base")]);
+  run("mv unpacked/diff layer; rmdir unpacked"); // the list is gone
   return run;
 }
 
@@ -131,8 +134,7 @@ test("a whiteout goes again where the layers below have no directory, and its di
 });
 
 test("a layer is self-contained only if nothing in it depends on the layers below", () => {
-  assert.equal(isSelfContained(NOTHING_PENDING), true);
-  assert.equal(isSelfContained({ ...NOTHING_PENDING, implicitDirectories: paths("a") }), false);
-  assert.equal(isSelfContained({ ...NOTHING_PENDING, whiteouts: paths("a") }), false);
-  assert.equal(isSelfContained({ ...NOTHING_PENDING, opaqueRoot: true }), false);
+  assert.equal(isSelfContained({ ...UNPACKED, unsettled: 0 }), true);
+  assert.equal(isSelfContained({ ...UNPACKED, unsettled: 1 }), false);
+  assert.equal(isSelfContained({ ...UNPACKED, unsettled: 0, opaqueRoot: true }), false);
 });
