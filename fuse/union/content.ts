@@ -61,7 +61,9 @@ function contentBelow(union: Union, parent: Node, path: string, above: number): 
     const target = hostPathAt(location.layer, location.path);
     if (!isMetacopy(target, union.namespace)) return location;
     const redirect = redirectOf(target, union.namespace);
-    if (redirect !== null) return contentBelow(union, parent, redirect, location.layer.index);
+    if (redirect === null) continue;
+    const beside = path.slice(0, path.lastIndexOf("/") + 1);
+    return contentBelow(union, parent, redirect.startsWith("/") ? redirect : beside + redirect, location.layer.index);
   }
   throw new PosixError(ERRNO.EIO, "overlay metacopy");
 }

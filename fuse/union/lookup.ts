@@ -1,6 +1,6 @@
 /** From a name to a node (fs/overlayfs/namei.c, `ovl_lookup`). */
 
-import { isErrno, PosixError } from "../../src/errors.ts";
+import { PosixError } from "../../src/errors.ts";
 import { opaquenessOf } from "../../src/overlay/opaque.ts";
 import { redirectOf } from "../../src/overlay/redirect.ts";
 import { isWhiteout } from "../../src/overlay/whiteout.ts";
@@ -12,7 +12,7 @@ import { getXattr } from "../../src/sys/xattr.ts";
 import { type IndexEntry, isVisible } from "./directory-index.ts";
 import { ERRNO } from "./errno.ts";
 import { findIndexed, findLinkedUp } from "./hard-links.ts";
-import { childLocation, hostPathAt, type Location } from "./layer.ts";
+import { childLocation, hostPathAt, type Layer, type Location } from "./layer.ts";
 import type { Node } from "./node.ts";
 import { originIno } from "./origin.ts";
 import { statInOrNull } from "./ownership.ts";
@@ -115,7 +115,7 @@ function lowersOf(union: Union, parent: Node, entry: IndexEntry, upper: Location
   if (upper !== null) {
     if (isOpaque(union, upper)) return found;
     const redirect = redirectAt(union, upper);
-    if (redirect !== null) return follow(union, parent, redirect, 0, found);
+    if (redirect !== null) return follow(union, redirect, parent.lowers, null, found);
   }
   for (const position of entry.lowers) {
     const location = lowerLocation(parent, position, entry.name);
@@ -123,59 +123,66 @@ function lowersOf(union: Union, parent: Node, entry: IndexEntry, upper: Location
     found.push(location);
     if (location.layer.index === union.lowers.length - 1 || isOpaque(union, location)) break;
     const redirect = redirectAt(union, location);
-    if (redirect !== null) return follow(union, parent, redirect, position + 1, found);
+    if (redirect !== null) return follow(union, redirect, parent.lowers.slice(position + 1), location.layer, found);
   }
   return found;
 }
 
-/** Goes on where a redirect leads: a sibling's name below position `from` of the parent, or a path from the root. */
-function follow(union: Union, parent: Node, redirect: string, from: number, found: Location[]): readonly Location[] {
-  if (!redirect.startsWith("/")) {
-    return collect(union, parent, redirect, parent.lowers.slice(from), found);
-  }
-  const above = found.at(-1)?.layer.index ?? -1;
-  const roots = union.lowers.slice(above + 1).map((layer): Location => ({ layer, path: "." }));
-  return collect(union, union.root, redirect.slice(1), roots, found);
-}
-
-function collect(
+/**
+ * Goes on where a redirect leads: to a sibling in the directories `below`, or to a path from the roots of the layers below
+ * `above`. A redirect on the way there counts for the layers below it.
+ */
+function follow(
   union: Union,
-  parent: Node,
-  path: string,
-  directories: readonly Location[],
+  redirect: string,
+  below: readonly Location[],
+  above: Layer | null,
   found: Location[],
 ): readonly Location[] {
+  const isAbsolute = redirect.startsWith("/");
+  const directories = isAbsolute ? rootsBelow(union, above) : below;
+  let path = redirect;
   for (const [position, directory] of directories.entries()) {
-    const location = childLocation(directory, path);
-    let stat: Stat | null;
-    try {
-      stat = statAtOrNull(location.layer.fd, location.path);
-    } catch (error) {
-      if (isErrno(error, "ENOTDIR")) break; // something else hides what is below
-      throw error;
+    const step = walk(union, directory, path);
+    if (step.location !== null) found.push(step.location);
+    if (step.isLast) break;
+    if (step.path.startsWith("/") && !isAbsolute) {
+      return follow(union, step.path, directories.slice(position + 1), directory.layer, found);
     }
-    if (stat === null) {
-      if (isHiddenOnTheWay(union, location)) break;
-      continue;
-    }
-    if ((stat.mode & S_IFMT) !== S_IFDIR || isWhiteout(stat)) break;
-    found.push(location);
-    if (isOpaque(union, location) || isHiddenOnTheWay(union, location)) break;
-    const redirect = redirectAt(union, location);
-    if (redirect !== null) return follow(union, parent, redirect, position + 1, found);
+    path = step.path;
   }
   return found;
 }
 
-/** True if a directory above `at` is opaque: then nothing of the layers below it shows there. */
-function isHiddenOnTheWay(union: Union, { layer, path }: Location): boolean {
-  const names = path.split("/");
-  for (let count = 1; count < names.length; count++) {
-    const above = { layer, path: names.slice(0, count).join("/") };
-    if (statAtOrNull(layer.fd, above.path) === null) return false;
-    if (isOpaque(union, above)) return true;
+function rootsBelow(union: Union, above: Layer | null): readonly Location[] {
+  return union.lowers.slice((above?.index ?? -1) + 1).map((layer) => ({ layer, path: "." }));
+}
+
+/** What is at a path in one layer, and what the path is in the layers below it. */
+interface Step {
+  readonly location: Location | null;
+  /** Nothing below this layer shows there. */
+  readonly isLast: boolean;
+  readonly path: string;
+}
+
+/** Name by name, as `ovl_lookup_layer`: each directory on the way may be opaque, or have a redirect. */
+function walk(union: Union, directory: Location, path: string): Step {
+  const names = path.replace(/^\//, "").split("/");
+  const isLowest = directory.layer.index === union.lowers.length - 1;
+  let [at, before, isLast] = [directory, path.startsWith("/") ? "/" : "", false];
+  for (const [index, name] of names.entries()) {
+    const after = names.slice(index + 1).map((each) => `/${each}`);
+    at = childLocation(at, name);
+    const stat = statAtOrNull(at.layer.fd, at.path);
+    if (stat === null) return { location: null, isLast, path: `${before}${name}${after.join("")}` };
+    if ((stat.mode & S_IFMT) !== S_IFDIR || isWhiteout(stat)) return { location: null, isLast: true, path };
+    isLast ||= isLowest || isOpaque(union, at);
+    const redirect = isLast ? null : redirectAt(union, at);
+    before = redirect?.startsWith("/") ? redirect : `${before}${redirect ?? name}`;
+    if (after.length > 0) before += "/";
   }
-  return false;
+  return { location: at, isLast, path: before };
 }
 
 function isOpaque(union: Union, { layer, path }: Location): boolean {
