@@ -1,5 +1,5 @@
 /**
- * How commands open their store. Only `import` makes one: any other command would find nothing in it, and a mistyped --root
+ * How commands open their store. Only `import` makes one, of a source that it can use: any other command would find nothing in it, and a mistyped --root
  * would leave an empty store behind. Without a store a list is empty, and who names something is told that there is none.
  */
 
@@ -7,6 +7,11 @@ import { Store } from "../layers/store.ts";
 import { NotFoundError } from "../src/errors.ts";
 import { display } from "../src/paths.ts";
 import type { Context } from "./context.ts";
+
+/** @throws a system error if this user may not look */
+export function isStoreThere({ root }: Context): boolean {
+  return Store.isThere(root);
+}
 
 /** The store, made if there is none. @throws what `Store.open` throws */
 export function makeStore({ root, logger }: Context): Store {

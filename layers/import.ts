@@ -5,7 +5,7 @@ import { UsageError } from "../src/errors.ts";
 import { type AddedLayer, LayerAdder } from "./add-layers.ts";
 import { type ApplyLimits, DEFAULT_LIMITS } from "./apply/limits.ts";
 import { createTemporary } from "./content/temporary.ts";
-import { openSource } from "./formats/open-source.ts";
+import { checkSource, openSource } from "./formats/open-source.ts";
 import type { ImageSource, SourceImage } from "./formats/source.ts";
 import { addImage } from "./images.ts";
 import { acquireLock } from "./locks.ts";
@@ -96,6 +96,13 @@ export async function importSource(
     for (const reference of references) imported.push({ reference, digest });
   }
   return imported;
+}
+
+/** @throws what `importSource` would throw of a source that can be looked at without a store. See `checkSource`. */
+export async function checkImport(source: string, options: ImportOptions = {}): Promise<void> {
+  const { name, platform, rootfs, signal } = options;
+  if (name !== undefined) parseReference(name);
+  await checkSource(source, { rootfs, ignoreNames: name !== undefined, platform, signal });
 }
 
 /** Asks for the layers of all images at once, so that no core waits for the end of an image. */

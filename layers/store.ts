@@ -35,6 +35,11 @@ export class Store implements Disposable {
     this.#usesReserve = usesReserve;
   }
 
+  /** True if there is a store at `root`. @throws a system error if this user may not look */
+  static isThere(root: HostPath): boolean {
+    return isThere(storeLayout(root).database);
+  }
+
   /**
    * Opens the store at `root`, made first (mode 0700) if `create` is not false. Opening one that is up to date costs one
    * look at the file system and one read of the database. On a full disk the reserve makes room for it.

@@ -3,13 +3,13 @@
 import { type Command, Option } from "commander";
 import { DEFAULT_LIMITS } from "../../layers/apply/limits.ts";
 import { SPOOL_LIMIT_BYTES } from "../../layers/formats/spool.ts";
-import { importSource } from "../../layers/import.ts";
+import { checkImport, importSource } from "../../layers/import.ts";
 import { parsePlatform } from "../../layers/oci/platform.ts";
 import { familiar } from "../../layers/resolve-image.ts";
 import type { Context } from "../context.ts";
 import { printDocument, printLines } from "../output.ts";
 import { parseCount, parseSize } from "../quantities.ts";
-import { makeStore } from "../store.ts";
+import { isStoreThere, makeStore } from "../store.ts";
 
 interface Options {
   readonly name?: string;
@@ -60,15 +60,19 @@ export async function run(context: Context, source: string, options: Options): P
   const { name, platform, rootfs = false } = options;
   const limits = { maxLayerBytes: parseSize(options.maxLayerSize), maxEntries: parseCount(options.maxEntries) };
   const chosen = platform === undefined ? {} : { platform: parsePlatform(platform) };
-  using store = makeStore(context);
-  using progress = context.openProgress();
-  const images = await importSource(store, source, {
+  const importing = {
     ...(name !== undefined && { name }),
     ...chosen,
     rootfs,
     limits,
     maxArchiveBytes: parseSize(options.maxArchiveSize),
     signal: context.signal,
+  };
+  if (!isStoreThere(context)) await checkImport(source, importing);
+  using store = makeStore(context);
+  using progress = context.openProgress();
+  const images = await importSource(store, source, {
+    ...importing,
     onProgress: ({ doneBytes, totalBytes }) =>
       progress.show({ label: "importing", done: doneBytes, total: totalBytes, unit: "bytes" }),
   });

@@ -1,12 +1,12 @@
 /** Opens whatever an image comes in. What it is, is told from its bytes. */
 
-import { createReadStream, open } from "node:fs";
+import { createReadStream, open, type Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { Socket } from "node:net";
 import { promisify } from "node:util";
 import { IntegrityError, isErrno, NotFoundError } from "../../src/errors.ts";
 import { bytesOf, display, type HostPath, hostPath } from "../../src/paths.ts";
-import { sniffCompression } from "../apply/decompress.ts";
+import { type Compression, decompress, sniffCompression } from "../apply/decompress.ts";
 import type { Platform } from "../oci/descriptor.ts";
 import { ArchiveFiles } from "./archive.ts";
 import { readDockerArchive, readDockerTags } from "./docker-archive.ts";
@@ -55,20 +55,42 @@ export async function openSource(source: string, options: OpenOptions): Promise<
   }
   const path = hostPath(source);
   const found = await statSource(path);
-  if (found.isDirectory()) {
-    const contents = await openDirectory(path, options);
-    return { ...contents, async [Symbol.asyncDispose]() {} };
+  const contents = await openInPlace(path, found, options);
+  if (contents !== null) return { ...contents, async [Symbol.asyncDispose]() {} };
+  const bytes = found.isFIFO() ? await pipeStream(path) : stream(path);
+  return await openSpooled(bytes, path, sourceRepository(path, "file"), options);
+}
+
+/**
+ * Refuses what can be refused before there is a store: all that is wrong with a source that is read in place, a
+ * compressed archive that holds no tar, and a source that is not there.
+ * @throws as `openSource`
+ */
+export async function checkSource(source: string, options: Omit<OpenOptions, "temporary">): Promise<void> {
+  if (source === "-") return; // it can be read but once
+  const path = hostPath(source);
+  const found = await statSource(path);
+  if ((await openInPlace(path, found, options)) !== null || !found.isFile()) return;
+  const compression = await compressionOf(path, found);
+  for await (const start of decompress(stream(path), compression, "the archive")) {
+    if (!looksLikeTar(start)) throw notTar(path);
+    return;
   }
-  const repository = sourceRepository(path, "file");
-  if (!found.isFile()) {
-    return await openSpooled(found.isFIFO() ? await pipeStream(path) : stream(path), path, repository, options);
-  }
-  const location = { file: path, offset: 0, sizeBytes: found.size };
-  if (options.rootfs !== true && sniffCompression(await readStart(location), "the archive") !== "none") {
-    return await openSpooled(stream(path), path, repository, options);
-  }
-  const contents = await openFile(path, path, repository, options);
-  return { ...contents, async [Symbol.asyncDispose]() {} };
+}
+
+/** null for what has to be spooled. */
+async function openInPlace(
+  path: HostPath,
+  found: Stats,
+  options: Omit<OpenOptions, "temporary">,
+): Promise<Contents | null> {
+  if (found.isDirectory()) return await openDirectory(path, options);
+  if (!found.isFile() || (options.rootfs !== true && (await compressionOf(path, found)) !== "none")) return null;
+  return await openFile(path, path, sourceRepository(path, "file"), options);
+}
+
+async function compressionOf(path: HostPath, { size }: Stats): Promise<Compression> {
+  return sniffCompression(await readStart({ file: path, offset: 0, sizeBytes: size }), "the archive");
 }
 
 async function statSource(path: HostPath) {
@@ -115,7 +137,7 @@ async function openSpooled(
   }
 }
 
-async function openDirectory(path: HostPath, options: OpenOptions): Promise<Contents> {
+async function openDirectory(path: HostPath, options: Omit<OpenOptions, "temporary">): Promise<Contents> {
   const files = directoryFiles(path);
   if (options.rootfs === true) {
     throw unknownFormat(path, 'it is a directory; --rootfs takes a tar, which "tar -C DIR -c ." makes');
@@ -133,12 +155,12 @@ async function openFile(
   file: HostPath,
   name: HostPath,
   repository: string | null,
-  options: OpenOptions,
+  options: Omit<OpenOptions, "temporary">,
 ): Promise<Contents> {
   const { platform, ignoreNames, signal } = options;
   const location = { file, offset: 0, sizeBytes: (await stat(bytesOf(file))).size };
   if (options.rootfs === true) return { format: "rootfs", images: [await rootfsImage(name, location, platform)] };
-  if (!looksLikeTar(await readStart(location))) throw unknownFormat(name, "it is not a tar archive");
+  if (!looksLikeTar(await readStart(location))) throw notTar(name);
   const files = await ArchiveFiles.open(file, name, signal);
   const isDocker = files.has("manifest.json");
   if (files.has("oci-layout") && files.has("index.json")) {
@@ -149,6 +171,10 @@ async function openFile(
   if (isDocker) return { format: "docker-archive", images: await readDockerArchive(files, { platform, ignoreNames }) };
   const looked = 'it has neither "oci-layout" and "index.json" nor "manifest.json"';
   throw unknownFormat(name, `${looked}; if it is the tar of a root file system, pass --rootfs`);
+}
+
+function notTar(path: HostPath): IntegrityError {
+  return unknownFormat(path, "it is not a tar archive");
 }
 
 function unknownFormat(path: HostPath, why: string): IntegrityError {

@@ -1,9 +1,12 @@
 /** What commands do where there is no store, as after a mistyped --root. */
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { temporaryStore } from "../helpers/layerctl.ts";
+import { file, tar } from "../helpers/tar-builder.ts";
 
 /** With what they print as JSON. */
 const LISTS = [
@@ -56,5 +59,26 @@ test("who names something in no store, or has it checked, is told that there is 
       /^layerctl: Cannot open store ".*\/store": there is none \(ERR_STORE_NOT_FOUND\)\n {2}Next: .*--root/,
     );
   }
+  assert.equal(existsSync(store.root), false);
+});
+
+test("an import of what is no image makes no store", async () => {
+  await using store = temporaryStore();
+  const path = (name: string): string => join(store.path, name);
+  mkdirSync(path("directory"));
+  writeFileSync(path("text"), "not a tar".repeat(100));
+  writeFileSync(path("text.gz"), gzipSync("not a tar".repeat(100)));
+  writeFileSync(path("rootfs.tar"), tar(file("etc/passwd")));
+  for (const [source, exitCode] of [
+    ["missing", 3],
+    ["directory", 5],
+    ["text", 5],
+    ["text.gz", 5],
+    ["rootfs.tar", 5],
+  ] as const) {
+    const outcome = store.run(["import", path(source)]);
+    assert.deepEqual([outcome.exitCode, existsSync(store.root)], [exitCode, false], source);
+  }
+  assert.equal(store.run(["import", path("rootfs.tar"), "--rootfs", "--name", "Bad Name"]).exitCode, 2);
   assert.equal(existsSync(store.root), false);
 });
