@@ -13,7 +13,12 @@ export interface IdRange {
   readonly count: number;
 }
 
+/** How the kernel is talked to: by us, or by libfuse 2 through the package fuse-native. */
+export const TRANSPORTS = ["device", "fuse-native"] as const;
+export type Transport = (typeof TRANSPORTS)[number];
+
 export interface FuseOptions {
+  readonly transport: Transport;
   /** Top first. */
   readonly lowerdirs: readonly HostPath[];
   readonly upperdir: HostPath | null;
@@ -141,6 +146,7 @@ export function parseFuseOptions(text: string): FuseOptions {
   const xattrPermissions = xattrPermissionsOf(given);
   const parsed: Omit<FuseOptions, "ignored"> = {
     ...directories,
+    transport: transportOf(given.take("transport")),
     userxattr: userxattr === undefined ? null : isOn(userxattr),
     aufs: given.take("aufs") !== "off",
     redirectDir: redirect === "on",
@@ -191,6 +197,13 @@ function xattrPermissionsOf(given: Given): FuseOptions["xattrPermissions"] {
   if (value === "1") return 1;
   if (value === "2") return 2;
   throw wrong(`xattr_permissions=${value}`, "it is none of 0, 1 and 2");
+}
+
+function transportOf(name: string | null | undefined): Transport {
+  if (name === undefined) return "device";
+  const known = TRANSPORTS.find((each) => each === name);
+  if (known === undefined) throw wrong(`transport=${name ?? ""}`, `there are ${TRANSPORTS.join(" and ")}`);
+  return known;
 }
 
 function isOn(value: string | null | undefined): boolean {

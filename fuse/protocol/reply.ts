@@ -149,7 +149,7 @@ export class Reply {
 }
 
 /** The kernel's new_encode_dev(). */
-function encodeDevice(major: number, minor: number): number {
+export function encodeDevice(major: number, minor: number): number {
   return (minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12);
 }
 

@@ -1,18 +1,16 @@
 /**
- * Serves one mount from start to end. A thread answers the kernel and does nothing else; this one takes the signals:
- * SIGTERM and SIGINT unmount, SIGUSR1 tells what was counted.
+ * Serves one mount from start to end. A thread answers the kernel and does nothing else, unless fuse-native does; this one
+ * takes the signals: SIGTERM and SIGINT unmount, SIGUSR1 tells what was counted.
  */
 
 import { Worker } from "node:worker_threads";
-import { isErrno } from "../../src/errors.ts";
 import type { LogFields, Logger } from "../../src/log.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
-import { unmountFuse } from "../../src/sys/fusermount.ts";
 import { raiseOpenFilesLimit } from "../../src/sys/limits.ts";
-import { MNT_DETACH } from "../../src/sys/mount.ts";
 import { type PackedError, unpackError } from "../../src/thread-errors.ts";
-import { type FuseOptions, parseFuseOptions } from "../options.ts";
+import { type FuseOptions, parseFuseOptions, type Transport } from "../options.ts";
 import { Counters } from "./counters.ts";
+import { unmountTarget } from "./unmount-target.ts";
 
 /** The bundle has the thread beside it; a checkout runs the source. */
 const THREAD = new URL(import.meta.url.endsWith(".ts") ? "./thread.ts" : "./fuse-thread.cjs", import.meta.url);
@@ -54,6 +52,11 @@ export function taskOf(options: string, target: HostPath, directory: HostPath): 
   };
 }
 
+/** What is to be unmounted. */
+export interface UnmountTask {
+  readonly target: HostPath;
+}
+
 /**
  * Mounts and serves; settles when the mount is gone. `onReady` is called when it is live.
  * @throws what kept it from being mounted, or served on
@@ -63,36 +66,44 @@ export async function serveMount(task: Task, log: Logger, onReady: () => void): 
   raiseOpenFilesLimit();
   const counters = new Counters();
   counters.startedAtMs = Date.now();
-  const workerData: ThreadTask = { ...task, counters: counters.shared, debug: task.options.debug };
-  const thread = new Worker(THREAD, { workerData, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB } });
-  const stop = (): void => unmountTarget(task.target, log);
   const tell = (): void => log.warn("fuse.statistics", { ...counters.snapshot() });
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  thread.on("message", (message: ThreadMessage) => {
-    if (message.kind === "log") log[message.level](message.event, message.fields);
-    else if (message.kind === "failed") reject(unpackError(message.error));
-    else {
+  const { serve, unmount } = await serverFor(task.options.transport);
+  const stop = (): void => unmount(task.target, log);
+  try {
+    await serve(task, counters, log, () => {
       process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGUSR1", tell);
       onReady();
-    }
-  });
-  thread.on("error", reject);
-  thread.on("exit", () => resolve());
-  try {
-    await promise;
+    });
   } finally {
     process.off("SIGTERM", stop).off("SIGINT", stop).off("SIGUSR1", tell);
   }
 }
 
-/** A mount in use goes from the tree at once, and ends with its last user. */
-function unmountTarget(target: HostPath, log: Logger): void {
-  try {
-    unmountFuse(target);
-  } catch (error) {
-    if (isErrno(error, "EBUSY")) unmountFuse(target, MNT_DETACH);
-    else if (isErrno(error, "EINVAL", "ENOENT"))
-      return; // gone already
-    else log.error("fuse.unmount.failed", { target, reason: String(error) });
-  }
+interface TransportServer {
+  serve(task: Task, counters: Counters, log: Logger, onReady: () => void): Promise<void>;
+  unmount(target: HostPath, log: Logger): void;
+}
+
+async function serverFor(transport: Transport): Promise<TransportServer> {
+  if (transport === "device") return { serve: serveThread, unmount };
+  const { serveNative, unmountBesides } = await import("./serve-native.ts");
+  return { serve: serveNative, unmount: unmountBesides };
+}
+
+function unmount(target: HostPath, log: Logger): void {
+  unmountTarget(target, (reason) => log.error("fuse.unmount.failed", { target, reason }));
+}
+
+async function serveThread(task: Task, counters: Counters, log: Logger, onReady: () => void): Promise<void> {
+  const workerData: ThreadTask = { ...task, counters: counters.shared, debug: task.options.debug };
+  const thread = new Worker(THREAD, { workerData, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB } });
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  thread.on("message", (message: ThreadMessage) => {
+    if (message.kind === "log") log[message.level](message.event, message.fields);
+    else if (message.kind === "failed") reject(unpackError(message.error));
+    else onReady();
+  });
+  thread.on("error", reject);
+  thread.on("exit", () => resolve());
+  await promise;
 }

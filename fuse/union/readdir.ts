@@ -76,6 +76,21 @@ export function readDirectoryPlus(
   }
 }
 
+/** An entry as a listing shows it; `type` is a `DT_*`. */
+export interface ListedEntry {
+  readonly name: string;
+  readonly ino: number;
+  readonly type: number;
+}
+
+/** All entries of a directory as it is now, "." and ".." first. */
+export function* listedEntries(union: Union, directory: Node): Generator<ListedEntry> {
+  for (const name of DOTS) yield { name, ino: dotIno(directory, name), type: DT.dir };
+  for (const entry of from(union, directory, 0)) {
+    yield { name: entry.name, ...listed(union, directory, entry) };
+  }
+}
+
 function endOf(reply: Reply, sizeBytes: number): number {
   return Math.min(OUT_HEADER_BYTES + sizeBytes, reply.buffer.length);
 }

@@ -38,6 +38,27 @@ export function writeReply(fd: number, buffer: Uint8Array, size: number): boolea
   return false;
 }
 
+const pollCall = declare("int poll(void *fds, uint64_t count, int timeoutMs)");
+const fcntlCall = declare("int fcntl(int fd, int command, long argument)");
+const pollFd = Buffer.alloc(8); // struct pollfd: fd, events, revents
+const [POLLERR, POLLNVAL] = [8, 32];
+const [F_SETFD, FD_CLOEXEC] = [2, 1];
+
+/** Whether a device that another reads from is "mounted", "unmounted", or "closed" after that. */
+export function deviceState(fd: number): "mounted" | "unmounted" | "closed" {
+  pollFd.writeInt32LE(fd, 0);
+  pollFd.writeInt32LE(0, 4);
+  check(pollCall(pollFd, 1, 0), "poll");
+  const found = pollFd.readInt16LE(6);
+  if ((found & POLLNVAL) !== 0) return "closed";
+  return (found & POLLERR) !== 0 ? "unmounted" : "mounted";
+}
+
+/** A program that this process starts does not get the descriptor. @throws PosixError */
+export function closeOnExec(fd: number): void {
+  check(fcntlCall(fd, F_SETFD, FD_CLOEXEC), "fcntl");
+}
+
 const backingMap = Buffer.alloc(16); // struct fuse_backing_map: fd, flags, padding
 const backingId = Buffer.alloc(4);
 

@@ -22,11 +22,13 @@ test("the package has the wrapper, what it runs, and the documentation, and noth
     "dist/fill-worker.cjs",
     "dist/fuse-server.cjs",
     "dist/fuse-thread.cjs",
+    "dist/fuse-unmount.cjs",
     "dist/main.cjs",
     "docs/architecture.md",
     "docs/commands.md",
     "docs/conformance.md",
     "docs/formats.md",
+    "docs/fuse-native.md",
     "docs/fuse-performance.md",
     "package.json",
   ]);

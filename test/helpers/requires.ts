@@ -2,10 +2,14 @@
 
 import { spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
+import { createRequire } from "node:module";
 import { delimiter, join } from "node:path";
 
-/** "root", "overlay", "fuse", "user-namespace" (a container or chroot may refuse to make one), or "program:NAME". */
-export type Need = "root" | "overlay" | "fuse" | "user-namespace" | `program:${string}`;
+/**
+ * "root", "overlay", "fuse", "fuse-native" (the package, and libfuse 2), "user-namespace" (a container or chroot may refuse
+ * to make one), or "program:NAME".
+ */
+export type Need = "root" | "overlay" | "fuse" | "fuse-native" | "user-namespace" | `program:${string}`;
 
 /** For `test(name, { skip: requires("root") }, …)`: false if all needs are met, else the reason. */
 export function requires(...needs: readonly Need[]): string | false {
@@ -23,10 +27,21 @@ function isMet(need: Need): boolean {
       return process.getuid?.() === 0;
     case "fuse":
       return isAccessible("/dev/fuse");
+    case "fuse-native":
+      return loads("fuse-native");
     case "user-namespace":
       return spawnSync("unshare", ["-Ur", "true"]).status === 0;
     default:
       return findProgram(need.slice("program:".length));
+  }
+}
+
+function loads(packageName: string): boolean {
+  try {
+    createRequire(import.meta.url)(packageName);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -21,6 +21,11 @@ const FLOORS: readonly { readonly floor: string; readonly files: RegExp; readonl
 /** What only some files may import or contain. */
 const RESERVED: readonly { readonly what: RegExp; readonly where: RegExp; readonly rule: string }[] = [
   { what: /from "koffi"|\("koffi"\)/, where: /^src\/sys\//, rule: "only src/sys calls libc" },
+  {
+    what: /(from |\(|import\()"fuse-native[/"]/,
+    where: /^fuse\/transports\/fuse-native\.ts$/,
+    rule: "only one file imports fuse-native",
+  },
   { what: /better-sqlite3/, where: /^src\/meta\//, rule: "only src/meta opens databases" },
   { what: /\b(SELECT|INSERT INTO|DELETE FROM|CREATE TABLE)\b/, where: /^src\/meta\//, rule: "only src/meta holds SQL" },
   { what: /\bconsole\.|process\.(stdout|exit\()/, where: /^(cli|scripts)\//, rule: "only cli prints and exits" },
