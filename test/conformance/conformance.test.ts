@@ -49,6 +49,15 @@ suite("conformance", { concurrency: 2 }, () => {
     assert.ok(outcomes.filter((outcome) => outcome.state === "passed").length > 600);
   });
 
+  test("our own over fuse-native behaves as its list says", {
+    skip: skipKernel || requires("fuse", "fuse-native"),
+  }, async () => {
+    const command = `fuse-native=${FUSE},redirect_dir=on --transport fuse-native %M`;
+    const outcomes = await runSuite(subjectOf(command), GROUPS);
+    assert.deepEqual(surprises(outcomes, knownDifferences("fuse-native")), []);
+    assert.ok(outcomes.filter((outcome) => outcome.state === "passed").length > 600);
+  });
+
   for (const [name, option] of [
     ["fuse-writeback", "passthrough=off"],
     ["fuse", "passthrough=off,writeback=0"],

@@ -4,6 +4,7 @@
  */
 
 import { canRestoreOwners } from "../../src/privilege.ts";
+import { NATIVE } from "./native-differences.ts";
 import type { Outcome } from "./suite.ts";
 
 /** Checks that fail for one reason, as "GROUP: CHECK". */
@@ -40,6 +41,14 @@ const NO_WHITEOUTS: Difference = {
 const ONE_LINK: Difference = {
   reason: "a merged directory has one link, whatever is in it",
   checks: ["inodes: a directory has a link for each directory in it, and two"],
+};
+
+const COPY_UP_CTIME: Difference = {
+  reason: "a copied-up file is moved into its directory, whose mtime is put back and whose ctime is not",
+  checks: [
+    "times: a write to a file sets nothing of its directory (lower)",
+    "times: a mode set in a directory sets nothing of the directory (lower)",
+  ],
 };
 
 const KERNEL: readonly Difference[] = [
@@ -83,13 +92,7 @@ const KERNEL: readonly Difference[] = [
     checks: ["unlink: the mode of a file opened for reading is changed after its name is gone (lower)"],
   },
   ONE_LINK,
-  {
-    reason: "a copied-up file is moved into its directory, whose mtime is put back and whose ctime is not",
-    checks: [
-      "times: a write to a file sets nothing of its directory (lower)",
-      "times: a mode set in a directory sets nothing of the directory (lower)",
-    ],
-  },
+  COPY_UP_CTIME,
   {
     reason: "copy-up looks for holes a megabyte at a time",
     checks: ["copy-up: the holes of a sparse file stay holes (lower)"],
@@ -162,12 +165,16 @@ const FUSE_UNPRIVILEGED: readonly Difference[] = [
   },
 ];
 
+/** Through fuse-native, where attributes are not kept by the kernel. */
+const FUSE_NATIVE: readonly Difference[] = [...FUSE, COPY_UP_CTIME, ...NATIVE];
+
 /** As root, and as the root of a user namespace. */
 const LISTS: Readonly<
   Record<string, { readonly root: readonly Difference[]; readonly unprivileged: readonly Difference[] }>
 > = {
   kernel: { root: KERNEL, unprivileged: KERNEL_UNPRIVILEGED },
   fuse: { root: FUSE, unprivileged: FUSE_UNPRIVILEGED },
+  "fuse-native": { root: FUSE_NATIVE, unprivileged: [] },
   "fuse-writeback": { root: FUSE_WRITEBACK, unprivileged: [] },
 };
 

@@ -2,9 +2,15 @@
 
 import { describeRecord, listTree } from "../helpers/compare.ts";
 
-/** One line a path below `root`, sorted by path. Control characters are shown, so that it prints. */
-export function treeLines(root: string): readonly string[] {
-  return [...listTree(root)].map(([path, record]) => `${JSON.stringify(path)} ${describeRecord(record)}`);
+/**
+ * One line a path below `root`, sorted by path, with times rounded down to a multiple of `timeStepNs`. Control characters
+ * are shown, so that it prints.
+ */
+export function treeLines(root: string, timeStepNs = 1n): readonly string[] {
+  return [...listTree(root)].map(([path, record]) => {
+    const mtimeNs = record.mtimeNs - (record.mtimeNs % timeStepNs);
+    return `${JSON.stringify(path)} ${describeRecord({ ...record, mtimeNs })}`;
+  });
 }
 
 /** The first line that only one of two listings has; null if they are equal. */

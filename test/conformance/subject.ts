@@ -19,11 +19,16 @@ import type { Scene } from "./scene.ts";
 const MOUNT_PATIENCE_MS = 10_000;
 const EXIT_PATIENCE_MS = 5_000;
 
+/** Where times are coarser than the nanoseconds on disk, as the list of differences says. */
+const COARSE_TIMES_NS: Readonly<Record<string, bigint>> = { "fuse-native": 1_000_000n };
+
 export interface Subject {
   /** As in the list of differences. */
   readonly name: string;
   /** True if it makes its tree of layers, so that an upperdir can be looked at. */
   readonly isUnion: boolean;
+  /** What its times are rounded down to. */
+  readonly timeStepNs: bigint;
   /** The tree of a scene is at its target afterwards, until this is disposed. */
   start(scene: Scene): Promise<AsyncDisposable>;
 }
@@ -32,6 +37,7 @@ export interface Subject {
 const ext4: Subject = {
   name: "ext4",
   isUnion: false,
+  timeStepNs: 1n,
   async start({ lowerdirs, target }) {
     copyMerged(lowerdirs, target);
     return { async [Symbol.asyncDispose]() {} };
@@ -42,6 +48,7 @@ const ext4: Subject = {
 const kernel: Subject = {
   name: "kernel",
   isUnion: true,
+  timeStepNs: 1n,
   async start(scene) {
     mountInKernel(scene);
     return {
@@ -93,7 +100,8 @@ export function subjectOf(text: string): Subject {
   const [, given, commandLine = text] = /^([a-z][a-z0-9-]*)=(.*)$/s.exec(text) ?? [];
   const words = commandLine.split(" ").filter((word) => word !== "");
   const name = given ?? (words[0] ?? "").replace(/.*\//, "");
-  return { name, isUnion: true, start: (scene) => startProgram(words, scene) };
+  const timeStepNs = COARSE_TIMES_NS[name] ?? 1n;
+  return { name, isUnion: true, timeStepNs, start: (scene) => startProgram(words, scene) };
 }
 
 async function startProgram(words: readonly string[], scene: Scene): Promise<AsyncDisposable> {

@@ -74,7 +74,7 @@ async function runGroup(subject: Subject, group: Group, scene: Scene, patienceMs
   return [
     ...outcomes,
     after(AFTERWARDS.lower, firstDifference(before, treeLines(layers))),
-    after(AFTERWARDS.kernel, differenceInKernel(scene, listing)),
+    after(AFTERWARDS.kernel, differenceInKernel(subject, scene, listing)),
   ];
 }
 
@@ -143,11 +143,11 @@ async function within(ms: number, promise: Promise<true>): Promise<boolean> {
 }
 
 /** Mounts the layers that a subject has left in the kernel, and compares with what the subject showed of them. */
-function differenceInKernel(scene: Scene, listing: HostPath): string | null {
+function differenceInKernel(subject: Subject, scene: Scene, listing: HostPath): string | null {
   try {
     const shown = JSON.parse(readFileSync(bytesOf(listing), "utf8")) as readonly string[];
     mountInKernel(scene);
-    return firstDifference(shown, treeLines(scene.target));
+    return firstDifference(shown, treeLines(scene.target, subject.timeStepNs));
   } catch (error) {
     return `the tree cannot be listed: ${String(error).split("\n")[0]}`;
   } finally {
