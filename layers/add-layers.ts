@@ -9,8 +9,8 @@ import { availableParallelism } from "node:os";
 import { type ChainId, chainIdOf, type DiffId, type Digest } from "../src/digest.ts";
 import { IntegrityError, isErrno, whileWriting } from "../src/errors.ts";
 import { findSelfContained, getLayer, insertLayer, isDirectoryUsed, type LayerRow } from "../src/meta/layers.ts";
+import { type LayerForm, NATIVE } from "../src/overlay/layer-form.ts";
 import { bytesOf, display, type HostPath, joinHost } from "../src/paths.ts";
-import { canRestoreOwners } from "../src/privilege.ts";
 import { AT_FDCWD, RENAME_NOREPLACE, renameAt } from "../src/sys/file.ts";
 import { removeTree } from "../src/sys/remove-tree.ts";
 import { type Compression, SNIFF_BYTES, sniffCompression } from "./apply/decompress.ts";
@@ -28,6 +28,7 @@ import { layerDirectoryName, layerTree } from "./layout.ts";
 import { acquireLock, type Lock } from "./locks.ts";
 import { Slots } from "./slots.ts";
 import type { Store } from "./store.ts";
+import { chooseForm } from "./store-form.ts";
 
 /**
  * Layers under way at once, each with a few open files. More than there are cores: those that are unpacked wait for the
@@ -67,14 +68,15 @@ export class LayerAdder implements AsyncDisposable {
   readonly #writeback: Writeback;
   readonly #commits: GroupCommit;
   readonly #underWay = new Set<Promise<unknown>>();
-  /** Without the right to restore owners, blobs are verified and stored, and unpacked when somebody has it. */
-  readonly #unpacks = canRestoreOwners();
+  /** null: blobs are verified and stored, and unpacked when somebody can. */
+  readonly #form: LayerForm | null;
   #skippedBytes = 0;
 
   /** `layers`: how many will be asked for at most, so that no idle thread is started. */
   constructor(store: Store, limits: ApplyLimits, layers: number, signal?: AbortSignal) {
     this.#store = store;
     this.#limits = limits;
+    this.#form = chooseForm(store);
     this.#signal = signal === undefined ? this.#ending.signal : AbortSignal.any([signal, this.#ending.signal]);
     this.#pool = new WorkerPool(Math.max(1, Math.min(availableParallelism(), layers)));
     this.#writeback = new Writeback(store.layout.layers);
@@ -83,7 +85,7 @@ export class LayerAdder implements AsyncDisposable {
 
   /** True if layers become lowerdirs; false if only their blobs are stored. */
   get unpacks(): boolean {
-    return this.#unpacks;
+    return this.#form !== null;
   }
 
   /** Bytes of blobs that are done with: read, or there already. */
@@ -125,7 +127,7 @@ export class LayerAdder implements AsyncDisposable {
   /** A layer whose identity only its bytes tell. */
   async #addUnknown(request: LayerRequest): Promise<AddedLayer> {
     await using temporary = createTemporary(this.#store.layout, "layer");
-    const result = await this.#unpack(request, temporary.path, this.#unpacks, true);
+    const result = await this.#unpack(request, temporary.path, true, true);
     await using _lock = await this.#lockLayer(chainIdOf(request.parent, result.diffId));
     return await this.#finish(request, result, temporary.path);
   }
@@ -137,7 +139,7 @@ export class LayerAdder implements AsyncDisposable {
     const isMissing =
       diffId === null || (getLayer(db, chainIdOf(parent, diffId)) ?? findSelfContained(db, diffId)) === null;
     const keepBlob = digest === null || !blobs.has(digest);
-    const result = await this.#unpack(request, temporary.path, isMissing && this.#unpacks, keepBlob);
+    const result = await this.#unpack(request, temporary.path, isMissing, keepBlob);
     return await this.#finish(request, result, temporary.path);
   }
 
@@ -146,7 +148,7 @@ export class LayerAdder implements AsyncDisposable {
     const { db, blobs } = this.#store;
     const { digest } = request;
     if (digest === null || !blobs.has(digest)) return null;
-    if (this.#unpacks && getLayer(db, chainId) === null) return null;
+    if (this.unpacks && getLayer(db, chainId) === null) return null;
     const sizeBytes = blobs.sizeOf(digest) ?? 0;
     this.#skippedBytes += sizeBytes;
     return { chainId, diffId, digest, sizeBytes, compression: sniffCompression(firstBytes(blobs.path(digest))) };
@@ -157,10 +159,12 @@ export class LayerAdder implements AsyncDisposable {
     return acquireLock(this.#store.layout, name, "exclusive", { signal: this.#signal });
   }
 
-  #unpack(request: LayerRequest, directory: HostPath, unpack: boolean, keepBlob: boolean): Promise<UnpackResult> {
+  #unpack(request: LayerRequest, directory: HostPath, isWanted: boolean, keepBlob: boolean): Promise<UnpackResult> {
+    const form = this.#form ?? NATIVE;
+    const unpack = isWanted && this.unpacks;
     const { location, digest, sizeBytes, diffId } = request;
     const expected = { expectedDigest: digest, expectedSizeBytes: sizeBytes, expectedDiffId: diffId };
-    const task = { location, directory, unpack, keepBlob, ...expected, limits: this.#limits };
+    const task = { location, directory, unpack, keepBlob, ...expected, limits: this.#limits, form };
     return this.#writeback.during(() => this.#pool.unpack(task));
   }
 
@@ -178,7 +182,7 @@ export class LayerAdder implements AsyncDisposable {
     }
     if (tree !== null) {
       const below = request.parent === null ? [] : layerStack(this.#store, request.parent);
-      const stitched = stitch(directory, tree, below);
+      const stitched = stitch(directory, tree, below, this.#form ?? NATIVE);
       updateFileDigests(joinHost(directory, "files"), joinHost(directory, "diff"), stitched);
     }
     const blob = blobs.has(digest) ? null : { temporary: joinHost(directory, "blob"), digest, sizeBytes };

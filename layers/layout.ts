@@ -18,6 +18,8 @@ export interface StoreLayout {
   readonly locks: HostPath;
   /** What is given up when the disk is full. */
   readonly reserve: HostPath;
+  /** It is there if layers keep owners in attributes. */
+  readonly attributesMark: HostPath;
   /** Stays empty: the lowerdir of an image without layers. */
   readonly empty: HostPath;
 }
@@ -32,6 +34,7 @@ export function storeLayout(root: HostPath): StoreLayout {
     temporary: joinHost(root, "tmp"),
     locks: joinHost(root, "locks"),
     reserve: joinHost(root, "reserve"),
+    attributesMark: joinHost(root, "owners-in-attributes"),
     empty: joinHost(root, "empty"),
   };
 }

@@ -39,6 +39,7 @@ import { type MountTarget, openTarget, refuseMounted } from "./mount-target.ts";
 import { findImage, findImageAmongOthers } from "./resolve-image.ts";
 import { listSnapshots, prepare, removeSnapshot, type Snapshot } from "./snapshots/snapshots.ts";
 import type { Store } from "./store.ts";
+import { formOf } from "./store-form.ts";
 import { ensureUnpacked } from "./unpack.ts";
 import { refuseOpaqueDirectories } from "./user-namespace-marks.ts";
 
@@ -131,6 +132,7 @@ async function mountPrepared(store: Store, snapshot: Snapshot, request: MountReq
   const table = readMountTable();
   refuseMountedSnapshot(store, snapshot, table);
   const { options, notByKernel } = optionsFor(snapshot, request.options);
+  const inAttributes = formOf(store).override === null ? null : OWNERS_IN_ATTRIBUTES;
   if (request.options?.volatile && snapshot.workdir !== null) removeVolatileMark(snapshot.workdir);
   const target = targetOf(store, snapshot, request.target, table);
   let backend: Backend | null = null;
@@ -138,7 +140,7 @@ async function mountPrepared(store: Store, snapshot: Snapshot, request: MountReq
     backend = await mountStack(specOf(store, snapshot, image, target.path, options, request.readOnly ?? false), {
       backend: request.backend ?? "auto",
       source: snapshot.upperdir ?? viewBase(store, snapshot.id),
-      notByKernel,
+      notByKernel: inAttributes ?? notByKernel,
       logger: store.logger,
     });
     record(store, snapshot, target, backend, options);
@@ -150,6 +152,8 @@ async function mountPrepared(store: Store, snapshot: Snapshot, request: MountReq
   }
   return { snapshot, target: target.path, backend };
 }
+
+const OWNERS_IN_ATTRIBUTES = "its layers were unpacked without root and keep owners in attributes";
 
 function signalOf({ signal }: MountRequest): { readonly signal?: AbortSignal } {
   return signal === undefined ? {} : { signal };
@@ -205,14 +209,15 @@ function specOf(
 ): MountSpec {
   const { upperdir, workdir } = snapshot;
   const layers = [...(snapshot.initdir === null ? [] : [snapshot.initdir]), ...lowerdirsOf(store, image)];
-  if (options.userxattr) refuseOpaqueDirectories(layers);
+  const ownersInAttributes = formOf(store).override !== null;
+  if (options.userxattr && !ownersInAttributes) refuseOpaqueDirectories(layers);
   if (upperdir === null || workdir === null) {
     const base = viewBase(store, snapshot.id); // overlayfs wants two layers where there is no upperdir
     mkdirSync(bytesOf(base), { recursive: true, mode: 0o755 });
     const lowerdirs = layers.length < MAX_LAYERS ? [...layers, base] : layers;
-    return { lowerdirs, upperdir: null, workdir: null, target, readOnly: true, options };
+    return { lowerdirs, upperdir: null, workdir: null, target, readOnly: true, options, ownersInAttributes };
   }
-  return { lowerdirs: layers, upperdir, workdir, target, readOnly, options };
+  return { lowerdirs: layers, upperdir, workdir, target, readOnly, options, ownersInAttributes };
 }
 
 function record(

@@ -6,11 +6,11 @@
 import type { ChainId } from "../src/digest.ts";
 import { UnsupportedError } from "../src/errors.ts";
 import { getLayer } from "../src/meta/layers.ts";
-import { canRestoreOwners } from "../src/privilege.ts";
 import { DEFAULT_LIMITS } from "./apply/limits.ts";
 import type { ImageLayer } from "./image.ts";
 import { acquireLock } from "./locks.ts";
 import type { Store } from "./store.ts";
+import { chooseForm } from "./store-form.ts";
 
 /**
  * Makes every layer of an image a lowerdir. Costs one look at the database for each when they all are.
@@ -24,7 +24,7 @@ export async function ensureUnpacked(
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<void> {
   if (layers.every(({ chainId }) => getLayer(store.db, chainId) !== null)) return; // a repair may take any of them away
-  if (!canRestoreOwners()) {
+  if (chooseForm(store) === null) {
     const message = "Cannot unpack the layers: giving files their owners takes root; run it as root";
     throw new UnsupportedError("ERR_NEEDS_ROOT", message);
   }

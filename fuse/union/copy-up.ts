@@ -204,7 +204,7 @@ function copyXattrs(union: Union, { layer }: Upper, lower: Location, to: HostPat
   for (const name of listXattrs(from)) {
     const shown = shownXattr(name, union.namespace, lower.layer.override);
     if (shown === null) continue; // a layer's own speak of the place they are at
-    if (layer.override !== null && shown.startsWith("system.")) continue; // see `Union.hasAcls`
+    if (!union.hasAcls && union.storedName(layer, shown).startsWith("system.")) continue;
     const value = getXattr(from, name);
     const set = (): void => setXattr(to, union.storedName(layer, shown), value ?? Buffer.alloc(0));
     if (value !== null) tryXattr(union, set, "EPERM", "ENOTSUP", "EINVAL");

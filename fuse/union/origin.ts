@@ -5,7 +5,7 @@
 
 import { overlayXattr } from "../../src/overlay/xattr-names.ts";
 import { close } from "../../src/sys/file.ts";
-import { type FileHandle, handleAt, openHandle } from "../../src/sys/file-handle.ts";
+import { type FileHandle, handleAt, inoIn, openHandle } from "../../src/sys/file-handle.ts";
 import { fileSystemUuid } from "../../src/sys/file-system-uuid.ts";
 import { statAt } from "../../src/sys/stat.ts";
 import { getXattr, setXattr, type XattrTarget } from "../../src/sys/xattr.ts";
@@ -52,14 +52,6 @@ function uuidOf(layer: Layer): Buffer {
   const known = uuids.get(layer) ?? fileSystemUuid(layer.fd) ?? Buffer.alloc(16);
   uuids.set(layer, known);
   return known;
-}
-
-/** The number in the handles of ext4, xfs and btrfs (`enum fid_type`, linux/exportfs.h): reading it needs no privilege. */
-function inoIn({ type, bytes }: FileHandle): number | null {
-  if (type === 1 && bytes.length === 8) return bytes.readUInt32LE(0);
-  if (type === 0x81 && bytes.length >= 12) return Number(bytes.readBigUInt64LE(0));
-  if (type === 0x4d && bytes.length >= 20) return Number(bytes.readBigUInt64LE(0));
-  return null;
 }
 
 /** Any other handle, through the kernel. */

@@ -7,6 +7,7 @@
 
 import { isErrno } from "../../src/errors.ts";
 import {
+  backingMode as backingModeOf,
   carriesOverride,
   formatOwnership,
   type OverrideAttribute,
@@ -21,9 +22,6 @@ import type { FuseOptions } from "../options.ts";
 import { hostPathAt, type Layer, type Location } from "./layer.ts";
 import type { Node } from "./node.ts";
 import type { Place, Union } from "./union.ts";
-
-/** What all of a file's backing allows to its owner, the server, and to others who share the layer. */
-const BACKING_MODE = 0o755;
 
 /** The attribute of file capabilities. */
 export const CAPABILITY = "security.capability";
@@ -60,9 +58,7 @@ export function shownStat({ override }: Layer, stat: Stat, target: () => XattrTa
 
 /** The mode to make a file with that is to be shown with `mode`: with the type of what stands in for it. */
 export function backingMode({ override }: Layer, mode: number): number {
-  const type = mode & file.S_IFMT;
-  if (override === null || type === file.S_IFLNK) return mode;
-  return (type === file.S_IFDIR ? type : file.S_IFREG) | (mode & 0o777) | BACKING_MODE;
+  return override === null ? mode : backingModeOf(mode);
 }
 
 /**

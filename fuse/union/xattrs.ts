@@ -27,6 +27,7 @@ export function listAttributes(union: Union, node: Node, uid: number): readonly 
   const { override } = union.layerOf(node);
   return listXattrs(union.xattrTargetOf(node)).flatMap((stored) => {
     const name = shownXattr(stored, union.namespace, override);
+    if (name?.startsWith(ACL) && !union.hasAcls) return [];
     return name === null || (uid !== 0 && name.startsWith("trusted.")) ? [] : name;
   });
 }

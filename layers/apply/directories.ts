@@ -10,6 +10,7 @@
 
 import { IntegrityError, isErrno } from "../../src/errors.ts";
 import { opaquenessOf, setOpaque } from "../../src/overlay/opaque.ts";
+import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { baseName, childPath, display, type LayerPath, NAME_MAX, parentPath, ROOT } from "../../src/paths.ts";
 import * as file from "../../src/sys/file.ts";
 import { statAt, statAtOrNull } from "../../src/sys/stat.ts";
@@ -37,7 +38,7 @@ const MAX_OPEN = 200;
 const MAX_SYMLINKS = 40;
 /** What is remembered of directories that are asked about again and again. */
 const MAX_REMEMBERED = 4096;
-/** Of directories that are not finished. Nobody else may look in, and root may whatever the mode. */
+/** Of directories that are not finished. Nobody else may look in, and who unpacks changes nothing in a replaced one. */
 const LISTED_MODE = 0o700;
 const IMPLICIT_MODE = 0o1700;
 const REPLACED_MODE = 0o1500;
@@ -48,6 +49,7 @@ export class LayerDirectories implements Disposable {
   /** Opened first is first; the root is always there. */
   readonly #open: Map<LayerPath, LayerDirectory>;
   readonly #scratchFd: number;
+  readonly #namespace: OverlayNamespace;
   readonly #records: RecordWriter;
   /** Answers of `isHidden`. */
   readonly #hidden = new Map<LayerPath, boolean>();
@@ -56,7 +58,8 @@ export class LayerDirectories implements Disposable {
   #isRootOpaque = false;
 
   /** `rootFd` is an empty directory, `scratchFd` an empty file for reading and writing; the caller closes both. */
-  constructor(rootFd: number, scratchFd: number) {
+  constructor(rootFd: number, scratchFd: number, namespace: OverlayNamespace = "trusted") {
+    this.#namespace = namespace;
     this.#root = { path: ROOT, fd: rootFd };
     this.#open = new Map([[ROOT, this.#root]]);
     this.#scratchFd = scratchFd;
@@ -128,7 +131,7 @@ export class LayerDirectories implements Disposable {
   /** `directory` hides what the layers below have in it. */
   makeOpaque(directory: LayerDirectory): void {
     if (directory.path === ROOT) this.#isRootOpaque = true;
-    else setOpaque(directory.fd);
+    else setOpaque(directory.fd, this.#namespace);
     this.#hasOpaque = true;
     this.#hidden.clear();
   }
@@ -139,7 +142,7 @@ export class LayerDirectories implements Disposable {
     const name = baseName(path);
     const stat = statAtOrNull(fd, name);
     if (stat === null || (stat.mode & file.S_IFMT) !== file.S_IFDIR) return;
-    setOpaque(xattrTargetAt(fd, name));
+    setOpaque(xattrTargetAt(fd, name), this.#namespace);
     this.#hasOpaque = true;
     if ((stat.mode & 0o7777) === IMPLICIT_MODE) file.chmod(fd, name, REPLACED_MODE);
   }
@@ -152,7 +155,7 @@ export class LayerDirectories implements Disposable {
     const parent = parentPath(path);
     const isHidden =
       this.isHidden(parent) ||
-      opaquenessOf(xattrTargetAt(this.parentOf(path).fd, baseName(path)), "trusted") === "opaque";
+      opaquenessOf(xattrTargetAt(this.parentOf(path).fd, baseName(path)), this.#namespace) === "opaque";
     if (this.#hidden.size >= MAX_REMEMBERED) this.#hidden.clear();
     this.#hidden.set(path, isHidden);
     this.trim();

@@ -6,7 +6,9 @@
  */
 
 import { isErrno, PosixError } from "../../src/errors.ts";
+import { type LayerForm, NATIVE } from "../../src/overlay/layer-form.ts";
 import { setOpaque } from "../../src/overlay/opaque.ts";
+import { backingMode, formatOwnership } from "../../src/overlay/override-stat.ts";
 import { makeWhiteout } from "../../src/overlay/whiteout.ts";
 import { baseName, childPath, type HostPath, hostPath, type LayerPath, parentPath, ROOT } from "../../src/paths.ts";
 import { type DirectoryEntry, listDirectory } from "../../src/sys/directory.ts";
@@ -27,12 +29,14 @@ export interface Place {
 
 /** See the head of this file. Times are restored by the caller. Disposing closes what is open. */
 export class LayerTree implements Disposable {
+  readonly form: LayerForm;
   readonly #root: number;
   /** Longest unused first. */
   readonly #open = new Map<LayerPath, number>();
 
   /** @throws PosixError if `root` is not a directory */
-  constructor(root: HostPath) {
+  constructor(root: HostPath, form: LayerForm = NATIVE) {
+    this.form = form;
     this.#root = file.openAt(file.AT_FDCWD, root, file.O_RDONLY | file.O_DIRECTORY | file.O_NOFOLLOW);
   }
 
@@ -73,6 +77,8 @@ export class LayerTree implements Disposable {
   makeDirectory(path: LayerPath, mode: number): void {
     const { fd, name } = this.at(path);
     file.mkdirAt(fd, name, mode);
+    const { override } = this.form;
+    if (override !== null) setXattr(xattrTargetAt(fd, name), override, ownerOfRoot(mode));
   }
 
   makeWhiteout(path: LayerPath): void {
@@ -83,7 +89,7 @@ export class LayerTree implements Disposable {
   /** Makes a device or fifo; `mode` includes the type. */
   makeNode(path: LayerPath, mode: number, major: number, minor: number): void {
     const { fd, name } = this.at(path);
-    file.mknodAt(fd, name, mode, major, minor);
+    file.mknodAt(fd, name, this.form.override === null ? mode : backingMode(mode), major, minor);
   }
 
   symlink(target: string, path: LayerPath): void {
@@ -120,7 +126,9 @@ export class LayerTree implements Disposable {
     this.#forget();
   }
 
+  /** In the form of attributes it is one of those (`setXattr`). */
   setOwner(path: LayerPath, uid: number, gid: number): void {
+    if (this.form.override !== null) return;
     const { fd, name } = this.at(path);
     file.chown(fd, name, uid, gid);
   }
@@ -128,7 +136,7 @@ export class LayerTree implements Disposable {
   /** Of anything but a symbolic link. */
   setMode(path: LayerPath, mode: number): void {
     const { fd, name } = this.at(path);
-    file.chmod(fd, name, mode);
+    file.chmod(fd, name, this.form.override === null ? mode : backingMode(mode));
   }
 
   setXattr(path: LayerPath, name: string, value: Uint8Array): void {
@@ -136,7 +144,7 @@ export class LayerTree implements Disposable {
   }
 
   setOpaque(path: LayerPath): void {
-    setOpaque(this.xattrTarget(path));
+    setOpaque(this.xattrTarget(path), this.form.namespace);
   }
 
   setTime(path: LayerPath, mtimeNs: bigint): void {
@@ -172,6 +180,10 @@ export class LayerTree implements Disposable {
     for (const fd of this.#open.values()) file.close(fd);
     this.#open.clear();
   }
+}
+
+function ownerOfRoot(mode: number): Buffer {
+  return formatOwnership({ uid: 0, gid: 0, mode: file.S_IFDIR | mode, rdevMajor: 0, rdevMinor: 0 });
 }
 
 /** Opens the directory at `path` from `start`, the one at `above`; null if there is nothing. */

@@ -1,6 +1,7 @@
 /** One regular file while it is unpacked: its content goes to disk and through sha256, holes stay holes. */
 
 import { createHash, type Hash, hash } from "node:crypto";
+import type { LayerForm } from "../../src/overlay/layer-form.ts";
 import type { LayerPath } from "../../src/paths.ts";
 import { close, truncate, writeAll, writeAllAt } from "../../src/sys/file.ts";
 import type { TarEntry } from "../tar/entry.ts";
@@ -47,12 +48,12 @@ export class RegularFile implements Disposable {
    * Ends the content and restores the metadata, all but what `skipped` takes in.
    * @returns the digest as a byte string of 32 bytes, and the bytes written
    */
-  finish(skipped: SkippedXattrs): { readonly digest: string; readonly writtenBytes: number } {
+  finish(skipped: SkippedXattrs, form: LayerForm): { readonly digest: string; readonly writtenBytes: number } {
     if (this.#entry.extents !== null) {
       this.#hashHole(this.#entry.sizeBytes);
       truncate(this.#fd, this.#entry.sizeBytes);
     }
-    restoreFile(this.#fd, this.#entry, skipped);
+    restoreFile(this.#fd, this.#entry, skipped, form);
     return {
       digest: this.#digest ?? (this.#hash ?? createHash("sha256")).digest("binary"),
       writtenBytes: this.#writtenBytes,

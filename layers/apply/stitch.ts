@@ -7,6 +7,7 @@
  */
 
 import { IntegrityError, isErrno } from "../../src/errors.ts";
+import { type LayerForm, NATIVE } from "../../src/overlay/layer-form.ts";
 import { isMergedDirectory, type MergedEntry, MergedTree } from "../../src/overlay/merged-tree.ts";
 import { opaquenessOf } from "../../src/overlay/opaque.ts";
 import { isWhiteout } from "../../src/overlay/whiteout.ts";
@@ -59,13 +60,18 @@ export interface StitchedFiles {
 
 /**
  * Finishes the layer unpacked in `directory`, and removes the file that says what is unsettled. `lowerdirs` are finished
- * layers, top first.
+ * layers of the same form, top first.
  * @throws {IntegrityError} `ERR_LAYER_PATH` for an entry below a lower file, `ERR_LAYER_LINK` for a hard link to nothing
  */
-export function stitch(directory: HostPath, unpacked: Unpacked, lowerdirs: readonly HostPath[]): StitchedFiles {
+export function stitch(
+  directory: HostPath,
+  unpacked: Unpacked,
+  lowerdirs: readonly HostPath[],
+  form: LayerForm = NATIVE,
+): StitchedFiles {
   using unsettled = unpacked.unsettled === 0 ? null : new UnsettledReader(directory);
-  using layer = new LayerTree(joinHost(directory, "diff"));
-  const stitching = new Stitching(layer, lowerdirs.length === 0 ? null : new MergedTree(lowerdirs));
+  using layer = new LayerTree(joinHost(directory, "diff"), form);
+  const stitching = new Stitching(layer, lowerdirs.length === 0 ? null : new MergedTree(lowerdirs, form));
   for (const { path } of unsettled?.all("directory") ?? []) stitching.finishImplicit(path);
   for (const { path } of unsettled?.all("whiteout") ?? []) stitching.settleWhiteout(path);
   for (const link of unsettled?.all("link") ?? []) stitching.link(link);
@@ -197,7 +203,10 @@ class Stitching {
     if (this.#hides(parent)) return true;
     const own = this.#tree.stat(parent);
     if (own === null || parent === ROOT) return false;
-    return (own.mode & S_IFMT) !== S_IFDIR || opaquenessOf(this.#tree.xattrTarget(parent), "trusted") === "opaque";
+    return (
+      (own.mode & S_IFMT) !== S_IFDIR ||
+      opaquenessOf(this.#tree.xattrTarget(parent), this.#tree.form.namespace) === "opaque"
+    );
   }
 
   /** Where a directory of the layer is now. */
@@ -241,7 +250,7 @@ class Stitching {
 
   /** Moves what is in directory `from` of the layer into `to`, merging directories, and removes `from`. */
   #moveInto(from: LayerPath, to: LayerPath): void {
-    const isOpaque = opaquenessOf(this.#tree.xattrTarget(from), "trusted") === "opaque";
+    const isOpaque = opaquenessOf(this.#tree.xattrTarget(from), this.#tree.form.namespace) === "opaque";
     this.#ensureDirectory(to);
     this.#disturb(parentPath(from));
     this.#disturb(to);
@@ -295,7 +304,7 @@ class Stitching {
     this.#tree.setOwner(to, from.stat.uid, from.stat.gid);
     if ((from.stat.mode & S_IFMT) !== S_IFLNK) this.#tree.setMode(to, from.stat.mode);
     for (const name of listXattrs(from.hostPath)) {
-      const value = OVERLAY_OWN.test(name) ? null : getXattr(from.hostPath, name);
+      const value = OVERLAY_OWN[this.#tree.form.namespace].test(name) ? null : getXattr(from.hostPath, name);
       if (value !== null) this.#tree.setXattr(to, name, value);
     }
     this.#tree.setTime(to, from.stat.mtimeNs);
@@ -373,4 +382,4 @@ function brokenLink(link: LayerPath, target: LayerPath, found: string): Integrit
 }
 
 /** Attributes that overlayfs keeps about the lower entry itself: not the payload's escaped ones. */
-const OVERLAY_OWN = /^trusted\.overlay\.(?!overlay\.)/;
+const OVERLAY_OWN = { trusted: /^trusted\.overlay\.(?!overlay\.)/, user: /^user\.overlay\.(?!overlay\.)/ };

@@ -9,6 +9,7 @@ import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { type DiffId, type Digest, digestOfHex } from "../../src/digest.ts";
 import { IntegrityError } from "../../src/errors.ts";
+import type { LayerForm } from "../../src/overlay/layer-form.ts";
 import { bytesOf, display, type HostPath, joinHost } from "../../src/paths.ts";
 import {
   AT_FDCWD,
@@ -47,6 +48,7 @@ export interface UnpackTask {
   readonly expectedSizeBytes: number | null;
   readonly expectedDiffId: DiffId | null;
   readonly limits: ApplyLimits;
+  readonly form: LayerForm;
 }
 
 /** What came of it, verified against what was claimed. */
@@ -116,7 +118,7 @@ async function unpackTar(
   using unsettled = new UnsettledWriter(task.directory);
   const digests = new FileDigestWriter(digestsFd.fd);
   const place = { rootFd: rootFd.fd, scratchFds: [directoriesFd.fd, whiteoutsFd.fd], digests, unsettled } as const;
-  using unpacker = task.unpack ? new LayerUnpacker(place, task.limits) : null;
+  using unpacker = task.unpack ? new LayerUnpacker(place, task.limits, task.form) : null;
   const reader = unpacker === null ? null : new TarReader(unpacker);
 
   const compression = sniffCompression(await source.head());

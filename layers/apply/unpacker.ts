@@ -7,6 +7,8 @@
  */
 
 import { IntegrityError, isErrno } from "../../src/errors.ts";
+import { type LayerForm, NATIVE } from "../../src/overlay/layer-form.ts";
+import { backingMode } from "../../src/overlay/override-stat.ts";
 import { makeWhiteout } from "../../src/overlay/whiteout.ts";
 import {
   baseName,
@@ -20,7 +22,6 @@ import {
   ROOT,
 } from "../../src/paths.ts";
 import {
-  chmod,
   linkAt,
   mknodAt,
   O_CREAT,
@@ -28,10 +29,7 @@ import {
   O_NOFOLLOW,
   O_WRONLY,
   openAt,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFIFO,
-  setTimes,
+  S_IFREG,
   symlinkAt,
 } from "../../src/sys/file.ts";
 import type { TarEntry } from "../tar/entry.ts";
@@ -40,7 +38,7 @@ import { badPath, duplicate, LayerDirectories, type LayerDirectory, type Unfinis
 import type { DirectoryMetadata } from "./directory-record.ts";
 import type { FileDigestWriter } from "./file-digests.ts";
 import type { ApplyLimits } from "./limits.ts";
-import { restoreDirectory, restoreNode } from "./metadata.ts";
+import { restoreDirectory, restoreNode, typeOfNode } from "./metadata.ts";
 import { RecordWriter, readRecords } from "./record-file.ts";
 import { RegularFile } from "./regular-file.ts";
 import { type SkippedXattr, SkippedXattrs } from "./skipped-xattrs.ts";
@@ -53,7 +51,7 @@ const OPAQUE_MARK = ".wh..wh..opq";
 const AUFS_PREFIX = ".wh..wh.";
 const NEW_FILE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
 /** Of a directory that no layer describes. Its time is the epoch, so that the same layer always unpacks to the same tree. */
-const IMPLICIT_MODE = 0o755;
+const IMPLICIT: DirectoryMetadata = { uid: 0, gid: 0, mode: 0o755, mtimeNs: 0n, xattrs: new Map() };
 
 /** What an unpacked layer holds, and what still depends on the layers below. */
 export interface Unpacked {
@@ -84,6 +82,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
   readonly #digests: FileDigestWriter;
   readonly #unsettled: UnsettledWriter;
   readonly #limits: ApplyLimits;
+  readonly #form: LayerForm;
   readonly #skipped = new SkippedXattrs();
   readonly #rootFd: number;
   #rootMetadata: DirectoryMetadata | null = null;
@@ -100,10 +99,11 @@ export class LayerUnpacker implements TarHandler, Disposable {
   #file: RegularFile | null = null;
 
   /** The thread's umask must be 0. */
-  constructor({ rootFd, scratchFds, digests, unsettled }: UnpackPlace, limits: ApplyLimits) {
+  constructor({ rootFd, scratchFds, digests, unsettled }: UnpackPlace, limits: ApplyLimits, form: LayerForm = NATIVE) {
+    this.#form = form;
     const [directoriesFd, whiteoutsFd] = scratchFds;
     this.#rootFd = rootFd;
-    this.#directories = new LayerDirectories(rootFd, directoriesFd);
+    this.#directories = new LayerDirectories(rootFd, directoriesFd, form.namespace);
     this.#whiteoutsFd = whiteoutsFd;
     this.#whiteouts = new RecordWriter(() => whiteoutsFd);
     this.#digests = digests;
@@ -144,7 +144,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
     using file = this.#file;
     this.#file = null;
     if (file === null) return;
-    const { digest, writtenBytes } = file.finish(this.#skipped);
+    const { digest, writtenBytes } = file.finish(this.#skipped, this.#form);
     this.#sizeBytes += writtenBytes;
     this.#digests.add(digest, file.path);
   }
@@ -217,25 +217,29 @@ export class LayerUnpacker implements TarHandler, Disposable {
     try {
       switch (entry.type) {
         case "file":
-          this.#file = new RegularFile(openAt(dirfd, name, NEW_FILE, entry.mode), entry, path);
+          this.#file = new RegularFile(openAt(dirfd, name, NEW_FILE, this.#modeOf(entry.mode)), entry, path);
           break;
         case "symlink":
           checkTarget(entry.linkTarget, path);
           symlinkAt(entry.linkTarget, dirfd, name);
-          restoreNode(dirfd, name, entry, this.#skipped);
+          restoreNode(dirfd, name, entry, this.#skipped, this.#form);
           break;
         case "hardlink":
           this.#link(entry, path, dirfd, name);
           return;
         default:
-          makeNode(entry, path, dirfd, name);
-          restoreNode(dirfd, name, entry, this.#skipped);
+          makeNode(entry, path, dirfd, name, this.#form);
+          restoreNode(dirfd, name, entry, this.#skipped, this.#form);
       }
     } catch (error) {
       if (isErrno(error, "EEXIST")) throw duplicate(path);
       throw error;
     }
     this.#inodes += 1;
+  }
+
+  #modeOf(mode: number): number {
+    return this.#form.override === null ? mode : backingMode(S_IFREG | mode) & 0o7777;
   }
 
   #link(entry: TarEntry, path: LayerPath, dirfd: number, name: string): void {
@@ -258,34 +262,32 @@ export class LayerUnpacker implements TarHandler, Disposable {
   #finishDirectory(directory: UnfinishedDirectory): void {
     const { parent, name, path } = directory;
     if (directory.metadata !== null) {
-      restoreDirectory(parent.fd, name, directory, this.#skipped);
+      restoreDirectory(parent.fd, name, directory, this.#skipped, this.#form);
       return;
     }
     const state = this.#directories.stateOf(directory);
     if (state === "listed") return; // after something in it
-    chmod(parent.fd, name, IMPLICIT_MODE);
-    setTimes(parent.fd, name, 0n, 0n);
+    restoreDirectory(parent.fd, name, { path, metadata: IMPLICIT, isAgain: false }, this.#skipped, this.#form);
     if (state === "implicit" && !this.#directories.isHidden(parent.path)) this.#unsettled.add("directory", path);
   }
 
   #finishRoot(): void {
     const metadata = this.#rootMetadata;
     if (metadata !== null) {
-      restoreDirectory(this.#rootFd, ".", { path: ROOT, metadata, isAgain: false }, this.#skipped);
+      restoreDirectory(this.#rootFd, ".", { path: ROOT, metadata, isAgain: false }, this.#skipped, this.#form);
       return;
     }
-    chmod(this.#rootFd, null, IMPLICIT_MODE);
-    setTimes(this.#rootFd, null, 0n, 0n);
+    restoreDirectory(this.#rootFd, ".", { path: ROOT, metadata: IMPLICIT, isAgain: false }, this.#skipped, this.#form);
     this.#unsettled.add("directory", ROOT);
   }
 }
 
-function makeNode(entry: TarEntry, path: LayerPath, dirfd: number, name: string): void {
+function makeNode(entry: TarEntry, path: LayerPath, dirfd: number, name: string, { override }: LayerForm): void {
   if (entry.type === "character" && entry.deviceMajor === 0 && entry.deviceMinor === 0) {
     throw badPath(path, "it is a 0:0 character device, which overlayfs would take for a whiteout");
   }
-  const type = { character: S_IFCHR, block: S_IFBLK, fifo: S_IFIFO }[entry.type as "character" | "block" | "fifo"];
-  mknodAt(dirfd, name, type | entry.mode, entry.deviceMajor, entry.deviceMinor);
+  const mode = typeOfNode(entry) | entry.mode;
+  mknodAt(dirfd, name, override === null ? mode : backingMode(mode), entry.deviceMajor, entry.deviceMinor);
 }
 
 /** The bounds of symlink(2), so that what breaks them is the layer's fault and not the host's. */

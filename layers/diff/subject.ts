@@ -9,8 +9,8 @@ import { ConflictError, NotFoundError, UsageError } from "../../src/errors.ts";
 import { isDead } from "../../src/mount/fuse-mounts.ts";
 import { parseOverlayOptions } from "../../src/mount/overlay-options.ts";
 import { IndexedTree } from "../../src/overlay/indexed-tree.ts";
+import type { LayerForm } from "../../src/overlay/layer-form.ts";
 import { MergedTree, type MergedTreeOptions } from "../../src/overlay/merged-tree.ts";
-import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_RDONLY, openAt } from "../../src/sys/file.ts";
 import { syncFileSystem } from "../../src/sys/sync.ts";
@@ -20,6 +20,7 @@ import { liveMounts } from "../live-mounts.ts";
 import { findImageAmongOthers } from "../resolve-image.ts";
 import { getSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
+import { formOf } from "../store-form.ts";
 import { ensureUnpacked } from "../unpack.ts";
 import { inodeKey, isDirectory, type LayerDiff } from "./change.ts";
 import type { CompareOptions } from "./compare.ts";
@@ -37,8 +38,8 @@ export interface Subject {
   readonly initdirs: readonly HostPath[];
   /** The layers, without the upperdir and the init layer of a snapshot. */
   readonly lowerdirs: readonly HostPath[];
-  /** Where the upperdir has its overlay attributes. */
-  readonly namespace: OverlayNamespace;
+  /** Where the upperdir has its overlay attributes, and where all of them have owners. */
+  readonly form: LayerForm;
 }
 
 export interface FindOptions {
@@ -112,7 +113,7 @@ export async function snapshotSubject(store: Store, snapshot: Snapshot, options:
     indexdir: indexdir !== null && existsSync(bytesOf(indexdir)) && overlay.index !== false ? indexdir : null,
     initdirs: snapshot.initdir === null ? [] : [snapshot.initdir],
     lowerdirs,
-    namespace: overlay.userxattr === true ? "user" : "trusted",
+    form: overlay.userxattr === true ? { ...formOf(store), namespace: "user" } : formOf(store),
   };
 }
 
@@ -145,7 +146,7 @@ async function stackSubject(
 ): Promise<Subject> {
   await ensureUnpacked(store, image.layers, options);
   const lowerdirs = height === 0 ? lowerdirsOf(store, image) : lowerdirsOf(store, image).slice(-height);
-  return { kind, upperdir: null, indexdir: null, initdirs: [], lowerdirs, namespace: "trusted" };
+  return { kind, upperdir: null, indexdir: null, initdirs: [], lowerdirs, form: formOf(store) };
 }
 
 /** Everything that a subject shows. Make it anew for each use: it remembers what it has seen. */
@@ -160,9 +161,9 @@ function ownTreeOf(subject: Subject): MergedTree {
 }
 
 function stackOf(subject: Subject, extra: MergedTreeOptions): MergedTree {
-  const { upperdir, indexdir, initdirs, lowerdirs, namespace } = subject;
+  const { upperdir, indexdir, initdirs, lowerdirs, form } = subject;
   const directories = [...(upperdir === null ? [] : [upperdir]), ...initdirs, ...lowerdirs];
-  const options = { ...extra, namespace, unpackedLayers: true };
+  const options = { ...extra, ...form, unpackedLayers: true };
   return indexdir === null
     ? new MergedTree(directories, options)
     : new IndexedTree(directories, { ...options, indexdir });
@@ -170,9 +171,9 @@ function stackOf(subject: Subject, extra: MergedTreeOptions): MergedTree {
 
 /** What the upperdir of a snapshot changes in its image; the init layer is part of neither. @throws a system error */
 export function diffSnapshot(subject: Subject & { upperdir: HostPath }, options: CompareOptions = {}): UpperDiff {
-  const { upperdir, lowerdirs, namespace } = subject;
-  const lower = (): MergedTree => new MergedTree(lowerdirs, { namespace, unpackedLayers: true });
-  const diff = diffUpper({ ...options, upperdir, lower: lower(), merged: ownTreeOf(subject), namespace });
+  const { upperdir, lowerdirs, form } = subject;
+  const lower = (): MergedTree => new MergedTree(lowerdirs, { ...form, unpackedLayers: true });
+  const diff = diffUpper({ ...options, ...form, upperdir, lower: lower(), merged: ownTreeOf(subject) });
   if (!hasLinksOutside(diff, upperdir)) return diff;
   return { ...diffTrees(lower(), ownTreeOf(subject), { ...options, prune: false }), seen: diff.seen };
 }

@@ -8,18 +8,19 @@
  * path, and a metacopy file has its content from below.
  */
 
-import { shownXattrs } from "../../src/overlay/escape.ts";
 import { IndexedTree } from "../../src/overlay/indexed-tree.ts";
 import type { MergedEntry, MergedTree } from "../../src/overlay/merged-tree.ts";
 import { isMetacopy } from "../../src/overlay/metacopy.ts";
 import { opaquenessOf } from "../../src/overlay/opaque.ts";
+import { shownXattrs } from "../../src/overlay/override-names.ts";
+import { type OverrideAttribute, overriddenStat } from "../../src/overlay/override-stat.ts";
 import { redirectOf } from "../../src/overlay/redirect.ts";
 import { isWhiteout, isXattrWhiteout } from "../../src/overlay/whiteout.ts";
 import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { baseName, childPath, type HostPath, joinHost, ROOT } from "../../src/paths.ts";
 import { statDirectory } from "../../src/sys/directory.ts";
 import { AT_FDCWD } from "../../src/sys/file.ts";
-import { statAt } from "../../src/sys/stat.ts";
+import { type Stat, statAt } from "../../src/sys/stat.ts";
 import { listXattrs } from "../../src/sys/xattr.ts";
 import { isDirectory, isRegularFile, type LayerDiff, type LayerNode } from "./change.ts";
 import { DiffCollector } from "./collector.ts";
@@ -38,6 +39,8 @@ export interface UpperDiffOptions extends CompareOptions {
   readonly merged: MergedTree;
   /** Where the upperdir has its overlay attributes. Default "trusted". */
   readonly namespace?: OverlayNamespace;
+  /** In which attribute its files keep owner, mode and type; null, the default: they have them themselves. */
+  readonly override?: OverrideAttribute | null;
 }
 
 export interface UpperDiff extends LayerDiff {
@@ -66,6 +69,7 @@ class UpperWalk {
   readonly #lower: MergedTree | null;
   readonly #merged: MergedTree;
   readonly #namespace: OverlayNamespace;
+  readonly #override: OverrideAttribute | null;
   readonly #collector: DiffCollector;
   readonly #seen: SeenFile[] = [];
   /** A stack, not recursion: trees may be deep. */
@@ -76,6 +80,7 @@ class UpperWalk {
     this.#lower = options.lower;
     this.#merged = options.merged;
     this.#namespace = options.namespace ?? "trusted";
+    this.#override = options.override ?? null;
     this.#collector = new DiffCollector(options);
   }
 
@@ -86,9 +91,9 @@ class UpperWalk {
       if (this.#merged.hasAliases) return this.#compareTrees();
     }
     const hostPath = this.#upperdir;
-    const stat = statAt(AT_FDCWD, joinHost(hostPath, "."));
+    const stat = this.#shown(statAt(AT_FDCWD, joinHost(hostPath, ".")), hostPath);
     this.#seen.push({ hostPath: joinHost(hostPath, "."), stat });
-    const xattrs = shownXattrs(hostPath, this.#namespace);
+    const xattrs = shownXattrs(hostPath, this.#namespace, this.#override);
     const root: LayerNode = { path: ROOT, stat, hostPath, dataPath: hostPath, xattrs };
     const below = this.#lower?.root ?? null;
     if (below !== null) this.#collector.compare(nodeOf(this.#lower, below), root);
@@ -127,20 +132,26 @@ class UpperWalk {
 
   /** One name of the upperdir, as it is without attributes. `old`: what the lower tree has there. */
   #child(plain: LayerNode, old: MergedEntry | null, hides: boolean): void {
-    const { path, stat, hostPath } = plain;
-    const isMarked = !isWhiteout(stat) && listXattrs(hostPath).length > 0;
-    if (isWhiteout(stat) || (isMarked && isXattrWhiteout(hostPath, stat, this.#namespace))) {
+    const { path, hostPath } = plain;
+    const isMarked = !isWhiteout(plain.stat) && listXattrs(hostPath).length > 0;
+    if (isWhiteout(plain.stat) || (isMarked && isXattrWhiteout(hostPath, plain.stat, this.#namespace))) {
       if (old !== null) this.#collector.delete(path);
       return;
     }
+    const stat = this.#shown(plain.stat, hostPath);
     const unfit = this.#collector.unfit(baseName(path), stat.mode);
     if (unfit !== null) {
       this.#collector.skip(path, unfit, old !== null);
       return;
     }
-    const node = isMarked ? { ...plain, xattrs: shownXattrs(hostPath, this.#namespace) } : plain;
+    const xattrs = isMarked ? shownXattrs(hostPath, this.#namespace, this.#override) : plain.xattrs;
+    const node = { ...plain, stat, xattrs };
     if (isDirectory(stat)) this.#directory(node, old, hides, isMarked);
     else this.#collector.compare(nodeOf(this.#lower, old), isMarked ? this.#withContent(node) : node);
+  }
+
+  #shown(stat: Stat, hostPath: HostPath): Stat {
+    return this.#override === null ? stat : overriddenStat(stat, hostPath, this.#override);
   }
 
   #directory(node: LayerNode, old: MergedEntry | null, hides: boolean, isMarked: boolean): void {

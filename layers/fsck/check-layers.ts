@@ -14,6 +14,7 @@ import { readFileDigests } from "../apply/file-digests.ts";
 import { WorkerPool } from "../apply/worker-pool.ts";
 import { layerFileDigests, layerTree } from "../layout.ts";
 import type { Store } from "../store.ts";
+import { formOf } from "../store-form.ts";
 import type { Finding } from "./finding.ts";
 import { compareLayer, describeDifferences, joinDifferences } from "./layer-files.ts";
 import { compareWithBlob } from "./layer-metadata.ts";
@@ -82,7 +83,7 @@ async function directoryProblem(
   if (!check.deep) return null;
   try {
     const records = readFileDigests(digests);
-    const differences = [await compareLayer(tree, records, check.signal)];
+    const differences = [await compareLayer(tree, records, formOf(store), check.signal)];
     const blob = listLayerBlobs(store.db, layer.chainId).find((digest) => check.goodBlobs.has(digest));
     if (blob !== undefined && canCompare(store, layer, sound)) {
       differences.push(await compareWithBlob(store, layer, blob, tree, pool, check.signal));
@@ -115,7 +116,7 @@ function baseFirst(layers: readonly LayerRow[]): readonly LayerRow[] {
 
 /** True if the layer can be made again as it was: what it may need of the layers below is sound. */
 function canCompare(store: Store, { parent, selfContained }: LayerRow, sound: ReadonlySet<ChainId>): boolean {
-  if (!canRestoreOwners() || store.db.isReadOnly) return false;
+  if ((formOf(store).override === null && !canRestoreOwners()) || store.db.isReadOnly) return false;
   return selfContained || parent === null || sound.has(parent);
 }
 

@@ -2,9 +2,12 @@
 
 import { createHash } from "node:crypto";
 import { readSync } from "node:fs";
+import { type LayerForm, NATIVE } from "../../src/overlay/layer-form.ts";
+import { overriddenStat } from "../../src/overlay/override-stat.ts";
 import { display, type HostPath, type LayerPath } from "../../src/paths.ts";
 import { close, O_NOFOLLOW, O_RDONLY, openAt, S_IFMT, S_IFREG } from "../../src/sys/file.ts";
 import { walkTree } from "../../src/sys/walk-tree.ts";
+import { xattrTargetAt } from "../../src/sys/xattr.ts";
 import type { FileDigest } from "../apply/file-digests.ts";
 
 /** Paths of an unpacked layer that are not as recorded. */
@@ -21,10 +24,11 @@ const YIELD_EVERY = 256;
 export async function compareLayer(
   tree: HostPath,
   records: readonly FileDigest[],
+  form: LayerForm = NATIVE,
   signal?: AbortSignal,
 ): Promise<LayerDifferences> {
   const recorded = new Map(records.map((record) => [record.path, record.sha256]));
-  const found = await hashFiles(tree, signal);
+  const found = await hashFiles(tree, form, signal);
   const changed = [...found].filter(([path, file]) => (recorded.get(path) ?? file.sha256) !== file.sha256);
   const missing = records.filter((record) => !found.has(record.path));
   const linked = new Set(records.map((record) => found.get(record.path)?.inode));
@@ -40,11 +44,16 @@ interface HashedFile {
 }
 
 /** The regular files of a tree; what has several names is read once. */
-async function hashFiles(tree: HostPath, signal: AbortSignal | undefined): Promise<ReadonlyMap<LayerPath, HashedFile>> {
+async function hashFiles(
+  tree: HostPath,
+  { override }: LayerForm,
+  signal: AbortSignal | undefined,
+): Promise<ReadonlyMap<LayerPath, HashedFile>> {
   const found = new Map<LayerPath, HashedFile>();
   const linked = new Map<bigint, HashedFile>();
   for (const { path, name, parentFd, stat } of walkTree(tree)) {
-    if ((stat.mode & S_IFMT) !== S_IFREG) continue;
+    const shown = override === null ? stat : overriddenStat(stat, xattrTargetAt(parentFd, name), override);
+    if ((shown.mode & S_IFMT) !== S_IFREG) continue;
     if (found.size % YIELD_EVERY === 0) await breathe(signal);
     const file = linked.get(stat.ino) ?? { inode: stat.ino, sha256: hashFile(parentFd, name) };
     if (stat.nlink > 1) linked.set(stat.ino, file);

@@ -7,6 +7,7 @@ import { constants } from "node:os";
 import type { Digest } from "../../src/digest.ts";
 import { IntegrityError, isErrno, PosixError } from "../../src/errors.ts";
 import type { LayerRow } from "../../src/meta/layers.ts";
+import type { LayerForm } from "../../src/overlay/layer-form.ts";
 import { isWhiteout } from "../../src/overlay/whiteout.ts";
 import { type HostPath, joinHost, type LayerPath, ROOT } from "../../src/paths.ts";
 import { AT_FDCWD, readlinkAt, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../../src/sys/file.ts";
@@ -18,6 +19,7 @@ import { stitch } from "../apply/stitch.ts";
 import type { WorkerPool } from "../apply/worker-pool.ts";
 import { createTemporary } from "../content/temporary.ts";
 import type { Store } from "../store.ts";
+import { formOf } from "../store-form.ts";
 import type { LayerDifferences } from "./layer-files.ts";
 
 /** What was imported once is within its limits. */
@@ -46,8 +48,9 @@ export async function compareWithBlob(
     store.logger.warn("fsck.metadata.skipped", { chainId: layer.chainId, reason: error.message });
     return NONE;
   }
-  const expected = await signatures(joinHost(temporary.path, "diff"), signal);
-  const found = await signatures(tree, signal);
+  const form = formOf(store);
+  const expected = await signatures(joinHost(temporary.path, "diff"), form, signal);
+  const found = await signatures(tree, form, signal);
   return {
     missing: [...expected.keys()].filter((path) => !found.has(path)),
     extra: [...found.keys()].filter((path) => !expected.has(path)),
@@ -73,18 +76,23 @@ async function unpackAnew(
     expectedSizeBytes: sizeBytes,
     expectedDiffId: diffId,
     limits: NO_LIMITS,
+    form: formOf(store),
   });
   if (unpacked !== null) {
-    stitch(directory, unpacked, parent === null ? [] : layerStack(store, parent));
+    stitch(directory, unpacked, parent === null ? [] : layerStack(store, parent), formOf(store));
   }
 }
 
 /** A text for each entry of a tree, the root too: equal texts are equal entries, but for the content of files. */
-async function signatures(tree: HostPath, signal: AbortSignal | undefined): Promise<ReadonlyMap<LayerPath, string>> {
-  const found = new Map([[ROOT, signatureOf(statAt(AT_FDCWD, tree), tree, "")]]);
+async function signatures(
+  tree: HostPath,
+  form: LayerForm,
+  signal: AbortSignal | undefined,
+): Promise<ReadonlyMap<LayerPath, string>> {
+  const found = new Map([[ROOT, signatureOf(statAt(AT_FDCWD, tree), tree, "", form)]]);
   for (const { path, name, parentFd, stat } of walkTree(tree)) {
     const target = (stat.mode & S_IFMT) === S_IFLNK ? readlinkAt(parentFd, name) : "";
-    found.set(path, signatureOf(stat, xattrTargetAt(parentFd, name), target));
+    found.set(path, signatureOf(stat, xattrTargetAt(parentFd, name), target, form));
     if (found.size % BREATHE_EVERY !== 0) continue;
     await new Promise((resolve) => setImmediate(resolve));
     signal?.throwIfAborted();
@@ -92,12 +100,13 @@ async function signatures(tree: HostPath, signal: AbortSignal | undefined): Prom
   return found;
 }
 
-function signatureOf(stat: Stat, xattrs: XattrTarget, linkTarget: string): string {
+function signatureOf(stat: Stat, xattrs: XattrTarget, linkTarget: string, { override }: LayerForm): string {
   if (isWhiteout(stat)) return "whiteout"; // all that the kernel looks at
   const { mode, uid, gid, mtimeNs, rdevMajor, rdevMinor } = stat;
   const type = mode & S_IFMT;
   const links = type === S_IFDIR ? 0 : stat.nlink;
   const sizeBytes = type === S_IFREG ? stat.sizeBytes : 0;
   const attributes = [...listXattrs(xattrs)].sort().map((name) => `${name}=${getXattr(xattrs, name)?.toString("hex")}`);
-  return [mode, uid, gid, mtimeNs, rdevMajor, rdevMinor, links, sizeBytes, linkTarget, ...attributes].join(" ");
+  const owner = override === null ? [uid, gid] : []; // on disk that is whoever unpacked it
+  return [mode, ...owner, mtimeNs, rdevMajor, rdevMinor, links, sizeBytes, linkTarget, ...attributes].join(" ");
 }

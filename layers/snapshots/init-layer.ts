@@ -5,8 +5,10 @@
  */
 
 import { mkdirSync } from "node:fs";
-import { escapeXattr } from "../../src/overlay/escape.ts";
+import { type LayerForm, NATIVE } from "../../src/overlay/layer-form.ts";
 import { isMergedDirectory, type MergedEntry, type MergedTree } from "../../src/overlay/merged-tree.ts";
+import { storedXattr } from "../../src/overlay/override-names.ts";
+import { formatOwnership } from "../../src/overlay/override-stat.ts";
 import { bytesOf, type HostPath, joinHost, type LayerPath, parentPath } from "../../src/paths.ts";
 import {
   AT_FDCWD,
@@ -45,18 +47,18 @@ const STUBS: readonly (readonly [path: string, stub: Stub])[] = [
 
 /**
  * Fills `directory`, which exists and is empty, with the stubs that `lower` has nothing for. Directories above them look
- * as they do in `lower`; `directory` itself looks like its root.
+ * as they do in `lower`, which is of the form; `directory` itself looks like its root.
  * @throws a system error
  */
-export function makeInitLayer(directory: HostPath, lower: MergedTree): void {
+export function makeInitLayer(directory: HostPath, lower: MergedTree, form: LayerForm = NATIVE): void {
   const copied = new Map<LayerPath, MergedEntry>([[lower.root.path, lower.root]]);
   for (const [name, stub] of STUBS) {
     const path = name as LayerPath;
     if (lower.lookup(path) !== null) continue;
-    if (copyParents(directory, lower, parentPath(path), copied)) makeStub(joinHost(directory, name), stub);
+    if (copyParents(directory, lower, parentPath(path), copied)) makeStub(joinHost(directory, name), stub, form);
   }
   // Last, and what is inside first: making a stub changes the time of the directory it is in.
-  for (const entry of [...copied.values()].reverse()) copyMetadata(lower, entry, joinHost(directory, entry.path));
+  for (const entry of [...copied.values()].reverse()) copyMetadata(lower, entry, joinHost(directory, entry.path), form);
 }
 
 /** Makes the directories above a stub; false if the image has something else there. */
@@ -75,7 +77,7 @@ function copyParents(
   return true;
 }
 
-function makeStub(path: HostPath, stub: Stub): void {
+function makeStub(path: HostPath, stub: Stub, { override }: LayerForm): void {
   if (stub.type === "symlink") {
     symlinkAt(stub.target, AT_FDCWD, path);
     return;
@@ -83,12 +85,20 @@ function makeStub(path: HostPath, stub: Stub): void {
   if (stub.type === "file") close(openAt(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, 0o755));
   else mkdirSync(bytesOf(path), { mode: 0o755 });
   chmod(AT_FDCWD, path, 0o755); // whatever the umask is
+  if (override !== null) {
+    setXattr(path, override, formatOwnership({ uid: 0, gid: 0, mode: 0o755, rdevMajor: 0, rdevMinor: 0 }));
+  }
 }
 
-function copyMetadata(lower: MergedTree, entry: MergedEntry, path: HostPath): void {
+function copyMetadata(lower: MergedTree, entry: MergedEntry, path: HostPath, { namespace, override }: LayerForm): void {
   const { uid, gid, mode, atimeNs, mtimeNs } = entry.stat;
-  for (const [name, value] of lower.visibleXattrs(entry)) setXattr(path, escapeXattr(name), value);
-  chown(AT_FDCWD, path, uid, gid);
-  chmod(AT_FDCWD, path, mode & 0o7777);
+  for (const [name, value] of lower.visibleXattrs(entry)) {
+    setXattr(path, storedXattr(name, namespace, override) ?? name, value);
+  }
+  if (override !== null) setXattr(path, override, formatOwnership(entry.stat));
+  else {
+    chown(AT_FDCWD, path, uid, gid);
+    chmod(AT_FDCWD, path, mode & 0o7777);
+  }
   setTimes(AT_FDCWD, path, atimeNs, mtimeNs);
 }

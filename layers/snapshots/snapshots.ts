@@ -29,6 +29,7 @@ import { describeForeign, foreignMounts, liveMounts, mountLockName, removeDeadMo
 import { acquireLock } from "../locks.ts";
 import { canonicalPath } from "../mount-target.ts";
 import type { Store } from "../store.ts";
+import { formOf } from "../store-form.ts";
 import { discardTree } from "../sweep.ts";
 import { makeInitLayer } from "./init-layer.ts";
 import { checkSnapshotName, generateSnapshotName } from "./names.ts";
@@ -70,17 +71,18 @@ export interface PrepareOptions {
 export async function prepare(store: Store, options: PrepareOptions): Promise<Snapshot> {
   const { image, view, reference = null } = options;
   if (options.name !== undefined) checkSnapshotName(options.name);
+  const form = formOf(store);
   await using temporary = createTemporary(store.layout, "snapshot");
   mkdirSync(bytesOf(joinHost(temporary.path, "merged")), { mode: 0o755 });
   if (!view) {
     for (const name of ["fs", "work"]) mkdirSync(bytesOf(joinHost(temporary.path, name)), { mode: 0o755 });
     const [top] = lowerdirsOf(store, image);
-    if (top !== undefined) copyRootAttributes(top, joinHost(temporary.path, "fs"));
+    if (top !== undefined) copyRootAttributes(top, joinHost(temporary.path, "fs"), form);
   }
   if (options.init) {
     const init = joinHost(temporary.path, "init");
     mkdirSync(bytesOf(init), { mode: 0o755 });
-    makeInitLayer(init, new MergedTree(lowerdirsOf(store, image)));
+    makeInitLayer(init, new MergedTree(lowerdirsOf(store, image), form), form);
   }
   const now = Date.now();
   return store.db.transaction("durable", () => {

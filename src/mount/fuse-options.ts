@@ -22,13 +22,29 @@ export function fuseOptions(spec: MountSpec, source: HostPath): string {
   if (readOnly) parts.push("ro");
   if (options.redirectDir !== undefined) parts.push(`redirect_dir=${options.redirectDir}`);
   if (options.volatile) parts.push("volatile");
+  const userxattr = options.userxattr || spec.ownersInAttributes;
+  parts.push(`userxattr=${userxattr ? "on" : "off"}`, "aufs=off", ...ownerOptions(spec));
+  return [...parts, `fsname=${escapePath(source)}`].join(",");
+}
+
+/**
+ * Where owners are. For a user who is not root, root's files are shown as his own, and his as root's: he works in the tree
+ * as its root would, and what he makes there is its root's.
+ */
+function ownerOptions({ ownersInAttributes }: MountSpec): readonly string[] {
+  if (!ownersInAttributes) return ["override_stat=off"];
+  const [uid, gid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];
   return [
-    ...parts,
-    `userxattr=${options.userxattr ? "on" : "off"}`,
-    "aufs=off",
-    "override_stat=off",
-    `fsname=${escapePath(source)}`,
-  ].join(",");
+    "xattr_permissions=2",
+    ...(uid === 0 ? [] : [`uidmapping=${swapped(uid)}`]),
+    ...(gid === 0 ? [] : [`gidmapping=${swapped(gid)}`]),
+  ];
+}
+
+/** Every id as itself, but 0 and `id` exchanged. */
+function swapped(id: number): string {
+  const between = id === 1 ? "" : `1:1:${id - 1}:`;
+  return `0:${id}:1:${id}:0:1:${between}${id + 1}:${id + 1}:${0xffff_ffff - id - 1}`;
 }
 
 function unable({ target }: MountSpec, option: string, why: string): UnsupportedError {

@@ -15,4 +15,6 @@ export interface MountSpec {
   readonly target: HostPath;
   readonly readOnly: boolean;
   readonly options: OverlayOptions;
+  /** The layers keep owners in attributes, and have their overlay attributes in the user namespace: not for the kernel. */
+  readonly ownersInAttributes?: boolean;
 }

@@ -6,14 +6,16 @@
  */
 
 import { existsSync } from "node:fs";
+import { isErrno } from "../errors.ts";
 import { bytesOf, type HostPath, joinHost, type LayerPath } from "../paths.ts";
 import { listDirectory } from "../sys/directory.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_RDONLY, openAt } from "../sys/file.ts";
-import { openHandle } from "../sys/file-handle.ts";
+import { inoIn, openHandle } from "../sys/file-handle.ts";
 import { type Stat, statAt, statAtOrNull } from "../sys/stat.ts";
 import { getXattr } from "../sys/xattr.ts";
 import { isMergedDirectory, type MergedEntry, MergedTree, type MergedTreeOptions } from "./merged-tree.ts";
 import { isMetacopy } from "./metacopy.ts";
+import { type OverrideAttribute, overriddenStat } from "./override-stat.ts";
 import { isWhiteout } from "./whiteout.ts";
 import { type OverlayNamespace, overlayXattr } from "./xattr-names.ts";
 
@@ -47,7 +49,7 @@ export class IndexedTree extends MergedTree {
     const { indexdir, namespace = "trusted" } = options;
     this.#namespace = namespace;
     this.indexdir = { path: indexdir, stat: statAt(AT_FDCWD, indexdir) };
-    const files = filesIn(indexdir);
+    const files = filesIn(indexdir).map((file) => shownFile(file, options.override ?? null));
     this.hasAliases = files.some((file) => hasAliases(file, namespace));
     this.#copies = this.hasAliases ? byLowerFile(files, lowerdirs.at(-1) ?? indexdir) : new Map();
   }
@@ -78,6 +80,10 @@ export function hasIndexEntries(workdir: HostPath): boolean {
   return existsSync(bytesOf(joinHost(workdir, "index"))) && filesIn(joinHost(workdir, "index")).length > 0;
 }
 
+function shownFile(file: IndexedFile, override: OverrideAttribute | null): IndexedFile {
+  return override === null ? file : { path: file.path, stat: overriddenStat(file.stat, file.path, override) };
+}
+
 function keyOf(stat: Stat): string {
   return `${stat.devMajor}:${stat.devMinor}:${stat.ino}`;
 }
@@ -106,8 +112,8 @@ function byLowerFile(files: readonly IndexedFile[], lowerdir: HostPath): Readonl
   const fd = openAt(AT_FDCWD, lowerdir, O_RDONLY | O_DIRECTORY);
   try {
     for (const file of files) {
-      const lower = lowerFile(fd, file.path);
-      if (lower !== null) copies.set(keyOf(lower), file);
+      const key = lowerFileKey(fd, file.path);
+      if (key !== null) copies.set(key, file);
     }
   } finally {
     close(fd);
@@ -115,14 +121,23 @@ function byLowerFile(files: readonly IndexedFile[], lowerdir: HostPath): Readonl
   return copies;
 }
 
-/** The lower file that an entry of the index is named by; null if it is gone. */
-function lowerFile(fd: number, path: HostPath): Stat | null {
+/** The key of the lower file that an entry of the index is named by; null if it is gone. */
+function lowerFileKey(fd: number, path: HostPath): string | null {
   const handle = Buffer.from(bytesOf(path.slice(path.lastIndexOf("/") + 1)).toString(), "hex");
   if (handle.length <= HEADER_BYTES || handle[1] !== MAGIC || handle[2] !== handle.length) return null;
-  const file = openHandle(fd, handle[TYPE] ?? 0, handle.subarray(HEADER_BYTES));
+  const [type, bytes] = [handle[TYPE] ?? 0, handle.subarray(HEADER_BYTES)];
+  let file: number | null;
+  try {
+    file = openHandle(fd, type, bytes);
+  } catch (error) {
+    if (!isErrno(error, "EPERM")) throw error;
+    const ino = inoIn({ type, bytes }); // without the privilege: layers do not change, so it is the file of this number
+    const { devMajor, devMinor } = statAt(fd, null);
+    return ino === null ? null : `${devMajor}:${devMinor}:${ino}`;
+  }
   if (file === null) return null;
   try {
-    return statAt(file, null);
+    return keyOf(statAt(file, null));
   } finally {
     close(file);
   }

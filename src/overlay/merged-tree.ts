@@ -12,9 +12,10 @@ import { baseName, childPath, type HostPath, joinHost, type LayerPath, NAME_MAX,
 import { listDirectory } from "../sys/directory.ts";
 import { AT_FDCWD, S_IFDIR, S_IFMT, S_IFREG } from "../sys/file.ts";
 import { type Stat, statAt, statAtOrNull } from "../sys/stat.ts";
-import { shownXattrs } from "./escape.ts";
 import { isMetacopy } from "./metacopy.ts";
 import { opaquenessOf } from "./opaque.ts";
+import { shownXattrs } from "./override-names.ts";
+import { type OverrideAttribute, overriddenStat } from "./override-stat.ts";
 import { redirectOf } from "./redirect.ts";
 import { isWhiteout, isXattrWhiteout } from "./whiteout.ts";
 import type { OverlayNamespace } from "./xattr-names.ts";
@@ -24,6 +25,8 @@ const [EPERM, EIO] = [1, 5];
 export interface MergedTreeOptions {
   /** Where the layers have their overlay attributes. Default "trusted". */
   readonly namespace?: OverlayNamespace;
+  /** In which attribute files keep owner, mode and type; null, the default: they have them themselves. */
+  readonly override?: OverrideAttribute | null;
   /** Default true. false: as the mount option `redirect_dir=nofollow`, a redirect that would be followed is EPERM. */
   readonly followRedirect?: boolean;
   /**
@@ -62,6 +65,7 @@ export class MergedTree {
   readonly root: MergedEntry;
   readonly #lowerdirs: readonly HostPath[];
   readonly #namespace: OverlayNamespace;
+  readonly #override: OverrideAttribute | null;
   readonly #followRedirect: boolean;
   readonly #unpackedLayers: boolean;
   readonly #concealed: HostPath | null;
@@ -73,13 +77,14 @@ export class MergedTree {
     if (top === undefined) throw new RangeError("a merged tree needs at least one layer");
     this.#lowerdirs = lowerdirs;
     this.#namespace = options.namespace ?? "trusted";
+    this.#override = options.override ?? null;
     this.#followRedirect = options.followRedirect ?? true;
     this.#unpackedLayers = options.unpackedLayers ?? false;
     this.#concealed = options.concealed ?? null;
     this.root = {
       path: ROOT,
       name: "",
-      stat: statAt(AT_FDCWD, joinHost(top, ".")), // a lowerdir itself may be reached through a symbolic link
+      stat: this.#shown(statAt(AT_FDCWD, joinHost(top, ".")), joinHost(top, ".")), // a lowerdir itself may be reached through a symbolic link
       hostPath: top,
       dataPath: top,
       directories: lowerdirs,
@@ -118,7 +123,7 @@ export class MergedTree {
 
   /** The extended attributes that a mount shows, by name. @throws PosixError */
   visibleXattrs(entry: MergedEntry): ReadonlyMap<string, Buffer> {
-    return shownXattrs(entry.hostPath, this.#namespace);
+    return shownXattrs(entry.hostPath, this.#namespace, this.#override);
   }
 
   /** The directory that `path` is in, remembered even if there is none, so that many lookups below it cost nothing. */
@@ -180,11 +185,12 @@ export class MergedTree {
 
   /** Looks at one file, as `ovl_lookup_single`. `before` and `after` say which part of an absolute redirect it is. */
   #probeName(search: Search, path: HostPath, layer: number, before: number, after: string): HostPath | null {
-    const stat = statAtOrNull(AT_FDCWD, path);
-    if (stat === null) return null;
+    const found = statAtOrNull(AT_FDCWD, path);
+    if (found === null) return null;
     const isLast = after === "";
     const plain = this.#unpackedLayers && layer > 0;
-    if (isWhiteout(stat) || (!plain && isXattrWhiteout(path, stat, this.#namespace))) return search.end();
+    if (isWhiteout(found) || (!plain && isXattrWhiteout(path, found, this.#namespace))) return search.end();
+    const stat = this.#shown(found, path);
     const kind = stat.mode & S_IFMT;
     if (isLast && search.metacopy && kind !== S_IFREG) return search.end();
     if (kind !== S_IFDIR) {
@@ -203,6 +209,10 @@ export class MergedTree {
     if (opaquenessOf(path, this.#namespace) === "opaque") search.end();
     else if (!plain) this.#followFrom(search, path, layer, before, after);
     return path;
+  }
+
+  #shown(stat: Stat, path: HostPath): Stat {
+    return this.#override === null ? stat : overriddenStat(stat, path, this.#override);
   }
 
   #followFrom(search: Search, path: HostPath, layer: number, before: number, after: string): void {

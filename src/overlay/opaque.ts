@@ -6,9 +6,6 @@ import { type OverlayNamespace, overlayXattr } from "./xattr-names.ts";
 /** "opaque": nothing below shows; "xattr-whiteouts": merged, and may hold whiteouts of the second form. */
 export type Opaqueness = "merged" | "opaque" | "xattr-whiteouts";
 
-/** The attribute in a layer that is mounted by root. */
-export const OPAQUE_XATTR: string = overlayXattr("trusted", "opaque");
-
 /** What the attribute of a directory says. @throws PosixError */
 export function opaquenessOf(directory: XattrTarget, namespace: OverlayNamespace): Opaqueness {
   const value = getXattr(directory, overlayXattr(namespace, "opaque"));

@@ -4,12 +4,30 @@
  * behind `user.containers.override_`, as containers/storage and fuse-overlayfs have them.
  */
 
+import { getXattr, listXattrs, type XattrTarget } from "../sys/xattr.ts";
 import { escapeXattr, unescapeXattr } from "./escape.ts";
 import { OVERRIDE_ATTRIBUTES, type OverrideAttribute } from "./override-stat.ts";
 import type { OverlayNamespace } from "./xattr-names.ts";
 
 const PREFIX = "user.containers.override_";
 const BEHIND_IT = ["security.", "trusted.overlay.", "user.overlay.", "user.fuseoverlayfs.", PREFIX];
+/** These too are stored behind it, because only root can set them, or they would change what the server may. */
+const PRIVILEGED = ["trusted.", "system."];
+
+/** The attributes that a mount shows for the file at `target` of a layer, by shown name, in the file system's order. @throws PosixError */
+export function shownXattrs(
+  target: XattrTarget,
+  namespace: OverlayNamespace = "trusted",
+  override: OverrideAttribute | null = null,
+): ReadonlyMap<string, Buffer> {
+  const shown = new Map<string, Buffer>();
+  for (const stored of listXattrs(target)) {
+    const name = shownXattr(stored, namespace, override);
+    const value = name === null ? null : getXattr(target, stored);
+    if (name !== null && value !== null) shown.set(name, value);
+  }
+  return shown;
+}
 
 /** The name to store in a layer, so that a mount shows `shown`; null for one that no mount could show. */
 export function storedXattr(
@@ -17,7 +35,7 @@ export function storedXattr(
   namespace: OverlayNamespace,
   override: OverrideAttribute | null,
 ): string | null {
-  if (override === "user.containers.override_stat") return isBehind(shown) ? PREFIX + shown : shown;
+  if (override === "user.containers.override_stat") return mayBeBehind(shown) ? PREFIX + shown : shown;
   return override !== null && isOverride(shown) ? null : escapeXattr(shown, namespace);
 }
 
@@ -29,7 +47,7 @@ export function shownXattr(
 ): string | null {
   if (override === "user.containers.override_stat") {
     const shown = stored.startsWith(PREFIX) ? stored.slice(PREFIX.length) : null;
-    if (shown !== null) return isBehind(shown) ? shown : null;
+    if (shown !== null) return mayBeBehind(shown) ? shown : null;
     return isBehind(stored) ? null : stored;
   }
   return override !== null && isOverride(stored) ? null : unescapeXattr(stored, namespace);
@@ -37,6 +55,10 @@ export function shownXattr(
 
 function isBehind(name: string): boolean {
   return BEHIND_IT.some((prefix) => name.startsWith(prefix));
+}
+
+function mayBeBehind(name: string): boolean {
+  return isBehind(name) || PRIVILEGED.some((prefix) => name.startsWith(prefix));
 }
 
 function isOverride(name: string): boolean {

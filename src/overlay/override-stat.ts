@@ -56,17 +56,39 @@ export function overrideAttributeOf(root: XattrTarget): OverrideAttribute | null
   return OVERRIDE_ATTRIBUTES.find((name) => getXattr(root, name) !== null) ?? null;
 }
 
+/** What all of a file's backing allows to its owner, and to others who share the layer. */
+const BACKING_MODE = 0o755;
+
+/** The mode to make a file with that is to be shown with `mode` by an attribute: with the type of what stands in for it. */
+export function backingMode(mode: number): number {
+  const type = mode & S_IFMT;
+  if (type === S_IFLNK) return mode;
+  return (type === S_IFDIR ? type : S_IFREG) | (mode & 0o777) | BACKING_MODE;
+}
+
 /** True if a file of this mode carries the attribute. */
 export function carriesOverride(mode: number): boolean {
   const type = mode & S_IFMT;
   return type === S_IFREG || type === S_IFDIR;
 }
 
-/** `stat` of the file at `target` with what its attribute says; as it is where there is none. @throws PosixError `EINVAL` */
+const ownUid = process.geteuid?.() ?? 0;
+
+/**
+ * `stat` of the file at `target` with what its attribute says; as it is where there is none. What cannot have it, and belongs
+ * to the user who works here without privileges, is root's, as nearly everything in a layer is.
+ * @throws PosixError `EINVAL`
+ */
 export function overriddenStat(stat: Stat, target: XattrTarget, attribute: OverrideAttribute): Stat {
-  if (!carriesOverride(stat.mode)) return stat;
+  if (!carriesOverride(stat.mode)) {
+    return ownUid === 0 || stat.uid !== ownUid ? stat : stat.withOwnership({ ...ownershipOf(stat), uid: 0, gid: 0 });
+  }
   const value = getXattr(target, attribute) ?? (attribute === OLDER ? getXattr(target, NEWER) : null);
   return value === null ? stat : stat.withOwnership(parseOwnership(value, stat.mode & S_IFMT));
+}
+
+function ownershipOf({ uid, gid, mode, rdevMajor, rdevMinor }: Stat): Ownership {
+  return { uid, gid, mode, rdevMajor, rdevMinor };
 }
 
 /**

@@ -17,6 +17,7 @@ import { diffUpper } from "../../layers/diff/upper-diff.ts";
 import { mountOverlay } from "../../src/mount/kernel-overlay.ts";
 import { type OverlayOptions, parseOverlayOptions } from "../../src/mount/overlay-options.ts";
 import { IndexedTree } from "../../src/overlay/indexed-tree.ts";
+import { NATIVE } from "../../src/overlay/layer-form.ts";
 import { MergedTree } from "../../src/overlay/merged-tree.ts";
 import { display, type HostPath } from "../../src/paths.ts";
 import { umount } from "../../src/sys/mount.ts";
@@ -138,6 +139,7 @@ async function again(stack: Stack, diff: LayerDiff): Promise<ReturnType<typeof l
         expectedSizeBytes: null,
         expectedDiffId: null,
         limits: DEFAULT_LIMITS,
+        form: NATIVE,
       },
       { onBytes: () => {}, throwIfStopped: () => {} },
     );

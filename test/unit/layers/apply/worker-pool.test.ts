@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { DEFAULT_LIMITS } from "../../../../layers/apply/limits.ts";
 import type { UnpackTask } from "../../../../layers/apply/unpack-layer.ts";
 import { WorkerPool } from "../../../../layers/apply/worker-pool.ts";
+import { NATIVE } from "../../../../src/overlay/layer-form.ts";
 import { bytesOf } from "../../../../src/paths.ts";
 import { temporaryDirectory } from "../../../helpers/temporary.ts";
 
@@ -19,6 +20,7 @@ test("a pool is disposed while its threads start, and the process lives on", asy
     expectedSizeBytes: null,
     expectedDiffId: null,
     limits: DEFAULT_LIMITS,
+    form: NATIVE,
   };
   for (let round = 0; round < 10; round++) {
     const outcomes: Promise<string>[] = [];

@@ -46,7 +46,7 @@ test("names that a layer keeps for itself are hidden, and the payload's of the s
     ["user.overlay.opaque", "user.containers.override_user.overlay.opaque"],
     [override, "user.containers.override_user.containers.override_stat"],
     ["user.name", "user.name"],
-    ["system.posix_acl_access", "system.posix_acl_access"],
+    ["system.posix_acl_access", "user.containers.override_system.posix_acl_access"],
   ] as const) {
     assert.equal(storedXattr(shown, "user", override), stored);
     assert.equal(shownXattr(stored, "user", override), shown);
