@@ -2,7 +2,7 @@
 
 import { isErrno, PosixError } from "../../src/errors.ts";
 import { expectXattrWhiteouts } from "../../src/overlay/opaque.ts";
-import { makeWhiteout, makeXattrWhiteout } from "../../src/overlay/whiteout.ts";
+import { makeXattrWhiteout } from "../../src/overlay/whiteout.ts";
 import { listDirectory } from "../../src/sys/directory.ts";
 import * as file from "../../src/sys/file.ts";
 import { hold, holdOrphan } from "./content.ts";
@@ -14,7 +14,7 @@ import { hostPathAt } from "./layer.ts";
 import { lookupNode } from "./lookup.ts";
 import type { Node } from "./node.ts";
 import type { Union } from "./union.ts";
-import { discard, type Upper } from "./workdir.ts";
+import { discard, linkWhiteout, type Upper } from "./workdir.ts";
 
 /** unlink(2). @throws PosixError `ENOENT`, `EISDIR`, `EROFS` */
 export function unlink(union: Union, parent: Node, name: string): void {
@@ -113,7 +113,7 @@ export function expectWhiteout({ layer, xattrWhiteouts }: Upper, path: string): 
   expectXattrWhiteouts(hostPathAt(layer, parent), xattrWhiteouts);
 }
 
-function make({ xattrWhiteouts }: Upper, dirfd: number, path: string): void {
-  if (xattrWhiteouts === null) makeWhiteout(dirfd, path);
-  else makeXattrWhiteout(dirfd, path, xattrWhiteouts);
+function make(upper: Upper, dirfd: number, path: string): void {
+  if (upper.xattrWhiteouts === null) linkWhiteout(upper, dirfd, path);
+  else makeXattrWhiteout(dirfd, path, upper.xattrWhiteouts);
 }

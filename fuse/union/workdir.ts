@@ -12,6 +12,7 @@ import { listDirectory } from "../../src/sys/directory.ts";
 import {
   AT_FDCWD,
   close,
+  linkAt,
   mkdirAt,
   O_DIRECTORY,
   O_NOFOLLOW,
@@ -29,6 +30,8 @@ import { type Layer, pathOf } from "./layer.ts";
 
 const [EBUSY, EINVAL, EXDEV] = [16, 22, 18];
 const [PATIENCE_MS, RETRY_MS] = [3000, 5];
+/** In `work`: all whiteouts are links to it. */
+const WHITEOUT = "#whiteout";
 /** What nobody wakes: for waiting. */
 const NOBODY = new Int32Array(new SharedArrayBuffer(4));
 
@@ -91,6 +94,7 @@ export function openWorkdir(
     xattrWhiteouts: takesDevices(work.fd) ? null : namespace,
     index: { ...indexDirectory, isUsed: listDirectory(indexDirectory.path).length > 0 },
     close: () => {
+      if (statAtOrNull(work.fd, WHITEOUT) !== null) unlinkAt(work.fd, WHITEOUT);
       for (const open of [work.fd, indexDirectory.fd, lock, fd]) close(open);
     },
     temporaryName: () => {
@@ -134,13 +138,32 @@ function waitForLock(fd: number, path: HostPath): void {
 /** An overlay refuses a device 0:0, which would be a whiteout of its own. */
 function takesDevices(work: number): boolean {
   try {
-    makeWhiteout(work, "#whiteout");
+    makeWhiteout(work, WHITEOUT);
   } catch (error) {
     if (isErrno(error, "EPERM", "EINVAL", "ENOTSUP")) return false;
     throw error;
   }
-  unlinkAt(work, "#whiteout");
+  unlinkAt(work, WHITEOUT);
   return true;
+}
+
+/**
+ * Makes a whiteout: one more name of one that all share, as in the kernel, so that hiding a whole tree takes one inode.
+ * @throws PosixError
+ */
+export function linkWhiteout({ work }: Upper, dirfd: number, path: string): void {
+  try {
+    linkAt(work.fd, WHITEOUT, dirfd, path);
+  } catch (error) {
+    if (isErrno(error, "EPERM", "ENOTSUP")) {
+      makeWhiteout(dirfd, path); // a file system without hard links
+      return;
+    }
+    if (!isErrno(error, "EMLINK", "ENOENT")) throw error;
+    if (statAtOrNull(work.fd, WHITEOUT) !== null) unlinkAt(work.fd, WHITEOUT); // it has as many names as it can have
+    makeWhiteout(work.fd, WHITEOUT);
+    linkAt(work.fd, WHITEOUT, dirfd, path);
+  }
 }
 
 function openMade(dirfd: number, name: string): Directory {
