@@ -15,6 +15,7 @@ import type { StoredBlob } from "../content/blob-store.ts";
 import type { SkippedEntry } from "../diff/change.ts";
 import { findChanged, findUnsettled, SETTLE_MS } from "../diff/consistency.ts";
 import { diffSnapshot, snapshotSubject } from "../diff/subject.ts";
+import { TarFiller } from "../diff/tar-filler.ts";
 import type { UpperDiff } from "../diff/upper-diff.ts";
 import { addImage, resolveImage } from "../images.ts";
 import { acquireLock } from "../locks.ts";
@@ -154,15 +155,16 @@ async function attemptToWrite(store: Store, snapshot: Snapshot, options: CommitO
   const { upperdir } = subject;
   if (upperdir === null) throw new TypeError("a view has no changes");
   const unchanged = new Set<Stat>();
+  await using filler = new TarFiller();
   let blob: LayerBlob | null = null;
   let changed: string | null;
   try {
-    const startNs = BigInt(Date.now()) * 1_000_000n;
-    const diff = diffSnapshot({ ...subject, upperdir }, { detail: false });
-    let path = findUnsettled(diff.seen, startNs);
+    const startMs = Date.now();
+    const diff = diffSnapshot({ ...subject, upperdir }, { detail: false, onMany: () => filler.start() });
+    let path = findUnsettled(diff.seen, startMs);
     if (path === null && diff.changes.length > 0) {
       const { compression = "gzip" } = options;
-      blob = await writeLayerBlob(store.blobs, diff, compression, { ...tarOptions(options), unchanged });
+      blob = await writeLayerBlob(store.blobs, diff, compression, { ...tarOptions(options), unchanged, filler });
     }
     path ??= findChanged(diff.seen, unchanged);
     if (path === null) return new Writing(blob, diff);

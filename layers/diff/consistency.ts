@@ -19,16 +19,15 @@ export interface SeenFile {
 }
 
 /** How long two changes may have the same time: a tick of the slowest kernel clock, and as much again. */
-const TICK_NS = 20_000_000n;
+const TICK_MS = 20;
 
-/** The first file that changed so shortly before `nowNs` that a change after it could have the same time; or null. */
-export function findUnsettled(seen: readonly SeenFile[], nowNs: bigint): HostPath | null {
-  const isRecent = ({ ctimeNs }: Stat): boolean => ctimeNs > nowNs - TICK_NS && ctimeNs < nowNs + TICK_NS;
-  return seen.find(({ stat }) => isRecent(stat))?.hostPath ?? null;
+/** The first file that changed so shortly before `nowMs` that a change after it could have the same time; or null. */
+export function findUnsettled(seen: readonly SeenFile[], nowMs: number): HostPath | null {
+  return seen.find(({ stat }) => Math.abs(stat.ctimeMs - nowMs) < TICK_MS)?.hostPath ?? null;
 }
 
 /** How long to wait until no file is unsettled any more, unless it is changed again. */
-export const SETTLE_MS = Number(TICK_NS / 1_000_000n) + 1;
+export const SETTLE_MS = TICK_MS + 1;
 
 /** The first of `seen` that is not as it was, but for those in `checked`; null if all are. */
 export function findChanged(seen: readonly SeenFile[], checked: ReadonlySet<Stat>): HostPath | null {

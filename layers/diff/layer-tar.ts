@@ -22,6 +22,7 @@ import {
 import type { Stat } from "../../src/sys/stat.ts";
 import { type EntryType, NO_XATTRS, type TarEntry } from "../tar/entry.ts";
 import { byPath, inodeKey, type LayerDiff, type LayerNode, WHITEOUT_PREFIX } from "./change.ts";
+import { TarFiller } from "./tar-filler.ts";
 import { type TarSink, TarStreamWriter } from "./tar-stream-writer.ts";
 
 export interface LayerTarOptions {
@@ -29,6 +30,8 @@ export interface LayerTarOptions {
   readonly epochNs?: bigint;
   /** If given, every file must be as it was found once it has been read, and the stats of those are put in here. */
   readonly unchanged?: Set<Stat>;
+  /** What reads the files, if it is there already. It is taken over. */
+  readonly filler?: TarFiller;
   readonly signal?: AbortSignal;
   /** Called now and then with the bytes written so far. */
   readonly onProgress?: (sizeBytes: number) => void;
@@ -67,7 +70,7 @@ export class LayerTarWriter extends TarStreamWriter {
   readonly #firstNames = new Map<string, LayerPath>();
 
   constructor(sink: TarSink, options: LayerTarOptions) {
-    super(sink, options.unchanged ?? null);
+    super(sink, options.unchanged ?? null, options.filler ?? new TarFiller());
     this.#options = options;
   }
 
@@ -87,6 +90,7 @@ export class LayerTarWriter extends TarStreamWriter {
     const type = typeOf(stat.mode);
     const { epochNs } = this.#options;
     const first = type !== "directory" && stat.nlink > 1 ? this.#firstName(node) : null;
+    if (type === "file" && first === null && this.#addPlain(node)) return undefined;
     const isLink = first !== null;
     const isDevice = type === "character" || type === "block";
     const entry: TarEntry = {
@@ -109,6 +113,17 @@ export class LayerTarWriter extends TarStreamWriter {
     }
     this.add(entry);
     return undefined;
+  }
+
+  /** Adds a file as `addPlainFile` does: most are such, and each object that is not made for them counts. */
+  #addPlain({ path, stat, hostPath, dataPath, xattrs }: LayerNode): boolean {
+    const { mode, uid, gid, sizeBytes, blocks512, mtimeSeconds, mtimeRest } = stat;
+    const hasHoles = blocks512 * 512 < sizeBytes;
+    const { epochNs } = this.#options;
+    const isClamped = epochNs !== undefined && stat.mtimeNs > epochNs;
+    if (hasHoles || isClamped || xattrs.size > 0 || dataPath !== hostPath) return false;
+    const file = { path, mode: mode & 0o7777, uid, gid, sizeBytes, mtimeSeconds, mtimeRest };
+    return this.addPlainFile(file, hostPath, stat);
   }
 
   /** The name under which a file with several is in the tar already; null for the first, which is remembered. */

@@ -25,7 +25,7 @@ import { ensureUnpacked } from "../unpack.ts";
 import { inodeKey, isDirectory, type LayerDiff } from "./change.ts";
 import type { CompareOptions } from "./compare.ts";
 import { diffTrees } from "./tree-diff.ts";
-import { diffUpper, type UpperDiff } from "./upper-diff.ts";
+import { diffUpper, type UpperDiff, type UpperDiffOptions } from "./upper-diff.ts";
 
 /** A tree of the store. All lists are top first. */
 export interface Subject {
@@ -170,7 +170,10 @@ function stackOf(subject: Subject, extra: MergedTreeOptions): MergedTree {
 }
 
 /** What the upperdir of a snapshot changes in its image; the init layer is part of neither. @throws a system error */
-export function diffSnapshot(subject: Subject & { upperdir: HostPath }, options: CompareOptions = {}): UpperDiff {
+export function diffSnapshot(
+  subject: Subject & { upperdir: HostPath },
+  options: CompareOptions & Pick<UpperDiffOptions, "onMany"> = {},
+): UpperDiff {
   const { upperdir, lowerdirs, form } = subject;
   const lower = (): MergedTree => new MergedTree(lowerdirs, { ...form, unpackedLayers: true });
   const diff = diffUpper({ ...options, ...form, upperdir, lower: lower(), merged: ownTreeOf(subject) });

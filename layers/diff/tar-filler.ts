@@ -1,6 +1,7 @@
 /**
  * Fills the pieces of a tar: on a thread of its own while that keeps up, else on the thread that lays them out, so that
- * two cores read files side by side and neither waits for the other. What fits into one piece never starts a thread.
+ * two cores read files side by side and neither waits for the other. What fits into one piece never starts a thread; who
+ * knows before that there is more has it started beside other work.
  */
 
 import { Worker } from "node:worker_threads";
@@ -45,9 +46,14 @@ export class TarFiller implements AsyncDisposable {
   fill(piece: TarPiece): Promise<void> | undefined {
     if (piece.isComplete) return undefined;
     if (this.#worker !== null && this.#isReady && this.#sent.length < MOST_SENT) return this.#send(this.#worker, piece);
-    if (piece.room === 0) this.#worker ??= this.#start(); // there is more to come
+    if (piece.room === 0) this.start(); // there is more to come
     mustBeUnchanged(piece, fillPiece(piece.bytes, piece.reads));
     return undefined;
+  }
+
+  /** Starts the thread, unless it is started: that takes it longer than reading a thousand files. */
+  start(): void {
+    this.#worker ??= this.#newWorker();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -64,7 +70,7 @@ export class TarFiller implements AsyncDisposable {
     return this.#lastSent;
   }
 
-  #start(): Worker {
+  #newWorker(): Worker {
     const worker = new Worker(WORKER);
     worker.on("message", (reply: FillReply) => {
       if (reply === "ready") this.#isReady = true;

@@ -9,6 +9,8 @@ import type { HostPath, LayerPath } from "../../src/paths.ts";
 import { close } from "../../src/sys/file.ts";
 import { OpenParent } from "../../src/sys/open-parent.ts";
 import { isInState, STATE_NUMBERS, type Stat } from "../../src/sys/stat.ts";
+import { BLOCK_BYTES } from "../tar/header.ts";
+import { MOST_PLAIN_BYTES, type PlainFile, writePlainFile } from "../tar/plain-file.ts";
 import type { EntryHeaders } from "../tar/writer.ts";
 
 /** What to read into a piece; crosses between threads. */
@@ -22,6 +24,7 @@ export interface FileReads {
   readonly places: Float64Array;
 }
 
+const ZEROS = Buffer.alloc(BLOCK_BYTES);
 const PLACE_NUMBERS = 3 + STATE_NUMBERS;
 const ANY_STATE: readonly number[] = new Array(STATE_NUMBERS).fill(Number.NaN);
 
@@ -71,6 +74,24 @@ export class TarPiece {
   }
 
   /**
+   * Appends a plain file: its headers, a gap for its bytes, to be read as `leave` says, and what fills its last block.
+   * @returns how many bytes that are; 0, and nothing is appended, if there is no room for them and one more, or if it is not plain
+   */
+  appendPlainFile(file: PlainFile, path: HostPath, stat: Stat | null): number {
+    const { sizeBytes } = file;
+    const dataBytes = Math.ceil(sizeBytes / BLOCK_BYTES) * BLOCK_BYTES;
+    if (this.room <= MOST_PLAIN_BYTES + dataBytes) return 0;
+    const headerBytes = writePlainFile(this.#buffer, this.#used, file);
+    if (headerBytes === 0) return 0;
+    this.#used += headerBytes;
+    const end = this.#used + dataBytes;
+    if (dataBytes > sizeBytes) this.#buffer.set(ZEROS, end - BLOCK_BYTES); // what is read comes over them
+    if (sizeBytes > 0) this.leave(path, file.path as LayerPath, 0, sizeBytes, stat);
+    this.#used = end;
+    return headerBytes + dataBytes;
+  }
+
+  /**
    * Leaves a gap of `sizeBytes`, for which there is room, for the bytes of a file from `offset` on. The file must still be
    * as in `stat` once they have been read, if that is given.
    */
@@ -96,9 +117,10 @@ export class TarPiece {
  */
 export function fillPiece(bytes: Buffer, { paths, places }: FileReads): number | null {
   using parents = new OpenParent();
-  const each = paths.split("\0") as HostPath[];
-  for (const [index, path] of each.entries()) {
+  let index = 0;
+  for (const path of paths.split("\0") as HostPath[]) {
     if (!readInto(bytes, parents.openFile(path), places, index * PLACE_NUMBERS)) return index;
+    index++;
   }
   return null;
 }
@@ -106,18 +128,15 @@ export function fillPiece(bytes: Buffer, { paths, places }: FileReads): number |
 /** Fills one gap from `fd` and closes that. */
 function readInto(bytes: Buffer, fd: number, places: Float64Array, at: number): boolean {
   try {
-    const [start, offset, sizeBytes, state] = places.subarray(at, at + 4) as unknown as [
-      number,
-      number,
-      number,
-      number,
-    ];
+    const start = places[at] as number; // not destructured: that costs as much as a system call
+    const offset = places[at + 1] as number;
+    const sizeBytes = places[at + 2] as number;
     for (let done = 0; done < sizeBytes; ) {
       const got = readSync(fd, bytes, start + done, sizeBytes - done, offset + done);
       if (got === 0) return false;
       done += got;
     }
-    return Number.isNaN(state) || isInState(fd, places, at + 3);
+    return Number.isNaN(places[at + 3]) || isInState(fd, places, at + 3);
   } finally {
     close(fd);
   }

@@ -8,8 +8,9 @@ import { dataExtents } from "../../src/sys/copy.ts";
 import { AT_FDCWD, close, openWithoutLinks } from "../../src/sys/file.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
 import type { Extent, TarEntry } from "../tar/entry.ts";
+import type { PlainFile } from "../tar/plain-file.ts";
 import { dataBytesOf, END_OF_ARCHIVE, encodeEntry, entryHeaders, paddingFor } from "../tar/writer.ts";
-import { TarFiller } from "./tar-filler.ts";
+import type { TarFiller } from "./tar-filler.ts";
 import { TarPiece } from "./tar-piece.ts";
 
 /** Where a tar goes. */
@@ -46,7 +47,7 @@ const AHEAD = 4;
 export class TarStreamWriter implements AsyncDisposable {
   readonly #sink: TarSink;
   readonly #unchanged: Set<Stat> | null;
-  readonly #filler = new TarFiller();
+  readonly #filler: TarFiller;
   readonly #full: TarPiece[] = [];
   readonly #filling: Filling[] = [];
   #piece: TarPiece;
@@ -54,11 +55,12 @@ export class TarStreamWriter implements AsyncDisposable {
 
   /**
    * With `unchanged` every file whose stat is known must be as it was when it has been read; the stats of those that are
-   * read are put in.
+   * read are put in. Takes over `filler`.
    */
-  constructor(sink: TarSink, unchanged: Set<Stat> | null) {
+  constructor(sink: TarSink, unchanged: Set<Stat> | null, filler: TarFiller) {
     this.#sink = sink;
     this.#unchanged = unchanged;
+    this.#filler = filler;
     this.#piece = new TarPiece(sink.take());
   }
 
@@ -102,6 +104,15 @@ export class TarStreamWriter implements AsyncDisposable {
     for (const { offset, lengthBytes } of parts) this.#leave(content, offset, lengthBytes);
     this.#append(paddingFor(dataBytesOf(full)));
     return undefined;
+  }
+
+  /** Adds a file that is plain and fits into this piece; false, and nothing is added, if it does not or is not. */
+  addPlainFile(file: PlainFile, dataPath: HostPath, stat: Stat): boolean {
+    const size = this.#piece.appendPlainFile(file, dataPath, this.#unchanged === null ? null : stat);
+    if (size === 0) return false;
+    this.#sizeBytes += size;
+    if (file.sizeBytes > 0) this.#unchanged?.add(stat);
+    return true;
   }
 
   /** Ends the archive. @returns its size @throws as `drain` */

@@ -17,11 +17,11 @@ import { type OverrideAttribute, overriddenStat } from "../../src/overlay/overri
 import { redirectOf } from "../../src/overlay/redirect.ts";
 import { isWhiteout, isXattrWhiteout } from "../../src/overlay/whiteout.ts";
 import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
-import { baseName, childPath, type HostPath, joinHost, ROOT } from "../../src/paths.ts";
+import { childPath, type HostPath, joinHost, ROOT } from "../../src/paths.ts";
 import { statDirectory } from "../../src/sys/directory.ts";
 import { AT_FDCWD } from "../../src/sys/file.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
-import { listXattrs } from "../../src/sys/xattr.ts";
+import { hasXattrs } from "../../src/sys/xattr.ts";
 import { isDirectory, isRegularFile, type LayerDiff, type LayerNode } from "./change.ts";
 import { DiffCollector } from "./collector.ts";
 import type { CompareOptions } from "./compare.ts";
@@ -41,6 +41,8 @@ export interface UpperDiffOptions extends CompareOptions {
   readonly namespace?: OverlayNamespace;
   /** In which attribute its files keep owner, mode and type; null, the default: they have them themselves. */
   readonly override?: OverrideAttribute | null;
+  /** Called once, early in a walk over so many files that reading them takes a while. */
+  readonly onMany?: () => void;
 }
 
 export interface UpperDiff extends LayerDiff {
@@ -53,6 +55,9 @@ export function diffUpper(options: UpperDiffOptions): UpperDiff {
   return new UpperWalk(options).run();
 }
 
+/** Reading as many files takes longer than starting a thread for it. */
+const MANY = 1000;
+
 /** A directory of the upperdir whose entries are still to be looked at. */
 interface WaitingDirectory {
   readonly directory: LayerNode;
@@ -64,6 +69,11 @@ interface WaitingDirectory {
 
 const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 
+/** An entry of an upperdir, as it is without attributes. */
+interface PlainNode extends LayerNode {
+  readonly name: string;
+}
+
 class UpperWalk {
   readonly #upperdir: HostPath;
   readonly #lower: MergedTree | null;
@@ -72,6 +82,7 @@ class UpperWalk {
   readonly #override: OverrideAttribute | null;
   readonly #collector: DiffCollector;
   readonly #seen: SeenFile[] = [];
+  #onMany: (() => void) | undefined;
   /** A stack, not recursion: trees may be deep. */
   readonly #waiting: WaitingDirectory[] = [];
 
@@ -82,6 +93,7 @@ class UpperWalk {
     this.#namespace = options.namespace ?? "trusted";
     this.#override = options.override ?? null;
     this.#collector = new DiffCollector(options);
+    this.#onMany = options.onMany;
   }
 
   run(): UpperDiff {
@@ -116,36 +128,43 @@ class UpperWalk {
   }
 
   #children({ directory, below, hides }: WaitingDirectory): void {
-    const entries = statDirectory(directory.hostPath);
-    const nodes = entries.map(({ name, stat }): LayerNode => {
+    const nodes = statDirectory(directory.hostPath).map(({ name, stat }): PlainNode => {
       const hostPath = joinHost(directory.hostPath, name);
-      return { path: childPath(directory.path, name), stat, hostPath, dataPath: hostPath, xattrs: NO_XATTRS };
+      return { name, path: childPath(directory.path, name), stat, hostPath, dataPath: hostPath, xattrs: NO_XATTRS };
     });
     for (const node of nodes) this.#seen.push(node); // of one directory together, for who looks at them again
+    if (this.#seen.length > MANY) this.#tellMany();
+    const waiting = this.#waiting.length;
     for (const node of nodes) {
       this.#child(node, below === null ? null : (this.#lower?.lookup(node.path) ?? null), hides);
     }
+    reverseFrom(this.#waiting, waiting); // then what is found is nearly in order, and sorted in a moment
     if (!hides || below === null) return;
-    const present = new Set(entries.map(({ name }) => name));
+    const present = new Set(nodes.map(({ name }) => name));
     for (const gone of this.#lower?.list(below) ?? []) if (!present.has(gone.name)) this.#collector.delete(gone.path);
   }
 
+  #tellMany(): void {
+    this.#onMany?.();
+    this.#onMany = undefined;
+  }
+
   /** One name of the upperdir, as it is without attributes. `old`: what the lower tree has there. */
-  #child(plain: LayerNode, old: MergedEntry | null, hides: boolean): void {
+  #child(plain: PlainNode, old: MergedEntry | null, hides: boolean): void {
     const { path, hostPath } = plain;
-    const isMarked = !isWhiteout(plain.stat) && listXattrs(hostPath).length > 0;
+    const isMarked = !isWhiteout(plain.stat) && hasXattrs(hostPath);
     if (isWhiteout(plain.stat) || (isMarked && isXattrWhiteout(hostPath, plain.stat, this.#namespace))) {
       if (old !== null) this.#collector.delete(path);
       return;
     }
     const stat = this.#shown(plain.stat, hostPath);
-    const unfit = this.#collector.unfit(baseName(path), stat.mode);
+    const unfit = this.#collector.unfit(plain.name, stat.mode);
     if (unfit !== null) {
       this.#collector.skip(path, unfit, old !== null);
       return;
     }
     const xattrs = isMarked ? shownXattrs(hostPath, this.#namespace, this.#override) : plain.xattrs;
-    const node = { ...plain, stat, xattrs };
+    const node = isMarked || stat !== plain.stat ? { ...plain, stat, xattrs } : plain;
     if (isDirectory(stat)) this.#directory(node, old, hides, isMarked);
     else this.#collector.compare(nodeOf(this.#lower, old), isMarked ? this.#withContent(node) : node);
   }
@@ -170,4 +189,9 @@ class UpperWalk {
     const entry = this.#merged.lookup(node.path);
     return entry === null ? node : { ...node, dataPath: entry.dataPath };
   }
+}
+
+/** Turns the elements from `start` on around: a stack then gives them in their old order. */
+function reverseFrom<Element>(stack: Element[], start: number): void {
+  for (const element of stack.splice(start).reverse()) stack.push(element);
 }

@@ -27,11 +27,11 @@ BLANK_HEADER.write(" ", 155, "latin1"); // behind the checksum, which itself cou
 const BLANK_SUM = BLANK_HEADER.reduce((sum, byte) => sum + byte, 7 * SPACE);
 /** Added to a time's billionths for their leading zeros. */
 const BILLION = 1_000_000_000;
-const NAME_BYTES = 100;
+export const NAME_BYTES = 100;
 const PREFIX_BYTES = 155;
 /** The most that 7 and 11 octal digits hold. */
-const MAX_ID = 0o7777777;
-const MAX_SIZE = 0o77777777777;
+export const MAX_ID = 0o7777777;
+export const MAX_SIZE = 0o77777777777;
 
 /** The most that bitwise operators take. */
 const MAX_INT = 0x7fffffff;
@@ -189,9 +189,14 @@ function fitOrRecordTime(timeNs: bigint, records: PaxRecord[]): number {
 function formatTime(timeNs: bigint): string {
   const absolute = timeNs < 0n ? -timeNs : timeNs;
   const seconds = `${timeNs < 0n ? "-" : ""}${absolute / NANOSECONDS}`;
-  let fraction = BILLION + Number(absolute % NANOSECONDS);
+  return seconds + fractionOf(Number(absolute % NANOSECONDS));
+}
+
+/** ".5", or "" for none. */
+export function fractionOf(nanoseconds: number): string {
+  let fraction = BILLION + nanoseconds;
   while (fraction % 10 === 0) fraction /= 10;
-  return fraction === 1 ? seconds : `${seconds}.${String(fraction).slice(1)}`;
+  return fraction === 1 ? "" : `.${String(fraction).slice(1)}`;
 }
 
 /** A PAX header: its own header block, and the records, sorted by key and padded. */
@@ -232,7 +237,7 @@ function wholeBlocks(sizeBytes: number): number {
 }
 
 /** How the ustar fields hold a name; null if they cannot. The prefix is the longest that a slash ends (as in Go). */
-function splitName(path: string, isPlain: boolean): { readonly prefix: string; readonly name: string } | null {
+export function splitName(path: string, isPlain: boolean): { readonly prefix: string; readonly name: string } | null {
   if (!isPlain) return null;
   if (path.length <= NAME_BYTES) return { prefix: "", name: path };
   const slash = path.lastIndexOf("/", Math.min(PREFIX_BYTES, path.length - 2));
@@ -249,7 +254,7 @@ function shorten(start: string, path: string): string {
 }
 
 /** Printable ASCII: what every program reads alike. */
-function isPlain(bytes: string): boolean {
+export function isPlain(bytes: string): boolean {
   return !/[^\x20-\x7e]/.test(bytes);
 }
 
@@ -271,7 +276,7 @@ function writeHeader(bytes: Buffer, at: number, fields: HeaderFields): void {
 }
 
 /** With leading zeros; returns the sum of the bytes. What follows is a NUL already. */
-function writeOctal(bytes: Buffer, at: number, digits: number, value: number): number {
+export function writeOctal(bytes: Buffer, at: number, digits: number, value: number): number {
   let sum = digits * ZERO;
   let rest = value;
   for (let i = at + digits - 1; i >= at; i--) {
@@ -284,7 +289,7 @@ function writeOctal(bytes: Buffer, at: number, digits: number, value: number): n
 }
 
 /** A byte string; returns the sum of the bytes. Most are too short for a native call to pay. */
-function writeText(bytes: Buffer, at: number, text: string): number {
+export function writeText(bytes: Buffer, at: number, text: string): number {
   let sum = 0;
   for (let i = 0; i < text.length; i++) {
     const byte = text.charCodeAt(i);

@@ -2,7 +2,8 @@
 
 import { type Dirent, lstatSync, readdirSync, type Stats } from "node:fs";
 import { bytesOf, type HostPath, hostPath, joinHost, NAME_MAX, PATH_MAX } from "../paths.ts";
-import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "./file.ts";
+import { forEachDirent } from "./dirents.ts";
+import { AT_FDCWD, close, O_DIRECTORY, O_PATH, O_RDONLY, openAt } from "./file.ts";
 import { type Stat, statAtOrNull } from "./stat.ts";
 
 /** What a directory entry is, from its `d_type`. */
@@ -39,11 +40,12 @@ export function listDirectory(path: HostPath): readonly DirectoryEntry[] {
  * @throws a system error
  */
 export function statDirectory(path: HostPath): readonly { readonly name: string; readonly stat: Stat }[] {
-  const fd = openAt(AT_FDCWD, path, O_PATH | O_DIRECTORY);
+  const fd = openAt(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
   try {
+    const names: string[] = [];
+    forEachDirent(fd, (name) => void names.push(name));
     const entries = [];
-    const listed = path.length > PATH_MAX ? hostPath(`/proc/self/fd/${fd}`) : path;
-    for (const name of namesIn(listed).sort()) {
+    for (const name of names.sort()) {
       const stat = statAtOrNull(fd, name);
       if (stat !== null) entries.push({ name, stat });
     }

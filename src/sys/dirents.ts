@@ -16,6 +16,9 @@ export const DT = { unknown: 0, fifo: 1, chr: 2, dir: 4, blk: 6, reg: 8, lnk: 10
 
 const HEADER_BYTES = 19;
 const buffer = Buffer.allocUnsafeSlow(256 << 10);
+/** The same as numbers, the low half first as on every machine we run on: every entry begins at a multiple of 8. */
+const halves = new Uint16Array(buffer.buffer);
+const words = new Uint32Array(buffer.buffer);
 
 /**
  * Calls `each` with every entry of an open directory but "." and "..", from the position of `fd`, which must be fresh.
@@ -25,15 +28,13 @@ export function forEachDirent(fd: number, each: (name: string, type: number, ino
   for (;;) {
     const size = check(Number(getdents(SYS_GETDENTS64, fd, buffer, buffer.length, 0, 0, 0)), "getdents64");
     if (size === 0) return;
-    for (let at = 0; at < size; ) {
-      const length = buffer.readUInt16LE(at + 16);
-      const end = buffer.indexOf(0, at + HEADER_BYTES);
+    for (let at = 0; at < size; at += halves[(at + 16) / 2] as number) {
+      let end = at + HEADER_BYTES;
+      while (buffer[end] !== 0) end++;
       const name = buffer.toString("latin1", at + HEADER_BYTES, end);
-      if (name !== "." && name !== "..") {
-        const ino = buffer.readUInt32LE(at) + buffer.readUInt32LE(at + 4) * 0x1_0000_0000;
-        each(name, buffer.readUInt8(at + 18), ino);
-      }
-      at += length;
+      if (name === "." || name === "..") continue;
+      const ino = (words[at / 4] as number) + (words[at / 4 + 1] as number) * 0x1_0000_0000;
+      each(name, buffer[at + 18] as number, ino);
     }
   }
 }

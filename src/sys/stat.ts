@@ -26,27 +26,27 @@ const signed = (at: number): number => word(at) + (word(at + 1) | 0) * TWO_TO_32
 
 /** What lstat(2) tells, of the last statx in this thread when it is made. Times are nanoseconds since the epoch. */
 export class Stat {
-  readonly nlink: number = word(4);
-  readonly uid: number = word(5);
-  readonly gid: number = word(6);
-  readonly mode: number = word(7) & 0xffff;
+  readonly nlink: number = words[4] as number;
+  readonly uid: number = words[5] as number;
+  readonly gid: number = words[6] as number;
+  readonly mode: number = (words[7] as number) & 0xffff;
   readonly sizeBytes: number = unsigned(10);
   readonly blocks512: number = unsigned(12);
-  readonly rdevMajor: number = word(32);
-  readonly rdevMinor: number = word(33);
-  readonly devMajor: number = word(34);
-  readonly devMinor: number = word(35);
+  readonly rdevMajor: number = words[32] as number;
+  readonly rdevMinor: number = words[33] as number;
+  readonly devMajor: number = words[34] as number;
+  readonly devMinor: number = words[35] as number;
   readonly mountId: number = unsigned(36);
-  readonly blockBytes: number = word(1);
+  readonly blockBytes: number = words[1] as number;
   /** The inode number's low and high 32 bits; of times, whole seconds and the nanoseconds after them. */
-  readonly inoLow: number = word(8);
-  readonly inoHigh: number = word(9);
+  readonly inoLow: number = words[8] as number;
+  readonly inoHigh: number = words[9] as number;
   readonly atimeSeconds: number = signed(16);
-  readonly atimeRest: number = word(18);
+  readonly atimeRest: number = words[18] as number;
   readonly ctimeSeconds: number = signed(24);
-  readonly ctimeRest: number = word(26);
+  readonly ctimeRest: number = words[26] as number;
   readonly mtimeSeconds: number = signed(28);
-  readonly mtimeRest: number = word(30);
+  readonly mtimeRest: number = words[30] as number;
 
   get ino(): bigint {
     return (BigInt(this.inoHigh) << 32n) | BigInt(this.inoLow);
@@ -58,6 +58,11 @@ export class Stat {
 
   get ctimeNs(): bigint {
     return BigInt(this.ctimeSeconds) * NS + BigInt(this.ctimeRest);
+  }
+
+  /** To the microsecond, for what compares with a clock. */
+  get ctimeMs(): number {
+    return this.ctimeSeconds * 1000 + this.ctimeRest / 1e6;
   }
 
   get mtimeNs(): bigint {

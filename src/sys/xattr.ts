@@ -76,6 +76,15 @@ export function listXattrs(target: XattrTarget): readonly string[] {
   throw new PosixError(errno, "listxattr", describe(target));
 }
 
+/** True if any attribute is set. Most files have none, and a walk asks for every one. @throws PosixError */
+export function hasXattrs(path: HostPath): boolean {
+  if (!isLong(path)) {
+    const size = Number(llist(cString(path), buffer, USUAL_BYTES));
+    if (size >= 0) return size > 0;
+  }
+  return listXattrs(path).length > 0;
+}
+
 function valueInto(target: XattrTarget, name: string, most: number): number {
   return Number(
     typeof target === "number"
