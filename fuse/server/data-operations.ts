@@ -26,8 +26,10 @@ export function open({ union, files }: Session, request: Request, reply: Reply):
 }
 
 /** `struct fuse_read_in`: straight into the reply. */
-export function read({ union }: Session, request: Request, reply: Reply): void {
-  const fd = contentFd(union, union.node(request.nodeId), false);
+export function read({ union, files }: Session, request: Request, reply: Reply): void {
+  const node = union.node(request.nodeId);
+  files.wasRead(node);
+  const fd = contentFd(union, node, false);
   const room = Math.min(request.u32(16), reply.buffer.length - OUT_HEADER_BYTES);
   reply.size += readAt(fd, reply.body, room, request.u64(8));
 }

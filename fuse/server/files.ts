@@ -16,6 +16,7 @@ import { CAPABILITY } from "../union/ownership.ts";
 import type { Union } from "../union/union.ts";
 import { getAttribute } from "../union/xattrs.ts";
 import type { Counters } from "./counters.ts";
+import { Preloader } from "./preload.ts";
 
 /** Up to this size a file that is opened for reading is served through the cache. */
 const SMALL_BYTES = 256 << 10;
@@ -32,6 +33,7 @@ export class Files {
   readonly #union: Union;
   readonly #device: number;
   readonly #counters: Counters;
+  readonly #preloader: Preloader;
   /** The kernel was told, and this process may. */
   hasPassthrough = false;
   /** The page cache writes when it likes. */
@@ -41,6 +43,7 @@ export class Files {
     this.#union = union;
     this.#device = device;
     this.#counters = counters;
+    this.#preloader = new Preloader(device);
     union.nodes.onDrop = (node) => this.#closeBacking(node);
   }
 
@@ -51,7 +54,10 @@ export class Files {
     if (!isReading || isTruncating) copyUp(this.#union, node, isTruncating ? "nothing" : "all");
     if (!isReading) makeWhole(this.#union, node);
     if (isTruncating) truncate(contentFd(this.#union, node, true), 0);
-    if (node.opens === 0) node.ioMode = this.#chooseMode(node, isReading);
+    if (node.opens === 0) {
+      node.ioMode = this.#chooseMode(node, isReading);
+      if (isReading && node.ioMode === "cached") this.#preload(node);
+    }
     return this.#opened(node, flags);
   }
 
@@ -59,6 +65,21 @@ export class Files {
   openNew(node: Node, flags: number): Opened {
     node.ioMode = this.hasPassthrough ? this.#tryPassthrough(node) : "cached";
     return this.#opened(node, flags);
+  }
+
+  /**
+   * For files of lower layers, whose time of access stays as it is: of others it changes with a read, and the kernel is
+   * to ask for it.
+   */
+  #preload(node: Node): void {
+    if (node.upper || node.preload !== "untried") return;
+    node.preload = this.#preloader.store(node.id, contentFd(this.#union, node, false));
+    if (node.preload === "done") letGo(node); // it will hardly be read from here
+  }
+
+  /** The kernel asks for content that it was given, or not: it may be given it again. */
+  wasRead(node: Node): void {
+    if (node.preload === "done") node.preload = "untried";
   }
 
   #opened(node: Node, flags: number): Opened {

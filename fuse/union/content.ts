@@ -8,6 +8,7 @@ import { syncFile } from "../../src/sys/data.ts";
 import {
   AT_FDCWD,
   close,
+  O_NOATIME,
   O_NOFOLLOW,
   O_NONBLOCK,
   O_PATH,
@@ -76,10 +77,9 @@ export function contentFd(union: Union, node: Node, forWriting: boolean): number
   if (node.type !== S_IFREG) throw new PosixError(ERRNO.EBADF, "fuse");
   if (node.fd >= 0 && (!forWriting || node.isWritable)) return node.fd;
   if (forWriting) makeWhole(union, node);
-  const place = contentPlace(union, node);
   const before = node.fd;
-  if (node.isWhole) openUpper(node, place, forWriting);
-  else node.fd = openPlace(place, O_RDONLY);
+  if (isWhole(union, node)) openUpper(node, union.placeOf(node), forWriting);
+  else node.fd = openBelow(union, node);
   if (before >= 0 && before !== node.fd) close(before);
   return node.fd;
 }
@@ -123,6 +123,29 @@ function openUpper(node: Node, place: Place, forWriting: boolean): void {
     if (!isErrno(error, "EACCES", "EPERM", "EROFS", "ETXTBSY")) throw error;
     node.fd = openPlace(place, forWriting ? O_WRONLY : O_RDONLY);
     node.isWritable = forWriting;
+  }
+}
+
+/** The content in a lower layer. Whether it is there is asked of the open file: a path would be walked once more. */
+function openBelow(union: Union, node: Node): number {
+  if (node.upper) return openLower(contentPlace(union, node));
+  const fd = openLower(union.placeOf(node));
+  let isThere = false;
+  try {
+    isThere = !isMetacopy(fd, union.namespace);
+  } finally {
+    if (!isThere) close(fd);
+  }
+  return isThere ? fd : openLower(contentPlace(union, node));
+}
+
+/** Without touching its access time, which is the layer's, where we may. */
+function openLower(place: Place): number {
+  try {
+    return openPlace(place, O_RDONLY | O_NOATIME);
+  } catch (error) {
+    if (!isErrno(error, "EPERM")) throw error;
+    return openPlace(place, O_RDONLY);
   }
 }
 

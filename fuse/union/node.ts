@@ -17,6 +17,9 @@ export interface Name {
 /** How the kernel reads and writes an open file: through its page cache and us, or the backing file itself. */
 export type IoMode = "closed" | "cached" | "passthrough";
 
+/** Whether the page cache was given a file's content, or that it is too large for it. */
+export type Preload = "untried" | "done" | "large";
+
 export class Node {
   readonly id: number;
   /** The type bits of its mode. */
@@ -46,6 +49,7 @@ export class Node {
   backingId = 0;
   /** The page cache may hold what was there before it was written past the cache. */
   isCacheStale = false;
+  preload: Preload = "untried";
   /** A copy of a lower file with several names: its name in the index. */
   indexName: string | null = null;
   /** How many more names than links in the upperdir it has then; of a file that is below, how many were taken away. */

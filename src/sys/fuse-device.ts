@@ -59,6 +59,11 @@ export function closeOnExec(fd: number): void {
   check(fcntlCall(fd, F_SETFD, FD_CLOEXEC), "fcntl");
 }
 
+/** Sends a message that is no reply. False if the kernel has no use for it. */
+export function tellKernel(fd: number, buffer: Uint8Array, size: number): boolean {
+  return Number(writeCall(fd, buffer, size)) >= 0;
+}
+
 const backingMap = Buffer.alloc(16); // struct fuse_backing_map: fd, flags, padding
 const backingId = Buffer.alloc(4);
 
