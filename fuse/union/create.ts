@@ -9,7 +9,7 @@ import { getXattr, setXattr } from "../../src/sys/xattr.ts";
 import type { Caller } from "../protocol/request.ts";
 import { gidOnDisk, uidOnDisk } from "./attributes.ts";
 import { makeWhole } from "./content.ts";
-import { copyUp } from "./copy-up.ts";
+import { copyUp, markImpure } from "./copy-up.ts";
 import { isVisible } from "./directory-index.ts";
 import { ERRNO } from "./errno.ts";
 import { type Found, isReserved } from "./lookup.ts";
@@ -198,6 +198,8 @@ export function link(union: Union, node: Node, parent: Node, name: string): Foun
   const spot = prepare(union, parent, name);
   const upper = copyUp(union, node);
   makeWhole(union, node); // a metacopy finds its content by its name
+  const mayBeCopy = node.names.some((each) => each.parent.isImpure !== false);
+  if (mayBeCopy) markImpure(union, parent); // or its number would be another by this name
   const { fd, path } = union.placeOf(node);
   const destination = spot.isWhitedOut
     ? { fd: upper.work.fd, path: upper.temporaryName() }

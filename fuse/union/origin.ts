@@ -4,7 +4,7 @@
  */
 
 import { overlayXattr } from "../../src/overlay/xattr-names.ts";
-import { close } from "../../src/sys/file.ts";
+import { close, O_DIRECTORY, O_RDONLY, openAt } from "../../src/sys/file.ts";
 import { type FileHandle, handleAt, inoIn, openHandle } from "../../src/sys/file-handle.ts";
 import { fileSystemUuid } from "../../src/sys/file-system-uuid.ts";
 import { statAt } from "../../src/sys/stat.ts";
@@ -57,10 +57,13 @@ function uuidOf(layer: Layer): Buffer {
 /** Any other handle, through the kernel. */
 function resolve(union: Union, layer: Layer, { type, bytes }: FileHandle): number | null {
   let fd: number | null;
+  const mount = openAt(layer.fd, ".", O_RDONLY | O_DIRECTORY); // one opened for its path alone is not taken
   try {
-    fd = openHandle(layer.fd, type, bytes);
+    fd = openHandle(mount, type, bytes);
   } catch {
     return null; // not allowed here, or the handle is of another file system
+  } finally {
+    close(mount);
   }
   if (fd === null) return null;
   try {

@@ -54,6 +54,7 @@ export function handleAt(dirfd: number, path: string | null): FileHandle | null 
 /** The inode number in the handles of ext4, xfs and btrfs (`enum fid_type`, linux/exportfs.h): reading it needs no privilege. */
 export function inoIn({ type, bytes }: FileHandle): number | null {
   if (type === 1 && bytes.length === 8) return bytes.readUInt32LE(0);
+  if (type === 1 && bytes.length === 12) return bytes.readUInt32LE(4) + bytes.readUInt32LE(8) * 2 ** 32; // shmem_encode_fh
   if (type === 0x81 && bytes.length >= 12) return Number(bytes.readBigUInt64LE(0));
   if (type === 0x4d && bytes.length >= 20) return Number(bytes.readBigUInt64LE(0));
   return null;

@@ -3,12 +3,14 @@ import { execFileSync } from "node:child_process";
 import { linkSync, mkdirSync } from "node:fs";
 import { test } from "node:test";
 import { attributesOf } from "../../../../fuse/union/attributes.ts";
+import { create, link } from "../../../../fuse/union/create.ts";
 import { unlink } from "../../../../fuse/union/remove.ts";
 import type { Union } from "../../../../fuse/union/union.ts";
 import { listDirectory } from "../../../../src/sys/directory.ts";
+import { S_IFDIR } from "../../../../src/sys/file.ts";
 import { requires } from "../../../helpers/requires.ts";
 import { type TemporaryDirectory, temporaryDirectory } from "../../../helpers/temporary.ts";
-import { contentAt, nodeAt, openUnion, writeOver, writeScene } from "../../../helpers/union-scene.ts";
+import { contentAt, nodeAt, openUnion, ROOT, writeOver, writeScene } from "../../../helpers/union-scene.ts";
 
 /** One file with the names a, b and c. */
 function writeLinks(directory: TemporaryDirectory): string {
@@ -75,5 +77,43 @@ test("where there are no file handles, the names that are known go on as one fil
     assert.equal(contentAt(union, "c"), "below");
   } finally {
     execFileSync("umount", [merged]);
+  }
+});
+
+test("on tmpfs too a copied-up file keeps its inode number, and its names are one file, when it is looked up anew", {
+  skip: requires("root"),
+}, async () => {
+  await using directory = temporaryDirectory("/dev/shm");
+  const options = writeLinks(directory);
+  let ino: number;
+  {
+    using union = openUnion(options);
+    ino = nodeAt(union, "a").ino;
+    writeOver(union, "a", "A");
+  }
+  for (const names of ["abc", "cba"]) {
+    using union = openUnion(options);
+    assert.deepEqual(
+      [...names].map((name) => nodeAt(union, name).ino),
+      [ino, ino, ino],
+    );
+  }
+});
+
+test("a copied-up file that gets a name in another directory has the same inode number by both, whichever is looked up", {
+  skip: requires("root"),
+}, async () => {
+  await using directory = temporaryDirectory();
+  const options = writeScene(directory, ["d/a=below"]);
+  let ino: number;
+  {
+    using union = openUnion(options);
+    ino = nodeAt(union, "d/a").ino;
+    const { node } = create(union, ROOT, union.root, "new", { mode: S_IFDIR | 0o755, umask: 0 });
+    link(union, nodeAt(union, "d/a"), node, "b");
+  }
+  for (const name of ["d/a", "new/b"]) {
+    using union = openUnion(options);
+    assert.equal(nodeAt(union, name).ino, ino, name);
   }
 });
