@@ -5,9 +5,10 @@
 
 import { readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 /** Names of the temporary directories that tests, fixtures and benchmarks make; kept fixtures are not among them. */
+const MEMORY = "/dev/shm";
 const TEMPORARY = /^layerctl-(test|bench)-/;
 
 /**
@@ -15,11 +16,9 @@ const TEMPORARY = /^layerctl-(test|bench)-/;
  * nothing. What is older is of a run that was killed, and no fault of this one.
  */
 export function leftovers(sinceMs: number): readonly string[] {
-  const temporary = realpathSync(tmpdir());
-  const directories = readdirSync(temporary)
-    .filter((name) => TEMPORARY.test(name))
-    .map((name) => join(temporary, name))
-    .filter((path) => isSince(path, sinceMs));
+  const directories = [realpathSync(tmpdir()), MEMORY]
+    .flatMap((parent) => namesIn(parent).map((name) => join(parent, name)))
+    .filter((path) => TEMPORARY.test(basename(path)) && isSince(path, sinceMs));
   const isOurs = (path: string): boolean => directories.some((each) => path === each || path.startsWith(`${each}/`));
   return [
     ...mountTargets()
@@ -33,6 +32,14 @@ export function leftovers(sinceMs: number): readonly string[] {
       .map((path) => `cgroup ${path}`),
     ...directories.map((path) => `directory ${path}`),
   ].sort();
+}
+
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return []; // there is none
+  }
 }
 
 function isSince(path: string, sinceMs: number): boolean {

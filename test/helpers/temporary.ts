@@ -13,8 +13,8 @@ export interface TemporaryDirectory extends AsyncDisposable {
 }
 
 /** `await using directory = temporaryDirectory();` Anything still mounted below it is a failure of the test. */
-export function temporaryDirectory(): TemporaryDirectory {
-  const path = mkdtempSync(join(tmpdir(), "layerctl-test-"));
+export function temporaryDirectory(parent = tmpdir()): TemporaryDirectory {
+  const path = mkdtempSync(join(parent, "layerctl-test-"));
   return {
     path,
     host: (...names) => joinHost(hostPath(path), ...names),

@@ -1,0 +1,100 @@
+/**
+ * What subjects are known to do otherwise than a plain directory, and why. Each difference has a witness: a case that shows
+ * it. A case that fails for another reason is a finding, and so is a witness that no longer differs: then the entry goes.
+ */
+
+import type { Finding } from "./batch.ts";
+import type { Case } from "./generate/case.ts";
+import type { Step } from "./model/call.ts";
+import type { Layer } from "./model/layers.ts";
+import { layerOfNotation } from "./model/notation.ts";
+import { inodeAt, linksOf } from "./model/tree.ts";
+
+export interface KnownDifference {
+  /** A pattern for the subject's name. */
+  readonly subject: RegExp;
+  readonly reason: string;
+  /** Layers in the house notation, base first. */
+  readonly witness: { readonly layers: readonly string[]; readonly program: readonly Step[] };
+  /** An answer that may be given instead: the call is then not made in the oracle. */
+  readonly refuses?: (step: Step, outcome: string) => boolean;
+  /** Lines of a listing that are not compared. */
+  readonly ignores?: (line: string) => boolean;
+  /** True for a finding of this kind. */
+  readonly explains?: (failing: Case, finding: Finding) => boolean;
+}
+
+/** All that follow the format of kernel overlayfs. */
+const OVERLAYS = /^(core|fuse|kernel)/;
+
+export const KNOWN: readonly KnownDifference[] = [
+  {
+    subject: /^kernel/,
+    reason: "a directory that only one layer has is listed as it is there, whiteouts too, which cannot be looked up",
+    witness: { layers: ["a/ -a/b"], program: [] },
+    ignores: (line) => line.endsWith("is listed, and lstat answers ENOENT"),
+  },
+  {
+    subject: /^kernel:(.*redirect_dir=off|userxattr)|^fuse-user$/,
+    reason: "without redirects a directory of a lower layer is not renamed: EXDEV",
+    witness: { layers: ["a/"], program: [{ do: "rename", from: "a", to: "b", how: "replace" }] },
+    refuses: (step, outcome) => step.do === "rename" && outcome === "EXDEV",
+  },
+  {
+    subject: /^kernel:(index=off|userxattr)/,
+    reason: "without index the names of a lower file part when one of them is copied up",
+    witness: { layers: ["a=1 b<=a"], program: [{ do: "append", path: "a", text: "2" }] },
+    explains: ({ layers }) => layers.some(hasLinks),
+  },
+  {
+    subject: OVERLAYS,
+    reason: "a file of a layer has as many links as it has names there, those too that the layers above hide",
+    witness: { layers: ["a=1 b<=a", "-b"], program: [{ do: "stat", path: "a" }] },
+    explains: (_, { step, expected, found }) => step?.do === "stat" && withoutLinks(expected) === withoutLinks(found),
+  },
+  {
+    subject: /^core$|^fuse$|^fuse-native$|^kernel:.*redirect_dir=on/,
+    reason:
+      "a redirect has at most 256 bytes, so a directory of a lower layer with a longer path is not renamed: EXDEV",
+    witness: {
+      layers: [`${"n".repeat(255)}/a/`],
+      program: [{ do: "rename", from: `${"n".repeat(255)}/a`, to: "b", how: "replace" }],
+    },
+    refuses: (step, outcome) => step.do === "rename" && outcome === "EXDEV" && (step.from + step.to).length > 200,
+  },
+  {
+    subject: /^fuse-user$/,
+    reason: "symbolic links and fifos have no user attributes, so their names are one file no longer after a remount",
+    witness: { layers: ["a->c b<=a"], program: [{ do: "utimens", path: "a", mtime: 86_400 }] },
+    explains: ({ layers }) => layers.some(hasSpecialLinks),
+  },
+  {
+    subject: /^fuse-user$/,
+    reason:
+      "the kernel takes no index with user attributes: its mount of the upperdir shows names of lower files parted",
+    witness: { layers: ["a=1 b<=a"], program: [{ do: "append", path: "a", text: "2" }] },
+    explains: ({ layers }, { property }) => property.startsWith("another file system") && layers.some(hasLinks),
+  },
+];
+
+function hasSpecialLinks({ tree }: Layer): boolean {
+  return [...tree.names.keys()].some((path) => linksOf(tree, path) > 1 && inodeAt(tree, path)?.kind !== "file");
+}
+
+function withoutLinks(stat: string): string {
+  return stat.replace(/ links \d+/, "");
+}
+
+function hasLinks({ tree }: Layer): boolean {
+  return new Set(tree.names.values()).size < tree.names.size;
+}
+
+/** What is known of a subject. */
+export function knownOf(subject: string): readonly KnownDifference[] {
+  return KNOWN.filter((each) => each.subject.test(subject));
+}
+
+/** The witness as a case. */
+export function witnessOf({ witness }: KnownDifference): Case {
+  return { layers: witness.layers.map(layerOfNotation), program: witness.program };
+}

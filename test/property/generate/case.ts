@@ -1,0 +1,112 @@
+/** A case: a stack, and a program that is run on what it shows. */
+
+import fc from "fast-check";
+import { apply } from "../model/apply.ts";
+import type { Call, Step } from "../model/call.ts";
+import { type Layer, merged } from "../model/layers.ts";
+import {
+  anyMode,
+  anyName,
+  anyOwner,
+  anyPath,
+  anyStack,
+  anyTarget,
+  anyText,
+  anyTime,
+  anyXattrName,
+  anyXattrValue,
+} from "./layers.ts";
+
+export interface Case {
+  /** Base first. */
+  readonly layers: readonly Layer[];
+  readonly program: readonly Step[];
+}
+
+const TOO_LONG = "n".repeat(256);
+/** What stands for a path that is there when the call is made: which one is found out when the tree is known. */
+const PICK = "\0";
+const picked = fc.nat({ max: 40 }).map((nth) => `${PICK}${nth}`);
+const path = fc.oneof(
+  { weight: 30, arbitrary: picked },
+  { weight: 10, arbitrary: fc.tuple(picked, anyName).map((names) => names.join("/")) },
+  { weight: 20, arbitrary: anyPath },
+  { weight: 1, arbitrary: fc.constant(TOO_LONG) },
+);
+const offset = fc.constantFrom(0, 1, 3, 5000);
+const size = fc.constantFrom(0, 1, 2, 5000);
+
+type Of<Verb> = Extract<Call, { readonly do: Verb }>;
+
+function call<Verb extends Call["do"]>(
+  verb: Verb,
+  rest: { readonly [Key in Exclude<keyof Of<Verb>, "do">]: fc.Arbitrary<Of<Verb>[Key]> },
+): fc.Arbitrary<Call> {
+  return fc.record(rest as Record<string, fc.Arbitrary<unknown>>).map((values) => ({ do: verb, ...values }) as Call);
+}
+
+const hows = fc.constantFrom("replace" as const, "replace" as const, "noreplace" as const, "exchange" as const);
+const ranges = fc.constantFrom("allocate" as const, "keepSize" as const, "punchHole" as const);
+const ways = fc.constantFrom("set" as const, "create" as const, "replace" as const);
+
+const WEIGHTED: readonly (readonly [weight: number, calls: fc.Arbitrary<Call>])[] = [
+  [3, call("create", { path, mode: anyMode })],
+  [3, call("replace", { path, text: anyText })],
+  [3, call("write", { path, offset, text: anyText })],
+  [2, call("append", { path, text: anyText })],
+  [2, call("truncate", { path, size })],
+  [1, call("allocate", { path, how: ranges, offset, length: fc.constantFrom(1, 4096) })],
+  [1, call("map", { path, text: anyText })],
+  [4, call("mkdir", { path, mode: anyMode })],
+  [1, call("mkfifo", { path, mode: fc.constant(0o644) })],
+  [2, call("symlink", { target: anyTarget, path })],
+  [3, call("link", { from: path, to: path })],
+  [7, call("rename", { from: path, to: path, how: hows })],
+  [5, call("unlink", { path })],
+  [4, call("rmdir", { path })],
+  [2, call("chmod", { path, mode: anyMode })],
+  [2, call("chown", { path, uid: anyOwner, gid: anyOwner })],
+  [1, call("utimens", { path, mtime: anyTime })],
+  [2, call("setxattr", { path, name: anyXattrName, value: anyXattrValue, how: ways })],
+  [1, call("removexattr", { path, name: anyXattrName })],
+  [1, call("read", { path })],
+  [1, call("list", { path })],
+  [2, call("stat", { path })],
+  [1, call("unlink open", { path, text: anyText })],
+  [1, call("write open", { path, text: anyText })],
+  [1, call("list changing", { path, made: anyName, removed: anyName })],
+];
+
+const anyCall: fc.Arbitrary<Call> = fc.oneof(...WEIGHTED.map(([weight, arbitrary]) => ({ weight, arbitrary })));
+
+/** One call in eight is made by a second process. */
+const anyStep: fc.Arbitrary<Step> = fc
+  .record({ call: anyCall, by: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 1) })
+  .map(({ call, by }) => (by === 0 ? call : { ...call, by }));
+
+/** Puts paths in place of what stands for them, step by step. */
+function withPaths(layers: readonly Layer[], program: readonly Step[]): readonly Step[] {
+  let tree = merged(layers);
+  return program.map((step) => {
+    const paths = [...tree.names.keys()].sort();
+    const place = (text: string): string =>
+      text.replace(/^\0(\d+)\/?/, (match, nth: string) => {
+        const found = paths[Number(nth) % paths.length] ?? "";
+        return match.endsWith("/") && found !== "" ? `${found}/` : found;
+      });
+    const entries = Object.entries(step).map(([key, value]) => [
+      key,
+      PATHS.includes(key) && typeof value === "string" ? place(value) || "a" : value,
+    ]);
+    const placed = Object.fromEntries(entries) as Step;
+    tree = apply(tree, placed).tree;
+    return placed;
+  });
+}
+
+/** The fields of calls that are paths. The root is none of a call's: what is done to it is done to all cases of a mount. */
+const PATHS: readonly string[] = ["path", "from", "to"];
+
+export const anyCase: fc.Arbitrary<Case> = fc
+  .record({ layers: anyStack, program: fc.array(anyStep, { minLength: 1, maxLength: 16 }) })
+  .map(({ layers, program }) => ({ layers, program: withPaths(layers, program) }));

@@ -1,0 +1,79 @@
+/** What must be true of a batch after its programs have ended and it was unmounted: one function for each property. */
+
+import { type HostPath, joinHost } from "../../src/paths.ts";
+import { listDirectory } from "../../src/sys/directory.ts";
+import { AT_FDCWD } from "../../src/sys/file.ts";
+import { statAt } from "../../src/sys/stat.ts";
+import type { Scene } from "../conformance/scene.ts";
+import { type Finding, type Judged, lineDifference } from "./batch.ts";
+import { type KnownDifference, knownOf } from "./differences.ts";
+import type { Case } from "./generate/case.ts";
+import { linesOf } from "./model/tree.ts";
+import { directoryOf, indexOf } from "./scene.ts";
+import type { Subject } from "./subjects.ts";
+import { otherThan } from "./subjects.ts";
+
+export interface Aftermath {
+  readonly subject: Subject;
+  readonly scene: Scene;
+  readonly sinceMs: number;
+  readonly cases: readonly Case[];
+  readonly judged: readonly Judged[];
+  readonly stamps: ReadonlyMap<string, string>;
+  readonly known: readonly KnownDifference[];
+}
+
+type Look = (aftermath: Aftermath) => Promise<readonly (readonly [index: number, finding: Finding])[]>;
+
+/** For every file below a directory what no write to it leaves as it was: its inode and the time of its last change. */
+export function stampsBelow(directory: HostPath): ReadonlyMap<string, string> {
+  const stamps = new Map<string, string>();
+  const visit = (path: HostPath, name: string): void => {
+    const { ino, ctimeNs } = statAt(AT_FDCWD, path);
+    stamps.set(name, `inode ${ino}, last changed at ${ctimeNs}`);
+    for (const entry of listDirectory(path)) {
+      const below = name === "" ? entry.name : `${name}/${entry.name}`;
+      if (entry.kind === "directory") visit(joinHost(path, entry.name), below);
+      else stamps.set(below, stampOf(joinHost(path, entry.name)));
+    }
+  };
+  visit(directory, "");
+  return stamps;
+}
+
+function stampOf(path: HostPath): string {
+  const { ino, ctimeNs } = statAt(AT_FDCWD, path);
+  return `inode ${ino}, last changed at ${ctimeNs}`;
+}
+
+/** (6) */
+const lowerUnchanged: Look = async ({ scene, stamps }) => {
+  const now = stampsBelow(joinHost(scene.directory, "lower"));
+  const paths = [...new Set([...stamps.keys(), ...now.keys()])].filter((path) => stamps.get(path) !== now.get(path));
+  return paths.map((path) => {
+    const index = indexOf(path.replace(/^layer\d+\/?/, "")) ?? 0;
+    const [expected, found] = [stamps.get(path) ?? "nothing", now.get(path) ?? "nothing"];
+    return [index, { property: `the lower layers are never written (${path})`, expected, found, step: null }];
+  });
+};
+
+/** (2), (3): what another mount of the same upperdir shows. */
+function shownBy(property: string, other: (subject: Subject) => Subject): Look {
+  return async ({ subject, scene, sinceMs, judged, known: ofSubject }) => {
+    const shown = other(subject);
+    const known = [...ofSubject, ...knownOf(shown.name)];
+    await using opened = await shown.open(scene, sinceMs);
+    const ran = await opened.run(judged.map((_, index) => ({ directory: directoryOf(index), program: [] })));
+    return judged.flatMap(({ after }, index) => {
+      const difference = lineDifference(linesOf(after), ran[index]?.end ?? ["no answer"], known);
+      if (difference === null) return [];
+      const finding: Finding = { property, expected: difference[0], found: difference[1], step: null };
+      return [[index, finding] as const];
+    });
+  };
+}
+
+const remounted = shownBy("it shows the same after a remount", (subject) => subject);
+const elsewhere = shownBy("another file system shows the same of the upperdir", otherThan);
+
+export const AFTERWARDS: readonly Look[] = [lowerUnchanged, remounted, elsewhere];
