@@ -7,8 +7,9 @@ import { readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 
-/** Names of the temporary directories that tests, fixtures and benchmarks make; kept fixtures are not among them. */
+/** Where the property tests lay out layers. */
 const MEMORY = "/dev/shm";
+/** Names of the temporary directories that tests, fixtures and benchmarks make; kept fixtures are not among them. */
 const TEMPORARY = /^layerctl-(test|bench)-/;
 
 /**
