@@ -51,7 +51,7 @@ export function handleAt(dirfd: number, path: string | null): FileHandle | null 
   return { type: buffer.readInt32LE(4), bytes: Buffer.from(buffer.subarray(8, 8 + buffer.readUInt32LE(0))) };
 }
 
-/** The inode number in the handles of ext4, xfs and btrfs (`enum fid_type`, linux/exportfs.h): reading it needs no privilege. */
+/** The inode number in the handles of ext4, xfs, btrfs and tmpfs (`enum fid_type`, linux/exportfs.h): reading it needs no privilege. */
 export function inoIn({ type, bytes }: FileHandle): number | null {
   if (type === 1 && bytes.length === 8) return bytes.readUInt32LE(0);
   if (type === 1 && bytes.length === 12) return bytes.readUInt32LE(4) + bytes.readUInt32LE(8) * 2 ** 32; // shmem_encode_fh
