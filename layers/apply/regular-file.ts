@@ -5,10 +5,10 @@ import type { LayerForm } from "../../src/overlay/layer-form.ts";
 import type { LayerPath } from "../../src/paths.ts";
 import { close, truncate, writeAll, writeAllAt } from "../../src/sys/file.ts";
 import type { TarEntry } from "../tar/entry.ts";
+import type { FileDigest } from "./file-digests.ts";
 import { restoreFile } from "./metadata.ts";
 import type { SkippedXattrs } from "./skipped-xattrs.ts";
-
-const ZEROS = Buffer.alloc(1 << 20);
+import { SparseHash } from "./sparse-hash.ts";
 
 /** Disposing closes the file. */
 export class RegularFile implements Disposable {
@@ -19,26 +19,27 @@ export class RegularFile implements Disposable {
   /** Of a file that came in one piece: a hash object costs more than the hash of a small file. */
   #digest: string | null = null;
   #hash: Hash | null = null;
-  /** Up to where a sparse file has been hashed. */
-  #hashedTo = 0;
+  readonly #sparseHash: SparseHash | null;
 
   /** `fd` is a new, empty file with the mode of `entry`; it belongs to this object. */
   constructor(fd: number, entry: TarEntry, path: LayerPath) {
     this.#fd = fd;
     this.#entry = entry;
     this.path = path;
+    this.#sparseHash = entry.extents === null ? null : new SparseHash(entry.sizeBytes);
   }
 
   /** Takes the next piece of the content, at `offset`. */
   write(bytes: Buffer, offset: number): void {
-    if (this.#entry.extents === null) {
+    if (this.#sparseHash === null) {
       if (bytes.length === this.#entry.sizeBytes) this.#digest = hash("sha256", bytes, "binary");
-      else this.#update(bytes);
+      else {
+        this.#hash ??= createHash("sha256");
+        this.#hash.update(bytes);
+      }
       writeAll(this.#fd, bytes);
     } else {
-      this.#hashHole(offset);
-      this.#update(bytes);
-      this.#hashedTo = offset + bytes.length;
+      this.#sparseHash.update(bytes, offset);
       writeAllAt(this.#fd, bytes, offset);
     }
     this.#writtenBytes += bytes.length;
@@ -46,33 +47,22 @@ export class RegularFile implements Disposable {
 
   /**
    * Ends the content and restores the metadata, all but what `skipped` takes in.
-   * @returns the digest as a byte string of 32 bytes, and the bytes written
+   * @returns what is to be recorded of the content, and the bytes written
    */
-  finish(skipped: SkippedXattrs, form: LayerForm): { readonly digest: string; readonly writtenBytes: number } {
-    if (this.#entry.extents !== null) {
-      this.#hashHole(this.#entry.sizeBytes);
-      truncate(this.#fd, this.#entry.sizeBytes);
-    }
+  finish(skipped: SkippedXattrs, form: LayerForm): FileDigest & { readonly writtenBytes: number } {
+    const { path } = this;
+    const { sizeBytes } = this.#entry;
+    if (this.#sparseHash !== null) truncate(this.#fd, sizeBytes);
     restoreFile(this.#fd, this.#entry, skipped, form);
-    return {
-      digest: this.#digest ?? (this.#hash ?? createHash("sha256")).digest("binary"),
-      writtenBytes: this.#writtenBytes,
-    };
+    const writtenBytes = this.#writtenBytes;
+    if (this.#sparseHash !== null) {
+      return { path, digest: this.#sparseHash.finish(), form: "sparse", writtenBytes };
+    }
+    const digest = this.#digest ?? (this.#hash ?? createHash("sha256")).digest("binary");
+    return { path, digest, form: "whole", writtenBytes };
   }
 
   [Symbol.dispose](): void {
     close(this.#fd);
-  }
-
-  #update(bytes: Buffer): void {
-    this.#hash ??= createHash("sha256");
-    this.#hash.update(bytes);
-  }
-
-  /** Hashes the zeros between the last data and `offset`, as a reader of the file will see them. */
-  #hashHole(offset: number): void {
-    for (let left = offset - this.#hashedTo; left > 0; left -= ZEROS.length) {
-      this.#update(left >= ZEROS.length ? ZEROS : ZEROS.subarray(0, left));
-    }
   }
 }

@@ -21,7 +21,7 @@ import {
   parentPath,
   ROOT,
 } from "../../src/paths.ts";
-import { copyFileRange } from "../../src/sys/copy.ts";
+import { copyData } from "../../src/sys/copy.ts";
 import {
   AT_FDCWD,
   close,
@@ -354,7 +354,7 @@ class Stitching {
     try {
       const destination = this.#tree.create(to);
       try {
-        copyFileRange(source, destination, from.stat.sizeBytes);
+        copyData(source, destination, from.stat.sizeBytes);
       } finally {
         close(destination);
       }

@@ -144,9 +144,9 @@ export class LayerUnpacker implements TarHandler, Disposable {
     using file = this.#file;
     this.#file = null;
     if (file === null) return;
-    const { digest, writtenBytes } = file.finish(this.#skipped, this.#form);
+    const { digest, path, form, writtenBytes } = file.finish(this.#skipped, this.#form);
     this.#sizeBytes += writtenBytes;
-    this.#digests.add(digest, file.path);
+    this.#digests.add(digest, path, form);
   }
 
   /** Restores what must come last, and tells what is left to the layers below. */

@@ -10,7 +10,6 @@ import { getLayer, type LayerRow, listLayers } from "../../src/meta/layers.ts";
 import { listLayerBlobs } from "../../src/meta/reachability.ts";
 import { bytesOf } from "../../src/paths.ts";
 import { canRestoreOwners } from "../../src/privilege.ts";
-import { readFileDigests } from "../apply/file-digests.ts";
 import { WorkerPool } from "../apply/worker-pool.ts";
 import { layerFileDigests, layerTree } from "../layout.ts";
 import type { Store } from "../store.ts";
@@ -82,8 +81,7 @@ async function directoryProblem(
   if (missing !== undefined) return { kind: "layer-missing", message: `"${missing}" is missing` };
   if (!check.deep) return null;
   try {
-    const records = readFileDigests(digests);
-    const differences = [await compareLayer(tree, records, formOf(store), check.signal)];
+    const differences = [await compareLayer(tree, digests, formOf(store), check.signal)];
     const blob = listLayerBlobs(store.db, layer.chainId).find((digest) => check.goodBlobs.has(digest));
     if (blob !== undefined && canCompare(store, layer, sound)) {
       differences.push(await compareWithBlob(store, layer, blob, tree, pool, check.signal));

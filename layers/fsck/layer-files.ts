@@ -1,14 +1,23 @@
 /** Compares the files of an unpacked layer with the digests that were recorded when it was unpacked. */
 
-import { createHash } from "node:crypto";
-import { readSync } from "node:fs";
+import { isErrno } from "../../src/errors.ts";
 import { type LayerForm, NATIVE } from "../../src/overlay/layer-form.ts";
 import { overriddenStat } from "../../src/overlay/override-stat.ts";
 import { display, type HostPath, type LayerPath } from "../../src/paths.ts";
-import { close, O_NOFOLLOW, O_RDONLY, openAt, S_IFMT, S_IFREG } from "../../src/sys/file.ts";
+import {
+  AT_FDCWD,
+  close,
+  O_DIRECTORY,
+  O_RDONLY,
+  openAt,
+  openWithoutLinks,
+  S_IFMT,
+  S_IFREG,
+} from "../../src/sys/file.ts";
+import { type Stat, statAt } from "../../src/sys/stat.ts";
 import { walkTree } from "../../src/sys/walk-tree.ts";
-import { xattrTargetAt } from "../../src/sys/xattr.ts";
-import type { FileDigest } from "../apply/file-digests.ts";
+import { type XattrTarget, xattrTargetAt } from "../../src/sys/xattr.ts";
+import { digestOfFile, type FileDigest, readFileDigests } from "../apply/file-digests.ts";
 
 /** Paths of an unpacked layer that are not as recorded. */
 export interface LayerDifferences {
@@ -17,66 +26,103 @@ export interface LayerDifferences {
   readonly extra: readonly LayerPath[];
 }
 
-const buffer = Buffer.allocUnsafeSlow(1024 * 1024);
 const YIELD_EVERY = 256;
 
-/** Reads every file below `tree` once. */
+/**
+ * Reads every recorded file of the layer unpacked at `tree` once. `digests` is its `files`.
+ * @throws {IntegrityError} `ERR_FILE_DIGESTS`; a system error
+ */
 export async function compareLayer(
   tree: HostPath,
-  records: readonly FileDigest[],
+  digests: HostPath,
   form: LayerForm = NATIVE,
   signal?: AbortSignal,
 ): Promise<LayerDifferences> {
-  const recorded = new Map(records.map((record) => [record.path, record.sha256]));
-  const found = await hashFiles(tree, form, signal);
-  const changed = [...found].filter(([path, file]) => (recorded.get(path) ?? file.sha256) !== file.sha256);
-  const missing = records.filter((record) => !found.has(record.path));
-  const linked = new Set(records.map((record) => found.get(record.path)?.inode));
-  const extra = [...found].filter(([path, file]) => !recorded.has(path) && !linked.has(file.inode));
-  const paths = (entries: readonly (readonly [LayerPath, HashedFile])[]): readonly LayerPath[] =>
-    entries.map(([path]) => path);
-  return { missing: missing.map((record) => record.path), changed: paths(changed), extra: paths(extra) };
-}
-
-interface HashedFile {
-  readonly inode: bigint;
-  readonly sha256: string;
-}
-
-/** The regular files of a tree; what has several names is read once. */
-async function hashFiles(
-  tree: HostPath,
-  { override }: LayerForm,
-  signal: AbortSignal | undefined,
-): Promise<ReadonlyMap<LayerPath, HashedFile>> {
-  const found = new Map<LayerPath, HashedFile>();
-  const linked = new Map<bigint, HashedFile>();
-  for (const { path, name, parentFd, stat } of walkTree(tree)) {
-    const shown = override === null ? stat : overriddenStat(stat, xattrTargetAt(parentFd, name), override);
-    if ((shown.mode & S_IFMT) !== S_IFREG) continue;
-    if (found.size % YIELD_EVERY === 0) await breathe(signal);
-    const file = linked.get(stat.ino) ?? { inode: stat.ino, sha256: hashFile(parentFd, name) };
-    if (stat.nlink > 1) linked.set(stat.ino, file);
-    found.set(path, file);
+  const missing: LayerPath[] = [];
+  const changed: LayerPath[] = [];
+  let recorded = 0;
+  const fd = openAt(AT_FDCWD, tree, O_RDONLY | O_DIRECTORY);
+  try {
+    for (const record of readFileDigests(digests)) {
+      if (recorded % YIELD_EVERY === 0) await breathe(signal);
+      recorded += 1;
+      const digest = digestAt(fd, record, form);
+      if (digest === null) missing.push(record.path);
+      else if (digest !== record.digest) changed.push(record.path);
+    }
+  } finally {
+    close(fd);
   }
-  return found;
+  const isComplete = missing.length === 0 && (await countFiles(tree, form, signal)) === recorded;
+  return { missing, changed, extra: isComplete ? [] : await unrecorded(tree, digests, form, signal) };
+}
+
+/** null if there is no regular file at the path. */
+function digestAt(tree: number, record: FileDigest, form: LayerForm): string | null {
+  let fd: number;
+  try {
+    fd = openWithoutLinks(tree, record.path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "ENXIO")) return null;
+    throw error;
+  }
+  try {
+    return isRegular(statAt(fd, null), fd, form) ? digestOfFile(fd, record.form) : null;
+  } finally {
+    close(fd);
+  }
+}
+
+/** How many regular files a tree has; one with several names is one. */
+async function countFiles(tree: HostPath, form: LayerForm, signal: AbortSignal | undefined): Promise<number> {
+  let single = 0;
+  const linked = new Set<number>();
+  for await (const { stat } of filesOf(tree, form, signal)) {
+    if (stat.nlink === 1) single += 1;
+    else linked.add(inodeOf(stat));
+  }
+  return single + linked.size;
+}
+
+/** The names of files that no record is of: only a damaged layer has any, and only then they are all looked at. */
+async function unrecorded(
+  tree: HostPath,
+  digests: HostPath,
+  form: LayerForm,
+  signal: AbortSignal | undefined,
+): Promise<readonly LayerPath[]> {
+  const recorded = new Set<LayerPath>();
+  for (const { path } of readFileDigests(digests)) recorded.add(path);
+  const linked = new Set<number>();
+  const others: { readonly path: LayerPath; readonly inode: number }[] = [];
+  for await (const { path, stat } of filesOf(tree, form, signal)) {
+    if (!recorded.has(path)) others.push({ path, inode: inodeOf(stat) });
+    else if (stat.nlink > 1) linked.add(inodeOf(stat));
+  }
+  return others.filter(({ inode }) => !linked.has(inode)).map(({ path }) => path);
+}
+
+async function* filesOf(tree: HostPath, form: LayerForm, signal: AbortSignal | undefined) {
+  let seen = 0;
+  for (const entry of walkTree(tree)) {
+    if (isRegular(entry.stat, xattrTargetAt(entry.parentFd, entry.name), form)) yield entry;
+    if (seen++ % YIELD_EVERY === 0) await breathe(signal);
+  }
+}
+
+function isRegular(stat: Stat, target: XattrTarget, { override }: LayerForm): boolean {
+  const { mode } = override === null ? stat : overriddenStat(stat, target, override);
+  return (mode & S_IFMT) === S_IFREG;
+}
+
+function inodeOf({ inoHigh, inoLow }: Stat): number {
+  return inoHigh * 2 ** 32 + inoLow;
 }
 
 /** Lets the rest of the process have its turn: everything else here is synchronous. */
 async function breathe(signal: AbortSignal | undefined): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
   signal?.throwIfAborted();
-}
-
-function hashFile(parentFd: number, name: string): string {
-  const fd = openAt(parentFd, name, O_RDONLY | O_NOFOLLOW);
-  try {
-    const hash = createHash("sha256");
-    for (let size = readSync(fd, buffer); size > 0; size = readSync(fd, buffer)) hash.update(buffer.subarray(0, size));
-    return hash.digest("hex");
-  } finally {
-    close(fd);
-  }
 }
 
 /** All of them, each path once, sorted by bytes. */

@@ -1,6 +1,8 @@
 /** Copies inside the kernel: shared extents where the file system can, else without passing the bytes through us. */
 
 import { isErrno } from "../errors.ts";
+import { copyRangeAt } from "./data.ts";
+import { truncate } from "./file.ts";
 import { check, declare, failure } from "./libc.ts";
 
 const ioctl = declare("int ioctl(int fd, unsigned long request, int argument)");
@@ -37,6 +39,22 @@ export function dataExtents(fd: number, sizeBytes: number): readonly (readonly [
     at = end;
   }
   return extents;
+}
+
+/**
+ * Copies the data of `from`, a file of `sizeBytes`, into the empty file `to`; its holes stay holes. A file that is shorter
+ * by then leaves a hole at the end.
+ * @throws PosixError `EXDEV`, `EINVAL` or `ENOTSUP` where the kernel cannot copy between these two
+ */
+export function copyData(from: number, to: number, sizeBytes: number): void {
+  for (const [start, end] of dataExtents(from, sizeBytes)) {
+    for (let at = start; at < end; ) {
+      const size = copyRangeAt(from, at, to, at, Math.min(end - at, 1 << 30));
+      if (size === 0) break;
+      at += size;
+    }
+  }
+  truncate(to, sizeBytes);
 }
 
 /**

@@ -98,6 +98,17 @@ test("a hard link to a file of a lower layer copies it up with its metadata, and
   assert.equal(run("stat -c %Y layer/d layer/n; stat -c %h base/d/f"), "66\n66\n1");
 });
 
+test("a sparse file that is copied up for a hard link keeps its holes, and only those", {
+  skip: requires("root"),
+}, async () => {
+  await using directory = temporaryDirectory();
+  const run = stitched(directory, "mkdir base/d; truncate -s 64M base/d/f; printf end >>base/d/f", {
+    pendingLinks: [{ path: "link" as LayerPath, target: "d/f" as LayerPath }],
+  });
+  assert.equal(run("tail -c 4 layer/d/f | tr '\\0' 0; echo; stat -c %s layer/link"), "0end\n67108867");
+  assert.ok(Number(run("stat -c %b layer/link")) < 64, "the holes are filled");
+});
+
 test("a hard link to nothing, or to a directory, is refused by name", async () => {
   for (const target of ["gone", "dir"]) {
     await using directory = temporaryDirectory();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { checkStore } from "../../../../layers/fsck.ts";
@@ -56,4 +56,28 @@ test("a deep check finds what changed of a layer besides the content of its file
   execFileSync("chmod", ["700", "file"], { cwd: tree });
   const repaired = await checkStore(store, { deep: true, repair: true });
   assert.deepEqual([repaired.isSound, listLayers(store.db)], [true, []]);
+});
+
+test("a file with holes costs what its data costs, and a deep check sees what is written into a hole", {
+  skip: requires("root"),
+}, async () => {
+  await using directory = temporaryDirectory();
+  const source = join(directory.path, "source");
+  mkdirSync(source);
+  writeFileSync(join(source, "sparse"), "start");
+  truncateSync(join(source, "sparse"), 2 ** 40); // hashing as many zeros would take a quarter of an hour
+  execFileSync("tar", ["-C", source, "-S", "--format=posix", "-cf", join(directory.path, "rootfs.tar"), "."]);
+  using store = Store.open(directory.host("store"));
+  const limits = { maxLayerBytes: 2 ** 41 };
+  await importSource(store, join(directory.path, "rootfs.tar"), { rootfs: true, name: "base:1", limits });
+  const tree = join(directory.path, "store", "layers", listLayers(store.db)[0]?.directory ?? "", "diff");
+  const write = (bytes: string, offset: number): void => {
+    const script = `time=$(stat -c %.9Y sparse); printf '${bytes}' | dd of=sparse bs=1 seek=${offset} conv=notrunc status=none; touch -d @$time sparse`;
+    execFileSync("sh", ["-euc", script], { cwd: tree });
+  };
+  write("\\0\\0", 2 ** 39); // a copy of the store may have zeros where this one has a hole
+  assert.deepEqual((await checkStore(store, { deep: true })).findings, []);
+  write("\\1", 2 ** 39);
+  const { findings } = await checkStore(store, { deep: true });
+  assert.match(findings[0]?.message ?? "", /^1 changed: "sparse"$/);
 });
