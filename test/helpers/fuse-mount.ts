@@ -5,6 +5,8 @@
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { realpathSync } from "node:fs";
+import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LAYERCTL } from "./layerctl.ts";
 import { mountsBelow } from "./leftovers.ts";
@@ -19,16 +21,24 @@ export interface FuseMount extends AsyncDisposable {
   unmount(): Promise<void>;
 }
 
-/** `await using mount = await mountFuse(options, target);` Killed and unmounted at the end, whatever state it is in. */
-export async function mountFuse(options: string, target: string): Promise<FuseMount> {
-  const before = mountsBelow(target).length;
-  const server = spawn(LAYERCTL, ["fuse", "-f", "-o", options, target], { stdio: ["ignore", "ignore", "pipe"] });
+/**
+ * `await using mount = await mountFuse(options, target);` Killed and unmounted at the end, whatever state it is in.
+ * `openFiles` is how many files the server may have open.
+ */
+export async function mountFuse(options: string, target: string, openFiles?: number): Promise<FuseMount> {
+  const path = realpathSync(target);
+  /** The target itself is not looked at: its server may be dead. */
+  const mounts = (): number => mountsBelow(dirname(path)).filter((each) => each === path).length;
+  const before = mounts();
+  const limit = openFiles === undefined ? "" : `ulimit -n ${openFiles} &&`;
+  const command = ["-c", `${limit} exec "$0" "$@"`, LAYERCTL, "fuse", "-f", "-o", options, target];
+  const server = spawn("sh", command, { stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
   server.stderr?.on("data", (chunk: Buffer) => {
     said += chunk;
   });
   const ended = once(server, "exit");
-  for (const end = Date.now() + PATIENCE_MS; mountsBelow(target).length === before; await sleep(20)) {
+  for (const end = Date.now() + PATIENCE_MS; mounts() === before; await sleep(20)) {
     if (server.exitCode !== null || Date.now() > end) throw new Error(`layerctl fuse did not mount: ${said}`);
   }
   return {
@@ -41,7 +51,7 @@ export async function mountFuse(options: string, target: string): Promise<FuseMo
     async [Symbol.asyncDispose]() {
       server.kill("SIGKILL");
       await ended;
-      if (mountsBelow(target).length > before) spawnSync("umount", ["-i", "-l", target]);
+      if (mounts() > before) spawnSync("umount", ["-i", "-l", target]);
     },
   };
 }
