@@ -7,7 +7,7 @@ import { constants } from "node:os";
 import { PosixError } from "../../src/errors.ts";
 import type { Logger } from "../../src/log.ts";
 import { canRestoreOwners } from "../../src/privilege.ts";
-import { readRequest, writeReply } from "../../src/sys/fuse-device.ts";
+import { forgetAttributes, readRequest, writeReply } from "../../src/sys/fuse-device.ts";
 import { OP } from "../protocol/constants.ts";
 import { MAX_TRANSFER_BYTES, negotiate } from "../protocol/init.ts";
 import { Reply, type Timeout } from "../protocol/reply.ts";
@@ -41,6 +41,9 @@ export class Server implements Session {
   constructor(union: Union, device: number, counters: Counters, log: Logger) {
     this.union = union;
     this.files = new Files(union, device, counters);
+    union.onSideEffect = ({ id, lookups }) => {
+      if (lookups > 0) forgetAttributes(device, id);
+    };
     const { timeoutSeconds } = union.options;
     const seconds = Math.floor(timeoutSeconds);
     this.valid = { seconds, rest: Math.floor((timeoutSeconds - seconds) * 1e9) };

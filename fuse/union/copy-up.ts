@@ -89,6 +89,8 @@ function place(union: Union, upper: Upper, node: Node, stat: Stat, temporary: st
   node.isWhole = true;
   if (!node.isDirectory) node.lowers = node.type === file.S_IFREG ? node.lowers : [];
   turnDescriptor(union, node);
+  union.onSideEffect(node); // other blocks, another time of change
+  union.onSideEffect(parent);
 }
 
 /**
@@ -104,6 +106,7 @@ function linkKnownNames(union: Union, upper: Upper, node: Node, stat: Stat, path
     file.renameAt(upper.work.fd, temporary, upper.layer.fd, union.childPath(parent, name));
     union.indexOf(parent).setPresent(name, stat.mode >> 12, Number(stat.ino));
     keepTimes(union, parent, before);
+    union.onSideEffect(parent);
   }
   const copy = statAt(upper.layer.fd, path);
   union.nodes.setLink(node, copy.nlink > 1 ? `${upper.layer.fileSystem}:${copy.ino}` : "");

@@ -39,6 +39,8 @@ export class Union {
   readonly hasAcls: boolean;
   /** Of lower files with several names, by their link key: how many were taken away, as a negative number. */
   readonly takenNames = new Map<string, number>();
+  /** Called when a node was changed by the way, and not by what the kernel asked for: its attributes are others now. */
+  onSideEffect: (node: Node) => void = () => {};
 
   /**
    * Opens the layers and makes the workdir ready. Nothing is mounted yet.

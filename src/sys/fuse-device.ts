@@ -64,6 +64,18 @@ export function tellKernel(fd: number, buffer: Uint8Array, size: number): boolea
   return Number(writeCall(fd, buffer, size)) >= 0;
 }
 
+const NOTIFY_INVAL_INODE = 2;
+const staleAttributes = Buffer.alloc(40); // struct fuse_out_header, struct fuse_notify_inval_inode_out
+staleAttributes.writeUInt32LE(staleAttributes.length, 0);
+staleAttributes.writeInt32LE(NOTIFY_INVAL_INODE, 4);
+staleAttributes.writeBigInt64LE(-1n, 24); // an offset below 0: attributes alone, and no pages, which might be locked
+
+/** Has the kernel forget the attributes of a file. Best effort: it may not know the file, or the mount is gone. */
+export function forgetAttributes(fd: number, nodeId: number): void {
+  staleAttributes.writeBigUInt64LE(BigInt(nodeId), 16);
+  writeCall(fd, staleAttributes, staleAttributes.length);
+}
+
 const backingMap = Buffer.alloc(16); // struct fuse_backing_map: fd, flags, padding
 const backingId = Buffer.alloc(4);
 

@@ -167,7 +167,14 @@ function answer(server: Server, device: number, request: Buffer): Buffer {
   server.serve();
   const reply = Buffer.alloc(fstatSync(device).size - start - request.length);
   readSync(device, reply, 0, reply.length, start + request.length);
-  return reply;
+  return withoutNotices(reply);
+}
+
+/** What the server tells the kernel without being asked is for no request, and comes first. */
+function withoutNotices(messages: Buffer): Buffer {
+  let at = 0;
+  while (at < messages.length && messages.readUInt32LE(at + 8) === 0) at += messages.readUInt32LE(at);
+  return messages.subarray(at);
 }
 
 function checkReply(reply: Buffer, request: Buffer, what: string): void {
