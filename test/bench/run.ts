@@ -70,7 +70,7 @@ async function runSection(section: Section, rounds: number): Promise<string> {
   prepare(section.prepare ?? "", env);
   const runs = new Map<Contender, Measured[]>();
   for (const contender of section.contenders) {
-    if (contender.isLimit !== true && !only.test(contender.label)) continue;
+    if (!contender.isLimit && !contender.isReference && !only.test(contender.label)) continue;
     const missing = contender.needs?.filter((program) => !isInstalled(program)) ?? [];
     if (missing.length > 0) console.error(`left out: ${contender.label}: no ${missing.join(", ")}`);
     else runs.set(contender, []);

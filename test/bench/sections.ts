@@ -30,6 +30,8 @@ export function importSection(images: string, image: string): Section {
   const table = `import ${image}`;
   const jobs = paths.map((path, at) => `'${at} ${path}'`).join(" ");
   const unpack = `${inflate} <$1 | tar -x --numeric-owner -p -C "$W/x/$0"`;
+  const empty = `rm -rf "$W/x"; for i in $(seq 0 ${paths.length - 1}); do mkdir -p "$W/x/$i"; done`;
+  const needs = [inflate.split(" ")[0] ?? ""];
   const ours = (label: string, source: string, target?: Contender["target"]): Contender => ({
     table,
     label,
@@ -42,10 +44,19 @@ export function importSection(images: string, image: string): Section {
       table,
       label: `limit: ${inflate} and tar -x, two layers at once`,
       command: `printf '%s\\n' ${jobs} | xargs -P2 -L1 bash -c '${unpack}'`,
-      before: `rm -rf "$W/x"; for i in $(seq 0 ${paths.length - 1}); do mkdir -p "$W/x/$i"; done`,
+      before: empty,
       after: 'rm -rf "$W/x"',
       isLimit: true,
-      needs: [inflate.split(" ")[0] ?? ""],
+      needs,
+    },
+    {
+      table,
+      label: "the same, then on the disk (sync -f), as an import is",
+      command: `printf '%s\\n' ${jobs} | xargs -P2 -L1 bash -c '${unpack}' && sync -f "$W/x"`,
+      before: empty,
+      after: 'rm -rf "$W/x"',
+      isReference: true,
+      needs,
     },
     ours("layerctl import (OCI layout)", `$I/oci/${image}`, { timesLimit: 1.5 }),
   ];
