@@ -21,7 +21,6 @@ import { childPath, type HostPath, joinHost, ROOT } from "../../src/paths.ts";
 import { statDirectory } from "../../src/sys/directory.ts";
 import { AT_FDCWD } from "../../src/sys/file.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
-import { hasXattrs } from "../../src/sys/xattr.ts";
 import { isDirectory, isRegularFile, type LayerDiff, type LayerNode } from "./change.ts";
 import { DiffCollector } from "./collector.ts";
 import type { CompareOptions } from "./compare.ts";
@@ -72,6 +71,8 @@ const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 /** An entry of an upperdir, as it is without attributes. */
 interface PlainNode extends LayerNode {
   readonly name: string;
+  /** It has attributes. */
+  readonly isMarked: boolean;
 }
 
 class UpperWalk {
@@ -128,9 +129,10 @@ class UpperWalk {
   }
 
   #children({ directory, below, hides }: WaitingDirectory): void {
-    const nodes = statDirectory(directory.hostPath).map(({ name, stat }): PlainNode => {
+    const nodes = statDirectory(directory.hostPath).map(({ name, stat, isMarked }): PlainNode => {
       const hostPath = joinHost(directory.hostPath, name);
-      return { name, path: childPath(directory.path, name), stat, hostPath, dataPath: hostPath, xattrs: NO_XATTRS };
+      const path = childPath(directory.path, name);
+      return { name, path, stat, hostPath, dataPath: hostPath, xattrs: NO_XATTRS, isMarked };
     });
     for (const node of nodes) this.#seen.push(node); // of one directory together, for who looks at them again
     if (this.#seen.length > MANY) this.#tellMany();
@@ -151,8 +153,7 @@ class UpperWalk {
 
   /** One name of the upperdir, as it is without attributes. `old`: what the lower tree has there. */
   #child(plain: PlainNode, old: MergedEntry | null, hides: boolean): void {
-    const { path, hostPath } = plain;
-    const isMarked = !isWhiteout(plain.stat) && hasXattrs(hostPath);
+    const { path, hostPath, isMarked } = plain;
     if (isWhiteout(plain.stat) || (isMarked && isXattrWhiteout(hostPath, plain.stat, this.#namespace))) {
       if (old !== null) this.#collector.delete(path);
       return;

@@ -5,6 +5,7 @@ import { bytesOf, type HostPath, hostPath, joinHost, NAME_MAX, PATH_MAX } from "
 import { forEachDirent } from "./dirents.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, O_RDONLY, openAt } from "./file.ts";
 import { type Stat, statAtOrNull } from "./stat.ts";
+import { hasXattrsAt } from "./xattr.ts";
 
 /** What a directory entry is, from its `d_type`. */
 export type FileKind = "file" | "directory" | "symlink" | "character" | "block" | "fifo" | "socket";
@@ -34,12 +35,20 @@ export function listDirectory(path: HostPath): readonly DirectoryEntry[] {
   return entries.map((entry) => ({ name: entry.name, kind: kindOf(entry) })).sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/** An entry of a directory that was looked at. */
+export interface StattedEntry {
+  readonly name: string;
+  readonly stat: Stat;
+  /** It has extended attributes. */
+  readonly isMarked: boolean;
+}
+
 /**
  * The names of a directory, sorted by bytes, with what each is; one that vanishes meanwhile is left out. `path` may
  * be of any length. Relative to the open directory a statx costs two thirds of what it costs by its whole path.
  * @throws a system error
  */
-export function statDirectory(path: HostPath): readonly { readonly name: string; readonly stat: Stat }[] {
+export function statDirectory(path: HostPath): readonly StattedEntry[] {
   const fd = openAt(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
   try {
     const names: string[] = [];
@@ -47,7 +56,7 @@ export function statDirectory(path: HostPath): readonly { readonly name: string;
     const entries = [];
     for (const name of names.sort()) {
       const stat = statAtOrNull(fd, name);
-      if (stat !== null) entries.push({ name, stat });
+      if (stat !== null) entries.push({ name, stat, isMarked: hasXattrsAt(fd, name, path) });
     }
     return entries;
   } finally {

@@ -143,8 +143,9 @@ const AS_DIRECTORY = howWithoutLinks(O_PATH | O_DIRECTORY);
  * @throws PosixError for `whole`: `ELOOP` if the path leads through a symbolic link
  */
 export function openWithoutLinks(dirfd: number, path: string, whole = path): number {
+  if (path.length <= PATH_MAX) return openHow(dirfd, path, FOR_READING, whole);
   const open = (fd: number, rest: string): number => openHow(fd, rest, FOR_READING, whole);
-  return path.length <= PATH_MAX ? open(dirfd, path) : viaDirectories(dirfd, path, open, openDirectoryOnTheWay);
+  return viaDirectories(dirfd, path, open, openDirectoryOnTheWay);
 }
 
 /** Opens a directory for what is in it (`O_PATH`), not following symbolic links either. @throws PosixError */

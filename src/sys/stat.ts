@@ -17,6 +17,8 @@ const TWO_TO_32 = 0x1_0000_0000;
 
 const statx = declare("int statx(int dirfd, const void *path, int flags, unsigned int mask, void *buffer)");
 const buffer = Buffer.alloc(256);
+/** A C string of no characters. */
+const EMPTY = Buffer.alloc(1);
 /** `buffer` as 32-bit words, the low one of a pair first, as on every machine we run on. */
 const words = new Uint32Array(buffer.buffer, buffer.byteOffset, buffer.length / 4);
 const word = (at: number): number => words[at] as number;
@@ -148,6 +150,7 @@ function isThere(dirfd: number, path: string): boolean {
 }
 
 function call(dirfd: number, path: string | null): boolean {
-  const flags = path === null ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  return statx(dirfd, cString(path ?? ""), flags, STATX_BASIC_AND_MOUNT_ID, buffer) >= 0;
+  return path === null
+    ? statx(dirfd, EMPTY, AT_EMPTY_PATH, STATX_BASIC_AND_MOUNT_ID, buffer) >= 0
+    : statx(dirfd, cString(path), AT_SYMLINK_NOFOLLOW, STATX_BASIC_AND_MOUNT_ID, buffer) >= 0;
 }

@@ -35,7 +35,14 @@ const flist = declare<number>("int64_t flistxattr(int fd, void *list, size_t siz
 const lremove = declare("int lremovexattr(const void *path, const void *name)");
 const fremove = declare("int fremovexattr(int fd, const void *name)");
 
+// Six arguments, because syscall(2) loads as many whatever the number takes.
+const listAt = declare<number>(
+  "long syscall(long number, int dirfd, const void *path, unsigned int flags, void *list, size_t size, long f)",
+);
+
+const EPERM = 1;
 const ERANGE = 34;
+const ENOSYS = 38;
 const ENODATA = 61;
 const ENOTSUP = 95;
 /** XATTR_SIZE_MAX and XATTR_LIST_MAX: no value and no list is longer. */
@@ -76,13 +83,24 @@ export function listXattrs(target: XattrTarget): readonly string[] {
   throw new PosixError(errno, "listxattr", describe(target));
 }
 
-/** True if any attribute is set. Most files have none, and a walk asks for every one. @throws PosixError */
-export function hasXattrs(path: HostPath): boolean {
-  if (!isLong(path)) {
-    const size = Number(llist(cString(path), buffer, USUAL_BYTES));
+/** The same on arm64. Linux 6.13. */
+const SYS_LISTXATTRAT = 465;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+let hasListAt = true;
+
+/**
+ * True if the entry `name` of `directory`, which is open at `dirfd`, has any attribute. Most have none, and a walk asks
+ * for every one: relative to the open directory that costs two thirds of what it costs by the whole path.
+ * @throws PosixError
+ */
+export function hasXattrsAt(dirfd: number, name: string, directory: HostPath): boolean {
+  if (hasListAt) {
+    const size = Number(listAt(SYS_LISTXATTRAT, dirfd, cString(name), AT_SYMLINK_NOFOLLOW, buffer, USUAL_BYTES, 0));
     if (size >= 0) return size > 0;
+    const errno = lastErrno();
+    if (errno === ENOSYS || errno === EPERM) hasListAt = false; // EPERM: a filter that does not know it
   }
-  return listXattrs(path).length > 0;
+  return listXattrs(joinHost(directory, name)).length > 0;
 }
 
 function valueInto(target: XattrTarget, name: string, most: number): number {
