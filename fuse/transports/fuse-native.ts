@@ -100,12 +100,14 @@ export function mountNative(
     records.add(record);
     return record;
   };
+  const close = (): void => addon.fuse_native_unmount(target, thread);
   try {
     addon.fuse_native_mount(target, text, thread, { records, handlers }, allocate, handlers, isImplemented);
   } catch (error) {
+    close(); // it may have come so far as to keep the process from ending
     throw refused(target, 'libfuse refused it, and says why on stderr ("layerctl fuse -f" shows that)', error);
   }
-  return { close: () => addon.fuse_native_unmount(target, thread) };
+  return { close };
 }
 
 /** Answers once, whatever happens: a thread of libfuse waits for it. */

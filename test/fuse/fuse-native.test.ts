@@ -203,6 +203,14 @@ test("without libfuse 2 it says what to install", { skip, timeout }, async () =>
   );
 });
 
+test("where libfuse does not mount the command says so, and ends", { skip, timeout }, async () => {
+  await using scene = place();
+  const script = 'mount --bind /dev/null /dev/fuse && "$0" fuse --transport fuse-native -o "$1" "$2"';
+  const args = ["-m", "sh", "-c", script, LAYERCTL, scene.options, scene.target];
+  const { status, stderr } = spawnSync("unshare", args, { encoding: "utf8" });
+  assert.deepEqual([status, stderr.split(": ").at(-1)?.slice(0, 19)], [6, "libfuse refused it,"], stderr);
+});
+
 test("a path that it cannot pass on is refused with the reason", { skip, timeout }, async () => {
   await using scene = place();
   const long = fuse({ ...scene, options: `${scene.options},fsname=${"x".repeat(1000)}` });

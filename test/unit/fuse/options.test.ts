@@ -31,6 +31,13 @@ test("what is not known is told, and what other programs have for speed is taken
   assert.deepEqual([ignored, readOnly], [["lazytime", "foo"], true]);
 });
 
+test("the transport is ours unless another is asked for", () => {
+  const transports = ["", ",transport=device", ",transport=fuse-native"].map(
+    (option) => parseFuseOptions(`${LOWER}${option}`).transport,
+  );
+  assert.deepEqual(transports, ["device", "device", "fuse-native"]);
+});
+
 test("an upperdir that is read-only is the topmost layer", () => {
   const { lowerdirs, upperdir, readOnly } = parseFuseOptions(`${LOWER},upperdir=/u,ro`);
   assert.deepEqual([lowerdirs, upperdir, readOnly], [["/u", "/a"], null, true]);
@@ -43,6 +50,8 @@ for (const [text, why] of [
   [`${LOWER},timeout=soon`, "not a number"],
   [`${LOWER},uidmapping=0:1`, "groups of three"],
   [`${LOWER},squash_to_uid=-1`, "not a number"],
+  [`${LOWER},transport=pigeon`, "there are device and fuse-native"],
+  [`${LOWER},transport`, "there are device and fuse-native"],
 ] as const) {
   test(`refused with the reason: ${text}`, () => {
     assert.throws(() => parseFuseOptions(text), { code: "ERR_MOUNT_OPTION", message: new RegExp(why) });

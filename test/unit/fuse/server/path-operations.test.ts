@@ -57,12 +57,17 @@ test("two names of one open file may be hidden, and the file stays until the las
   assert.equal(union.nodes.size, 1);
 });
 
-test("a file that is not open is renamed to such a name as to any other", async () => {
+test("a file that is not open is renamed to such a name as to any other, and so is one that libfuse does not hide", async () => {
   await using directory = temporaryDirectory();
-  using union = openUnion(writeScene(directory, ["f=1"]));
+  using union = openUnion(writeScene(directory, ["f=1 g=1 h=1 d/"]));
   const operations = new PathOperations(union, new Counters());
   operations.rename("/f", `/${HIDDEN}`);
-  assert.equal(names(operations, "/"), HIDDEN);
+  const handles = [operations.open("/g", O_RDWR), operations.open("/h", O_RDWR)];
+  operations.rename("/g", "/.fuse_hidden000000070000ffff"); // not its next
+  operations.rename("/h", `/d/${HIDDEN}`); // it stays in a directory
+  for (const handle of handles) operations.release(handle);
+  assert.equal(names(operations, "/"), `${HIDDEN} .fuse_hidden000000070000ffff d`);
+  assert.equal(names(operations, "/d"), HIDDEN);
 });
 
 test("of many files that are asked for a few stay known, and all of them answer", async () => {
