@@ -49,13 +49,43 @@ export async function compareWithBlob(
     return NONE;
   }
   const form = formOf(store);
-  const expected = await signatures(joinHost(temporary.path, "diff"), form, signal);
-  const found = await signatures(tree, form, signal);
-  return {
-    missing: [...expected.keys()].filter((path) => !found.has(path)),
-    extra: [...found.keys()].filter((path) => !expected.has(path)),
-    changed: [...found].filter(([path, text]) => (expected.get(path) ?? text) !== text).map(([path]) => path),
-  };
+  return await compareTrees(joinHost(temporary.path, "diff"), tree, form, signal);
+}
+
+/** Walks both trees side by side: they may have millions of entries. */
+async function compareTrees(
+  expectedTree: HostPath,
+  foundTree: HostPath,
+  form: LayerForm,
+  signal: AbortSignal | undefined,
+): Promise<LayerDifferences> {
+  const [missing, changed, extra]: [LayerPath[], LayerPath[], LayerPath[]] = [[], [], []];
+  const expected = signatures(expectedTree, form);
+  const found = signatures(foundTree, form);
+  try {
+    let [left, right] = [expected.next(), found.next()];
+    for (let steps = 0; left.done !== true || right.done !== true; steps++) {
+      const order = left.done === true ? 1 : right.done === true ? -1 : byWalk(left.value.path, right.value.path);
+      if (order < 0 && left.done !== true) missing.push(left.value.path);
+      else if (order > 0 && right.done !== true) extra.push(right.value.path);
+      else if (left.value?.text !== right.value?.text && right.done !== true) changed.push(right.value.path);
+      if (order <= 0) left = expected.next();
+      if (order >= 0) right = found.next();
+      if (steps % BREATHE_EVERY !== 0) continue;
+      await new Promise((resolve) => setImmediate(resolve));
+      signal?.throwIfAborted();
+    }
+  } finally {
+    expected.return(undefined);
+    found.return(undefined);
+  }
+  return { missing, changed, extra };
+}
+
+/** The order of `walkTree`: what is in a directory comes before what only begins with its name. */
+function byWalk(a: LayerPath, b: LayerPath): number {
+  if (a === b) return 0;
+  return a.replaceAll("/", "\0") < b.replaceAll("/", "\0") ? -1 : 1;
 }
 
 async function unpackAnew(
@@ -83,21 +113,16 @@ async function unpackAnew(
   }
 }
 
-/** A text for each entry of a tree, the root too: equal texts are equal entries, but for the content of files. */
-async function signatures(
+/** A text for each entry of a tree, the root first: equal texts are equal entries, but for the content of files. */
+function* signatures(
   tree: HostPath,
   form: LayerForm,
-  signal: AbortSignal | undefined,
-): Promise<ReadonlyMap<LayerPath, string>> {
-  const found = new Map([[ROOT, signatureOf(statAt(AT_FDCWD, tree), tree, "", form)]]);
+): Generator<{ readonly path: LayerPath; readonly text: string }, undefined, void> {
+  yield { path: ROOT, text: signatureOf(statAt(AT_FDCWD, tree), tree, "", form) };
   for (const { path, name, parentFd, stat } of walkTree(tree)) {
     const target = (stat.mode & S_IFMT) === S_IFLNK ? readlinkAt(parentFd, name) : "";
-    found.set(path, signatureOf(stat, xattrTargetAt(parentFd, name), target, form));
-    if (found.size % BREATHE_EVERY !== 0) continue;
-    await new Promise((resolve) => setImmediate(resolve));
-    signal?.throwIfAborted();
+    yield { path, text: signatureOf(stat, xattrTargetAt(parentFd, name), target, form) };
   }
-  return found;
 }
 
 function signatureOf(stat: Stat, xattrs: XattrTarget, linkTarget: string, { override }: LayerForm): string {

@@ -4,7 +4,7 @@
  * As in the kernel the roots always merge: an opaque mark on a layer's root does nothing. Symbolic links in layers are
  * never followed: every path is walked name by name.
  *
- * Directories that were looked up are remembered: the layers must not change while a tree is in use.
+ * Directories that were looked up lately are remembered: the layers must not change while a tree is in use.
  */
 
 import { PosixError } from "../errors.ts";
@@ -21,6 +21,8 @@ import { isWhiteout, isXattrWhiteout } from "./whiteout.ts";
 import type { OverlayNamespace } from "./xattr-names.ts";
 
 const [EPERM, EIO] = [1, 5];
+/** So that memory does not follow the number of directories. */
+const MAX_REMEMBERED = 16_384;
 
 export interface MergedTreeOptions {
   /** Where the layers have their overlay attributes. Default "trusted". */
@@ -104,7 +106,7 @@ export class MergedTree {
     const parent = this.#lookupParent(path);
     if (parent === null) return null;
     const entry = this.#resolve(parent, baseName(path), null);
-    if (entry !== null && isMergedDirectory(entry)) this.#directories.set(path, entry);
+    if (entry !== null && isMergedDirectory(entry)) this.#remember(path, entry);
     return entry;
   }
 
@@ -115,7 +117,7 @@ export class MergedTree {
       const path = childPath(directory.path, name);
       const entry = this.#directories.get(path) ?? this.#resolve(directory, name, positions);
       if (entry === null) continue;
-      if (isMergedDirectory(entry)) this.#directories.set(path, entry);
+      if (isMergedDirectory(entry)) this.#remember(path, entry);
       entries.push(entry);
     }
     return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -126,12 +128,20 @@ export class MergedTree {
     return shownXattrs(entry.hostPath, this.#namespace, this.#override);
   }
 
+  #remember(path: LayerPath, entry: MergedEntry | null): void {
+    if (this.#directories.size >= MAX_REMEMBERED) {
+      this.#directories.clear();
+      this.#directories.set(ROOT, this.root);
+    }
+    this.#directories.set(path, entry);
+  }
+
   /** The directory that `path` is in, remembered even if there is none, so that many lookups below it cost nothing. */
   #lookupParent(path: LayerPath): MergedEntry | null {
     const parent = parentPath(path);
     const entry = this.lookup(parent);
     if (entry !== null && isMergedDirectory(entry)) return entry;
-    this.#directories.set(parent, entry);
+    this.#remember(parent, entry);
     return null;
   }
 
