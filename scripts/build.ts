@@ -83,6 +83,7 @@ if (!isAscii(readFileSync(join(dist, "main.cjs")))) throw new Error("Cannot buil
 await build({ ...common, entryPoints: ["layers/apply/worker.ts"], outfile: join(dist, "apply-worker.cjs") });
 await build({ ...common, entryPoints: ["fuse/server/thread.ts"], outfile: join(dist, "fuse-thread.cjs") });
 await build({ ...common, entryPoints: ["fuse/server/unmount-thread.ts"], outfile: join(dist, "fuse-unmount.cjs") });
+await build({ ...common, entryPoints: ["fuse/server/copy-thread.ts"], outfile: join(dist, "fuse-copy.cjs") });
 await build({ ...common, entryPoints: ["fuse/server/main.ts"], outfile: join(dist, "fuse-server.cjs") });
 await build({ ...common, entryPoints: ["layers/diff/fill-worker.ts"], outfile: join(dist, "fill-worker.cjs") });
 // Last, so that a dist with an entry is complete. Old nodes must get as far as reading why they are refused.

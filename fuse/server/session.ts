@@ -7,7 +7,15 @@ import { constants } from "node:os";
 import { PosixError } from "../../src/errors.ts";
 import type { Logger } from "../../src/log.ts";
 import { canRestoreOwners } from "../../src/privilege.ts";
-import { forgetAttributes, readRequest, writeReply } from "../../src/sys/fuse-device.ts";
+import {
+  forgetAttributes,
+  readRequest,
+  readRequestNow,
+  setWaiting,
+  waitForEither,
+  writeReply,
+} from "../../src/sys/fuse-device.ts";
+import { isToEnd } from "../../src/sys/pending-signals.ts";
 import { OP } from "../protocol/constants.ts";
 import { MAX_TRANSFER_BYTES, negotiate } from "../protocol/init.ts";
 import { Reply, type Timeout } from "../protocol/reply.ts";
@@ -18,6 +26,7 @@ import type { Union } from "../union/union.ts";
 import type { Counters } from "./counters.ts";
 import { errnoOf } from "./errno-of.ts";
 import { Files } from "./files.ts";
+import { type Finished, LargeCopies, type Waiting } from "./large-copies.ts";
 import { HANDLERS, type Session } from "./operations.ts";
 
 /** The kernel wants no reply to these. */
@@ -34,6 +43,7 @@ export class Server implements Session {
   readonly #device: number;
   readonly log: Logger;
   readonly counters: Counters;
+  readonly #copies: LargeCopies;
   readonly #request = new Request(Buffer.allocUnsafeSlow(BUFFER_BYTES));
   readonly #reply = new Reply(Buffer.allocUnsafeSlow(BUFFER_BYTES));
 
@@ -47,6 +57,7 @@ export class Server implements Session {
     const { timeoutSeconds } = union.options;
     const seconds = Math.floor(timeoutSeconds);
     this.valid = { seconds, rest: Math.floor((timeoutSeconds - seconds) * 1e9) };
+    this.#copies = new LargeCopies(union);
     this.#device = device;
     this.log = log;
     this.counters = counters;
@@ -54,35 +65,82 @@ export class Server implements Session {
 
   /** Serves until the mount is gone. @throws PosixError if the device itself fails */
   serve(): void {
+    using copies = this.#copies;
     for (;;) {
-      const size = readRequest(this.#device, this.#request.buffer);
+      const size = copies.isBusy ? this.#nextBesideCopies() : readRequest(this.#device, this.#request.buffer);
       if (size === 0) return;
       const before = performance.now();
-      this.#answer(size);
-      this.counters.count(this.#request.opcode, (performance.now() - before) * 1000);
-      this.counters.nodes = this.union.nodes.size;
+      if (!this.#answer(size, false)) continue;
+      this.#count(before);
     }
   }
 
-  #answer(size: number): void {
+  #count(sinceMs: number): void {
+    this.counters.count(this.#request.opcode, (performance.now() - sinceMs) * 1000);
+    this.counters.nodes = this.union.nodes.size;
+  }
+
+  /** The size of the next request, 0 at the end; what waits for a copy that is over is answered before it. */
+  #nextBesideCopies(): number {
+    const [device, copies] = [this.#device, this.#copies];
+    setWaiting(device, false);
+    try {
+      while (copies.isBusy) {
+        if (waitForEither(device, copies.wakeFd)) {
+          for (const finished of copies.takeFinished()) this.#answerWaiting(finished);
+        }
+        const size = readRequestNow(device, this.#request.buffer);
+        if (size >= 0) return size;
+      }
+    } finally {
+      setWaiting(device, true);
+    }
+    return readRequest(device, this.#request.buffer);
+  }
+
+  #answerWaiting({ node, waiting, errno }: Finished): void {
+    for (const each of waiting) this.#resume(each, errno);
+    this.#copies.drop(node);
+  }
+
+  /** Answers a request that was kept: with `errno`, or as if it came now if that is 0. */
+  #resume({ bytes, sinceMs }: Waiting, errno: number): void {
+    const [request, reply] = [this.#request, this.#reply];
+    bytes.copy(request.buffer);
+    if (errno === 0) this.#answer(bytes.length, true);
+    else {
+      this.given.length = 0;
+      request.arrived(bytes.length);
+      reply.start(request);
+      reply.fail(errno);
+      reply.finish();
+      this.#send(request, reply);
+    }
+    this.#count(sinceMs);
+  }
+
+  /** False if the request waits for a copy; one that `hasWaited` does not. */
+  #answer(size: number, hasWaited: boolean): boolean {
     const request = this.#request;
     const reply = this.#reply;
     this.given.length = 0;
     try {
       request.arrived(size);
       reply.start(request);
-      if (this.#isUnanswered(request)) return;
+      if (this.#isUnanswered(request)) return true;
+      if (!hasWaited && this.#copies.keep(request, size)) return false;
       if (request.opcode === OP.init) this.#init(request, reply);
       else this.#handle(request, reply);
     } catch (error) {
       const errno = this.#errnoOf(error, request);
       this.#takeBack();
-      if (size < IN_HEADER_BYTES || UNANSWERED.has(request.opcode)) return; // nobody to tell
+      if (size < IN_HEADER_BYTES || UNANSWERED.has(request.opcode)) return true; // nobody to tell
       reply.start(request);
       reply.fail(errno);
     }
     reply.finish();
     this.#send(request, reply);
+    return true;
   }
 
   /** A reply that the kernel refuses is a mistake of ours; who waits for it gets EIO. */
@@ -119,8 +177,11 @@ export class Server implements Session {
         for (let at = 0; at < count; at++) this.union.nodes.forget(request.u64(8 + at * 16), request.u64(16 + at * 16));
         return true;
       }
-      case OP.interrupt: // requests are answered in order: what it is about is done
+      case OP.interrupt: {
+        const interrupted = this.#copies.interrupt(request, isToEnd); // any other is answered by now
+        if (interrupted !== null) this.#resume(interrupted, ERRNO.EINTR);
         return true;
+      }
       default:
         return false;
     }

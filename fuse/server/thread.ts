@@ -37,3 +37,5 @@ try {
 } catch (error) {
   say({ kind: "failed", error: packError(error) });
 }
+// The event loop begins here. If a thread for copies was started and has ended before, node would wait for it for ever.
+process.exit();

@@ -154,6 +154,11 @@ function openPlace({ fd, path }: Place, flags: number): number {
   return openAt(AT_FDCWD, `/proc/self/fd/${fd}`, flags | O_NONBLOCK);
 }
 
+/** Opens what has the content of a file, for reading and for the caller to close. @throws PosixError */
+export function openContent(union: Union, node: Node): number {
+  return openPlace(contentPlace(union, node), O_RDONLY);
+}
+
 /** Takes hold of a file of the upperdir that is about to lose its last name. */
 export function holdOrphan(union: Union, node: Node): void {
   if (!node.upper || node.indexName !== null || node.fd >= 0) return;

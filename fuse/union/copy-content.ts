@@ -11,11 +11,20 @@ const CHUNK_BYTES = 8 << 20;
 const BUFFER_BYTES = 1 << 20;
 const SMALL_BYTES = 128 << 10;
 
+/** What is to be known of a file that is copied. */
+export type CopiedStat = Pick<Stat, "sizeBytes" | "blocks512" | "devMajor" | "devMinor">;
+
 /**
  * Shares the extents where the file system can, else copies them inside the kernel, holes left out; a small file without
- * holes is faster read and written.
+ * holes is faster read and written. `onChunk` is called now and then, and may throw to end it.
  */
-export function copyContent(upper: Upper, from: number, to: number, stat: Stat): void {
+export function copyContent(
+  { cannotShare }: Pick<Upper, "cannotShare">,
+  from: number,
+  to: number,
+  stat: CopiedStat,
+  onChunk: () => void = () => {},
+): void {
   const { sizeBytes } = stat;
   if (sizeBytes === 0) return;
   if (sizeBytes <= SMALL_BYTES && stat.blocks512 * 512 >= sizeBytes) {
@@ -23,25 +32,29 @@ export function copyContent(upper: Upper, from: number, to: number, stat: Stat):
     return;
   }
   const device = `${stat.devMajor}:${stat.devMinor}`;
-  if (!upper.cannotShare.has(device)) {
+  if (!cannotShare.has(device)) {
     if (reflink(from, to)) return;
-    upper.cannotShare.add(device);
+    cannotShare.add(device);
   }
-  for (const [start, end] of dataExtents(from, sizeBytes)) copyExtent(from, to, start, end);
+  for (const [start, end] of dataExtents(from, sizeBytes)) copyExtent(from, to, start, end, onChunk);
   truncate(to, sizeBytes);
 }
 
-function copyExtent(from: number, to: number, start: number, end: number): void {
+function copyExtent(from: number, to: number, start: number, end: number, onChunk: () => void): void {
   let at = start;
   try {
     while (at < end) {
       const size = copyRangeAt(from, at, to, at, Math.min(CHUNK_BYTES, end - at));
       if (size === 0) return;
       at += size;
+      onChunk();
     }
   } catch (error) {
     if (!isErrno(error, "EXDEV", "EINVAL", "ENOTSUP", "ENOSYS", "EPERM")) throw error;
-    copyThroughUs(from, to, at, end);
+    for (; at < end; at += CHUNK_BYTES) {
+      copyThroughUs(from, to, at, Math.min(end, at + CHUNK_BYTES));
+      onChunk();
+    }
   }
 }
 

@@ -43,9 +43,10 @@ export function copyUp(union: Union, node: Node, wanted: Wanted = "all"): Upper 
   }
   copyUp(union, first.parent);
   const stat = statIn(lower);
-  const temporary = upper.temporaryName();
+  const prepared = wanted === "all" ? takePrepared(union, node) : null;
+  const temporary = prepared ?? upper.temporaryName();
   try {
-    makeCopy(union, upper, node, lower, stat, temporary, wanted);
+    if (prepared === null) makeCopy(union, upper, node, lower, stat, temporary, wanted);
     const copy = joinHost(upper.work.path, temporary);
     copyMetadata(union, upper, temporary, lower, stat, node.type);
     const origin = node.isDirectory ? null : originOf(lower);
@@ -56,6 +57,13 @@ export function copyUp(union: Union, node: Node, wanted: Wanted = "all"): Upper 
     throw error;
   }
   return upper;
+}
+
+/** A file in the workdir that has the content of `node` already (`fuse/server/large-copies.ts`). */
+function takePrepared({ prepared }: Union, node: Node): string | null {
+  const name = prepared.get(node) ?? null;
+  prepared.delete(node);
+  return name;
 }
 
 /** Puts the whole copy where it belongs, and lets everything know. */
@@ -125,9 +133,10 @@ function keepTimes(union: Union, directory: Node, { atimeNs, mtimeNs }: Stat): v
 /** A file that lost its name while it was below, and is still open: its copy has none either. */
 function copyUnnamed(union: Union, upper: Upper, node: Node, lower: Location): void {
   const stat = statIn(lower);
-  const temporary = upper.temporaryName();
+  const prepared = takePrepared(union, node);
+  const temporary = prepared ?? upper.temporaryName();
   try {
-    makeCopy(union, upper, node, lower, stat, temporary, "all");
+    if (prepared === null) makeCopy(union, upper, node, lower, stat, temporary, "all");
     copyMetadata(union, upper, temporary, lower, stat, node.type);
     if (node.fd >= 0) file.close(node.fd);
     hold(node, { fd: upper.work.fd, path: temporary });

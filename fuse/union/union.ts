@@ -37,6 +37,8 @@ export class Union {
   readonly hasLabels: boolean;
   /** POSIX ACLs are kept; not where owners are in an attribute: an ACL on such a file would shut out the server itself. */
   readonly hasAcls: boolean;
+  /** Names in the workdir of copies that have a lower file's content, and nothing else of it yet. */
+  readonly prepared = new Map<Node, string>();
   /** Of lower files with several names, by their link key: how many were taken away, as a negative number. */
   readonly takenNames = new Map<string, number>();
   /** Called when a node was changed by the way, and not by what the kernel asked for: its attributes are others now. */

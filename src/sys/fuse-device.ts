@@ -29,6 +29,16 @@ export function readRequest(fd: number, buffer: Uint8Array): number {
   }
 }
 
+/** As `readRequest` of a device that does not wait (`setWaiting`): -1 if there is none now. @throws PosixError */
+export function readRequestNow(fd: number, buffer: Uint8Array): number {
+  const size = Number(readCall(fd, buffer, buffer.length));
+  if (size >= 0) return size;
+  const errno = lastErrno();
+  if (errno === ENODEV) return 0;
+  if (errno !== EINTR && errno !== ENOENT && errno !== EAGAIN) check(size, "read(/dev/fuse)");
+  return -1;
+}
+
 /** Sends the first `size` bytes of `buffer`. False if nobody waits for them any more. @throws PosixError */
 export function writeReply(fd: number, buffer: Uint8Array, size: number): boolean {
   if (Number(writeCall(fd, buffer, size)) >= 0) return true;
@@ -42,7 +52,8 @@ const pollCall = declare("int poll(void *fds, uint64_t count, int timeoutMs)");
 const fcntlCall = declare("int fcntl(int fd, int command, long argument)");
 const pollFd = Buffer.alloc(8); // struct pollfd: fd, events, revents
 const [POLLERR, POLLNVAL] = [8, 32];
-const [F_SETFD, FD_CLOEXEC] = [2, 1];
+const [F_SETFD, FD_CLOEXEC, F_SETFL, O_RDWR, O_NONBLOCK] = [2, 1, 4, 2, 0o4000];
+const POLLIN = 1;
 
 /** Whether a device that another reads from is "mounted", "unmounted", or "closed" after that. */
 export function deviceState(fd: number): "mounted" | "unmounted" | "closed" {
@@ -52,6 +63,23 @@ export function deviceState(fd: number): "mounted" | "unmounted" | "closed" {
   const found = pollFd.readInt16LE(6);
   if ((found & POLLNVAL) !== 0) return "closed";
   return (found & POLLERR) !== 0 ? "unmounted" : "mounted";
+}
+
+/** Whether a read of the device waits for a request. @throws PosixError */
+export function setWaiting(fd: number, isWaiting: boolean): void {
+  check(fcntlCall(fd, F_SETFL, isWaiting ? O_RDWR : O_RDWR | O_NONBLOCK), "fcntl");
+}
+
+const pollFds = Buffer.alloc(16);
+
+/** Waits until there is a request, or something to read from `other`: true for that. */
+export function waitForEither(fd: number, other: number): boolean {
+  for (const [at, each] of [fd, other].entries()) {
+    pollFds.writeInt32LE(each, at * 8);
+    pollFds.writeInt32LE(POLLIN, at * 8 + 4);
+  }
+  if (pollCall(pollFds, 2, -1) < 0) return false; // EINTR: the caller looks at both anyway
+  return pollFds.readInt16LE(14) !== 0;
 }
 
 /** A program that this process starts does not get the descriptor. @throws PosixError */
