@@ -32,7 +32,7 @@ test("whether an entry of an open directory has attributes is told of itself, no
   const marked = temporary.host("directory", "marked \xff");
   const many = temporary.host("directory", "many");
   for (const path of [marked, many, temporary.host("directory", "bare")]) writeFileSync(bytesOf(path), "");
-  symlinkSync("many", temporary.host("directory", "link"));
+  symlinkSync(bytesOf("marked \xff"), temporary.host("directory", "link"));
   setXattr(marked, "user.a", Buffer.from("x"));
   for (let index = 0; index < 6; index++) setXattr(many, `user.${String(index).padEnd(200, "n")}`, Buffer.from("x"));
   const fd = openAt(AT_FDCWD, directory, O_RDONLY);
