@@ -31,19 +31,20 @@ interface Opened {
 
 export class Files {
   readonly #union: Union;
-  readonly #device: number;
+  readonly #device: number | null;
   readonly #counters: Counters;
-  readonly #preloader: Preloader;
+  readonly #preloader: Preloader | null;
   /** The kernel was told, and this process may. */
   hasPassthrough = false;
   /** The page cache writes when it likes. */
   hasWriteback = false;
 
-  constructor(union: Union, device: number, counters: Counters) {
+  /** `device` is null where another talks to the kernel: then it gets nothing but what it asks for. */
+  constructor(union: Union, device: number | null, counters: Counters) {
     this.#union = union;
     this.#device = device;
     this.#counters = counters;
-    this.#preloader = new Preloader(device);
+    this.#preloader = device === null ? null : new Preloader(device);
     union.nodes.onDrop = (node) => this.#closeBacking(node);
   }
 
@@ -72,7 +73,7 @@ export class Files {
    * to ask for it.
    */
   #preload(node: Node): void {
-    if (node.upper || node.preload !== "untried") return;
+    if (this.#preloader === null || node.upper || node.preload !== "untried") return;
     node.preload = this.#preloader.store(node.id, contentFd(this.#union, node, false));
     if (node.preload === "done") letGo(node); // it will hardly be read from here
   }
@@ -110,6 +111,7 @@ export class Files {
   }
 
   #tryPassthrough(node: Node): "cached" | "passthrough" {
+    if (this.#device === null) return "cached";
     if (node.backingId === 0) node.backingId = openBacking(this.#device, contentFd(this.#union, node, false));
     return node.backingId === 0 ? "cached" : "passthrough";
   }
@@ -139,7 +141,7 @@ export class Files {
   }
 
   #closeBacking(node: Node): void {
-    if (node.backingId !== 0) closeBacking(this.#device, node.backingId);
+    if (this.#device !== null && node.backingId !== 0) closeBacking(this.#device, node.backingId);
     node.backingId = 0;
   }
 }

@@ -29,7 +29,6 @@ import { PathNodes, type Spot } from "./path-nodes.ts";
 /** What `find` and a build come back to; some 20 MiB. */
 const MOST_RECENT = 20_000;
 const LARGEST_HANDLE = 0x7fff_ffff;
-const NO_DEVICE = -1;
 
 interface OpenFile {
   readonly node: Node;
@@ -50,7 +49,7 @@ export class PathOperations {
   /** Keeps `mostRecent` files known that are not open. */
   constructor(union: Union, counters: Counters, mostRecent = MOST_RECENT) {
     this.#union = union;
-    this.#files = new Files(union, NO_DEVICE, counters);
+    this.#files = new Files(union, null, counters);
     this.#counters = counters;
     this.#nodes = new PathNodes(union, mostRecent);
   }

@@ -54,9 +54,10 @@ export async function serveNative(task: Task, counters: Counters, log: Logger, o
     const device = openDevices().find((fd) => !before.includes(fd));
     if (device === undefined) throw new Error("libfuse has mounted without /dev/fuse");
     closeOnExec(device);
-    await initialized.promise;
+    const unmounted = untilUnmounted(device);
+    await Promise.race([initialized.promise, unmounted]);
     onReady();
-    await untilUnmounted(device);
+    await unmounted;
   } finally {
     mount.close();
   }
