@@ -9,13 +9,13 @@ import { isErrno, PosixError } from "../../src/errors.ts";
 import { type LayerForm, NATIVE } from "../../src/overlay/layer-form.ts";
 import { setOpaque } from "../../src/overlay/opaque.ts";
 import { backingMode, formatOwnership } from "../../src/overlay/override-stat.ts";
-import { makeWhiteout } from "../../src/overlay/whiteout.ts";
 import { baseName, childPath, type HostPath, hostPath, type LayerPath, parentPath, ROOT } from "../../src/paths.ts";
 import { type DirectoryEntry, listDirectory } from "../../src/sys/directory.ts";
 import * as file from "../../src/sys/file.ts";
 import { type Stat, statAtOrNull } from "../../src/sys/stat.ts";
 import { setXattr, type XattrTarget, xattrTargetAt } from "../../src/sys/xattr.ts";
 import { badPath } from "./directories.ts";
+import { putWhiteout } from "./put-whiteout.ts";
 
 const ENOENT = 2;
 /** Directories kept open. What is finished after one another lies side by side. */
@@ -83,7 +83,7 @@ export class LayerTree implements Disposable {
 
   makeWhiteout(path: LayerPath): void {
     const { fd, name } = this.at(path);
-    makeWhiteout(fd, name);
+    putWhiteout(fd, name, path);
   }
 
   /** Makes a device or fifo; `mode` includes the type. */

@@ -9,7 +9,6 @@
 import { IntegrityError, isErrno } from "../../src/errors.ts";
 import { type LayerForm, NATIVE } from "../../src/overlay/layer-form.ts";
 import { backingMode } from "../../src/overlay/override-stat.ts";
-import { makeWhiteout } from "../../src/overlay/whiteout.ts";
 import {
   baseName,
   byteString,
@@ -39,6 +38,7 @@ import type { DirectoryMetadata } from "./directory-record.ts";
 import type { FileDigestWriter } from "./file-digests.ts";
 import type { ApplyLimits } from "./limits.ts";
 import { restoreDirectory, restoreNode, typeOfNode } from "./metadata.ts";
+import { putWhiteout } from "./put-whiteout.ts";
 import { RecordWriter, readRecords } from "./record-file.ts";
 import { RegularFile } from "./regular-file.ts";
 import { type SkippedXattr, SkippedXattrs } from "./skipped-xattrs.ts";
@@ -202,7 +202,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
   #makeWhiteout(path: LayerPath): void {
     if (this.#directories.isHidden(parentPath(path))) return; // overlayfs shows those in directories that it need not merge
     try {
-      makeWhiteout(this.#directories.parentOf(path).fd, baseName(path));
+      putWhiteout(this.#directories.parentOf(path).fd, baseName(path), path);
     } catch (error) {
       if (isErrno(error, "EEXIST")) return; // an entry of this layer hides it
       throw error;
