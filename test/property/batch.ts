@@ -53,9 +53,20 @@ export async function tryBatch(
       subject.namespace,
     );
     return await tryScene(subject, cases, scene, known);
+  } catch (error) {
+    if (cases.length === 1) return [brokenBy(error)];
   } finally {
     execFileSync("rm", ["-rf", "--one-file-system", place]);
   }
+
+  // Which case it is that breaks all of it: half of them at a time.
+  const middle = cases.length >> 1;
+  const first = await tryBatch(subject, cases.slice(0, middle), directory, known);
+  return [...first, ...(await tryBatch(subject, cases.slice(middle), directory, known))];
+}
+
+function brokenBy(error: unknown): Finding {
+  return { property: "nothing breaks", expected: "an end", found: String(error).split("\n")[0] ?? "", step: null };
 }
 
 async function tryScene(

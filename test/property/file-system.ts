@@ -24,13 +24,12 @@ export function outcomeOf(fileSystem: FileSystem, call: Call): Outcome {
   return tried(() => fileSystem.perform(call));
 }
 
-/** The result, or the name of the errno. */
+/** The result, or the name of the errno; what has none is a bug, and no errno either. */
 function tried<Result>(action: () => Result): Result | string {
   try {
     return action();
   } catch (error) {
-    if (!isSystemError(error)) throw error;
-    return error.code;
+    return isSystemError(error) ? error.code : `failed: ${String(error).split("\n")[0]}`;
   }
 }
 

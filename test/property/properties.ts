@@ -8,6 +8,7 @@ import type { Scene } from "../conformance/scene.ts";
 import { type Finding, type Judged, lineDifference } from "./batch.ts";
 import { type KnownDifference, knownOf } from "./differences.ts";
 import type { Case } from "./generate/case.ts";
+import { diffApplies, squashes } from "./layer-properties.ts";
 import { linesOf } from "./model/tree.ts";
 import { directoryOf, indexOf } from "./scene.ts";
 import type { Subject } from "./subjects.ts";
@@ -23,7 +24,10 @@ export interface Aftermath {
   readonly known: readonly KnownDifference[];
 }
 
-type Look = (aftermath: Aftermath) => Promise<readonly (readonly [index: number, finding: Finding])[]>;
+/** A case of the batch, and what was found of it. */
+export type Found = readonly [index: number, finding: Finding];
+
+type Look = (aftermath: Aftermath) => Promise<readonly Found[]>;
 
 /** For every file below a directory what no write to it leaves as it was: its inode and the time of its last change. */
 export function stampsBelow(directory: HostPath): ReadonlyMap<string, string> {
@@ -76,4 +80,4 @@ function shownBy(property: string, other: (subject: Subject) => Subject): Look {
 const remounted = shownBy("it shows the same after a remount", (subject) => subject);
 const elsewhere = shownBy("another file system shows the same of the upperdir", otherThan);
 
-export const AFTERWARDS: readonly Look[] = [lowerUnchanged, remounted, elsewhere];
+export const AFTERWARDS: readonly Look[] = [lowerUnchanged, remounted, elsewhere, diffApplies, squashes];

@@ -5,6 +5,7 @@ import { spawnSync } from "node:child_process";
 import { suite, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { requires } from "../helpers/requires.ts";
+import { SHARE } from "./share.ts";
 
 const RUN = fileURLToPath(new URL("run.ts", import.meta.url));
 
@@ -14,13 +15,8 @@ function property(...words: readonly string[]): { readonly status: number | null
 }
 
 suite("property", { concurrency: 2 }, () => {
-  for (const [subject, runs, skip] of [
-    ["dir", 400, requires("root")],
-    ["core", 500, requires("root")],
-    ["kernel:*", 50, requires("root", "overlay")],
-    ["fuse", 150, requires("root", "fuse")],
-    ["fuse-user", 50, requires("fuse", "user-namespace")],
-  ] as const) {
+  for (const [subject, runs] of SHARE) {
+    const skip = subject === "fuse-user" ? requires("fuse", "user-namespace") : requires("root", "fuse");
     test(`${subject} behaves as a plain directory in ${runs} random cases`, { skip }, () => {
       const { status, output } = property("--subject", subject, "--runs", String(runs));
       assert.equal(status, 0, output);

@@ -31,7 +31,9 @@ made as small as it can be, and printed with a script that reproduces it. As roo
   --minutes   stop after so many, a subject
   --directory where to lay out layers (/dev/shm if there is one, else the temporary directory)
   --script    write the script of what was found to this file too
+  --shrink    seconds to look for smaller cases (60)
   --quick     look for no smaller case, and for no difference that is known and gone
+  --mutations make deliberate bugs in a copy of the tree, and see whether each is found
 
 Exits with 0 if nothing was found. The last line says how many cases ran.
 `;
@@ -39,7 +41,8 @@ Exits with 0 if nothing was found. The last line says how many cases ran.
 /** Where layers are laid out: in memory where that can hold attributes. */
 const MEMORY = "/dev/shm";
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     subject: { type: "string", multiple: true, default: ["core"] },
     runs: { type: "string" },
@@ -47,6 +50,8 @@ const { values } = parseArgs({
     minutes: { type: "string" },
     script: { type: "string" },
     directory: { type: "string", default: existsSync(MEMORY) ? MEMORY : tmpdir() },
+    shrink: { type: "string", default: "60" },
+    mutations: { type: "boolean", default: false },
     quick: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
@@ -54,8 +59,9 @@ const { values } = parseArgs({
 
 /** Set for the process that runs in a mount namespace of its own, where nobody's copy keeps its mounts in use. */
 const INNER = "LAYERCTL_PROPERTY_INNER";
-const SHRINK_MS = 90_000;
 if (values.help) print(HELP.trimEnd());
+else if (positionals.length > 0 && !values.mutations) refuse(`no argument: ${positionals.join(" ")}`);
+else if (values.mutations) await import("./mutations/run.ts");
 else if (process.env[INNER] === undefined) runInner();
 else await runAll();
 
@@ -104,7 +110,7 @@ function searchIn(subject: Subject, directory: Parameters<typeof search>[0]["dir
     runs: values.runs === undefined ? (minutes === null ? 500 : Number.POSITIVE_INFINITY) : Number(values.runs),
     seed: Number(values.seed),
     untilMs: minutes === null ? Number.POSITIVE_INFINITY : Date.now() + minutes * 60_000,
-    shrinkMs: values.quick ? 0 : SHRINK_MS,
+    shrinkMs: values.quick ? 0 : Number(values.shrink) * 1000,
     directory,
   });
 }
@@ -132,6 +138,11 @@ ${smallest.program.map((step) => `    ${callText(step)}`).join("\n")}
   seed ${seed}, the smallest of ${smallerTried} smaller cases that were tried. As a script:
 
 ${script}`);
+}
+
+function refuse(words: string): void {
+  process.stderr.write(`${words}; --help says what there is\n`);
+  process.exitCode = 2;
 }
 
 function print(text: string): void {

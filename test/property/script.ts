@@ -20,7 +20,7 @@ const CALLS = fileURLToPath(new URL("script-calls.py", import.meta.url));
 /** Exits with 0 if mount and directory behave the same, with 1 and a diff if they do not. */
 export function scriptOf(subject: Subject, { layers, program }: Case, finding: Finding, seed: number): string {
   const lowerdirs = layers.map((_, index) => `$work/lower${index}`).reverse();
-  const command = (subject.command ?? "layerctl fuse -o lowerdir=%L,upperdir=%U,workdir=%W,aufs=off,redirect_dir=on %M")
+  const command = (subject.command ?? "true")
     .replaceAll("%L", lowerdirs.join(":"))
     .replace("%U", "$work/upper")
     .replace("%W", "$work/work")
@@ -48,7 +48,7 @@ say() { what=$1; shift; if out=$("$@" 2>&1); then echo "$what = \${out:-done}"; 
 ${layers.map((layer, index) => `mkdir -m 755 "$work/lower${index}/t" && cd "$work/lower${index}/t"\n${layerScript(layer, subject)}`).join("\n")}
 mkdir -m 755 "$work/plain/t" && cd "$work/plain/t"
 ${callsFor(merged(layers)).map(commandOf).join("\n")}
-lower() { find "$work"/lower* -printf '%P %i %C@\\n' | sort; }
+lower() { find "$work"/lower[0-9]* -printf '%P %i %C@\\n' | sort; }
 lower > "$work/lower.before"
 
 mounting() {

@@ -54,12 +54,16 @@ const dir: Subject = {
 /** A redirect that is a user attribute is followed by no kernel, so without root none are made. */
 const CORE_OPTIONS = `aufs=off${canRestoreOwners() ? ",redirect_dir=on" : ""}`;
 
+/** From the source, so that what is tested is what is being written. */
+const OURS = `${process.execPath} ${fileURLToPath(new URL("../../cli/main.ts", import.meta.url))} fuse`;
+const FUSE = `-f -o lowerdir=%L,upperdir=%U,workdir=%W,${CORE_OPTIONS} %M`;
+
 /** Our union without a mount, with overlay attributes of one kind. */
 function coreWith(namespace: OverlayNamespace): Subject {
   const options = namespace === writableNamespace ? CORE_OPTIONS : "aufs=off,userxattr";
   return {
     name: "core",
-    command: null,
+    command: `${OURS} ${FUSE}`,
     isUnion: true,
     batch: 50,
     namespace,
@@ -136,10 +140,6 @@ function programOf(name: string, commandLine: string): Subject {
     open: (scene, sinceMs) => openMounted(scene, sinceMs, (each) => mounted.start(each)),
   };
 }
-
-/** From the source, so that what is tested is what is being written. */
-const OURS = `${process.execPath} ${fileURLToPath(new URL("../../cli/main.ts", import.meta.url))} fuse`;
-const FUSE = `-f -o lowerdir=%L,upperdir=%U,workdir=%W,${CORE_OPTIONS} %M`;
 
 /** What the kernel can be asked for, one way each: the options that exclude each other are not together. */
 export const KERNELS: readonly string[] = canRestoreOwners()

@@ -205,7 +205,7 @@ function map(fd: number, text: string): Outcome | undefined {
   return undefined;
 }
 
-function contentOf(path: HostPath): string {
+export function contentOf(path: HostPath): string {
   return withFile(path, file.O_RDONLY, rest) ?? "";
 }
 

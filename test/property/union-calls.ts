@@ -48,6 +48,8 @@ const ERRNO = {
 } as const;
 /** Room for an entry with the longest name, and a little more. */
 const SMALL_LISTING_BYTES = 448;
+/** A listing that takes more does not end. */
+const MOST_LISTING_CALLS = 500;
 const NS_OF_TIMES = 123_456_789;
 const FOREVER = { seconds: 1, rest: 0 };
 
@@ -153,7 +155,7 @@ export class UnionCalls implements FileSystem {
   }
 
   /** All entries from an offset on, as many at a time as a small buffer holds: by turns plain and with attributes. */
-  #list(directory: Node, offset: number, calls = Number.POSITIVE_INFINITY): readonly Entry[] {
+  #list(directory: Node, offset: number, calls = MOST_LISTING_CALLS): readonly Entry[] {
     if (!directory.isDirectory) fail("ENOTDIR");
     const entries: Entry[] = [];
     let at = offset;
