@@ -25,7 +25,7 @@ export interface KnownDifference {
 }
 
 /** All that follow the format of kernel overlayfs. */
-const OVERLAYS = /^(core|fuse|kernel)/;
+const OVERLAYS = /^(core|fuse|fuse-user|fuse-native)$|^kernel/;
 
 export const KNOWN: readonly KnownDifference[] = [
   {

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { apply } from "../model/apply.ts";
 import type { Call, Step } from "../model/call.ts";
 import { type Layer, merged } from "../model/layers.ts";
+import { inodeAt, isBelow, type Tree } from "../model/tree.ts";
 import {
   anyMode,
   anyName,
@@ -62,6 +63,8 @@ const WEIGHTED: readonly (readonly [weight: number, calls: fc.Arbitrary<Call>])[
   [2, call("symlink", { target: anyTarget, path })],
   [3, call("link", { from: path, to: path })],
   [7, call("rename", { from: path, to: path, how: hows })],
+  [2, call("rename", { from: path, to: path, how: hows }).map((each) => ({ ...each, emptied: true }))],
+  [1, call("rmdir", { path }).map((each) => ({ ...each, emptied: true }))],
   [5, call("unlink", { path })],
   [4, call("rmdir", { path })],
   [2, call("chmod", { path, mode: anyMode })],
@@ -71,7 +74,7 @@ const WEIGHTED: readonly (readonly [weight: number, calls: fc.Arbitrary<Call>])[
   [1, call("removexattr", { path, name: anyXattrName })],
   [1, call("read", { path })],
   [1, call("list", { path })],
-  [2, call("stat", { path })],
+  [5, call("stat", { path })],
   [1, call("unlink open", { path, text: anyText })],
   [1, call("write open", { path, text: anyText })],
   [1, call("list changing", { path, made: anyName, removed: anyName })],
@@ -84,10 +87,13 @@ const anyStep: fc.Arbitrary<Step> = fc
   .record({ call: anyCall, by: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 1) })
   .map(({ call, by }) => (by === 0 ? call : { ...call, by }));
 
+/** A step before its paths are known. `emptied`: everything in the directory that it is about is removed first, call by call. */
+type RawStep = Step & { readonly emptied?: boolean };
+
 /** Puts paths in place of what stands for them, step by step. */
-function withPaths(layers: readonly Layer[], program: readonly Step[]): readonly Step[] {
+function withPaths(layers: readonly Layer[], program: readonly RawStep[]): readonly Step[] {
   let tree = merged(layers);
-  return program.map((step) => {
+  return program.flatMap(({ emptied = false, ...step }) => {
     const paths = [...tree.names.keys()].sort();
     const place = (text: string): string =>
       text.replace(/^\0(\d+)\/?/, (match, nth: string) => {
@@ -99,9 +105,21 @@ function withPaths(layers: readonly Layer[], program: readonly Step[]): readonly
       PATHS.includes(key) && typeof value === "string" ? place(value) || "a" : value,
     ]);
     const placed = Object.fromEntries(entries) as Step;
-    tree = apply(tree, placed).tree;
-    return placed;
+    const steps = emptied
+      ? [...removals(tree, "to" in placed ? placed.to : "path" in placed ? placed.path : ""), placed]
+      : [placed];
+    for (const each of steps) tree = apply(tree, each).tree;
+    return steps;
   });
+}
+
+/** The calls that remove all that is in a directory, which is not followed if it is a symbolic link. */
+function removals(tree: Tree, directory: string): readonly Step[] {
+  return [...tree.names.keys()]
+    .filter((path) => isBelow(path, directory))
+    .sort()
+    .reverse()
+    .map((path) => ({ do: inodeAt(tree, path)?.kind === "directory" ? "rmdir" : "unlink", path }));
 }
 
 /** The fields of calls that are paths. The root is none of a call's: what is done to it is done to all cases of a mount. */

@@ -86,7 +86,7 @@ const anyEntry: fc.Arbitrary<Entry> = fc.record({
     { weight: 3, arbitrary: fc.constant("whiteout" as const) },
     { weight: 2, arbitrary: fc.constant("opaque" as const) },
     { weight: 2, arbitrary: anySymlink },
-    { weight: 3, arbitrary: fc.nat({ max: 5 }).map((linkTo) => ({ linkTo })) },
+    { weight: 4, arbitrary: fc.nat({ max: 5 }).map((linkTo) => ({ linkTo })) },
     { weight: 1, arbitrary: fc.constant(inodeOf("fifo")) },
   ),
 });

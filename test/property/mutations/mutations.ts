@@ -166,8 +166,8 @@ export const MUTATIONS: readonly Mutation[] = [
   mutation(
     "a listing goes on one entry too late",
     "fuse/union/readdir.ts",
-    "let [low, high] = [0, listing.length];",
-    "let [low, high] = [offset > 2 ? 1 : 0, listing.length];",
+    "  return low;\n",
+    "  return offset > 2 ? low + 1 : low;\n",
   ),
   mutation(
     "a listing begins again where it stopped",
