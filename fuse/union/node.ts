@@ -14,6 +14,9 @@ export interface Name {
   readonly name: string;
 }
 
+/** From here on an array of names grows in place: a copy for each of 60,000 names kept the collector busy. */
+const MANY_NAMES = 8;
+
 /** How the kernel reads and writes an open file: through its page cache and us, or the backing file itself. */
 export type IoMode = "closed" | "cached" | "passthrough";
 
@@ -29,7 +32,7 @@ export class Node {
   /** References that the kernel holds. */
   lookups = 0;
   /** Its names as far as they are known; [] for the root and for what was unlinked. */
-  names: readonly Name[] = [];
+  names: Name[] = [];
   /** It is in the upperdir, below its names or behind `fd`. */
   upper: boolean;
   /** A directory: the lower directories that are merged here, top first. Else: where its metadata are, if not above. */
@@ -132,13 +135,16 @@ export class NodeTable {
   /** Gives a node one more name. */
   attach(node: Node, parent: Node, name: string): void {
     const added = { parent, name };
-    node.names = node.names.length === 0 ? [added] : [...node.names, added]; // push() would make room for 16 more
+    if (node.names.length < MANY_NAMES)
+      node.names = [...node.names, added]; // push() would make room for 16 more
+    else node.names.push(added);
     parent.children?.set(name, node);
   }
 
   /** Takes a name away. */
   detach(node: Node, parent: Node, name: string): void {
-    node.names = node.names.filter((each) => each.parent !== parent || each.name !== name);
+    const at = node.names.findIndex((each) => each.name === name && each.parent === parent);
+    if (at >= 0) node.names.splice(at, 1);
     if (parent.children?.get(name) === node) parent.children.delete(name);
     this.#dropIfUnused(parent);
   }
