@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -124,6 +124,32 @@ test("mounted over the directory that all of it lies in, it does not wait for it
   mount.sh("chmod 600 a && rm d/b && mkdir e && mv c e && ln a f");
   assert.equal(mount.sh("find . -type f | sort"), "./a\n./e/c\n./f");
   await mount.unmount();
+});
+
+test("both times of a file are set to the millisecond, also before 1970, where they show as the beginning of that year", {
+  skip: skip || requires("program:python3"),
+  timeout,
+}, async () => {
+  await using scene = place();
+  await using mount = await mountFuse(`${scene.options},transport=fuse-native`, scene.target);
+  const set = "import os, sys; os.utime('a', ns=(int(sys.argv[1]), int(sys.argv[2])))";
+  const times = (atime: string, mtime: string) =>
+    mount.sh(`python3 -c "${set}" ${atime} ${mtime} && stat -c '%.3X %.3Y' a`);
+  assert.equal(times("1000000000125000000", "1100000000250000000"), "1000000000.125 1100000000.250");
+  assert.equal(times("-1500000000", "-2500000000"), "0.000 0.000");
+  const { atimeMs, mtimeMs } = statSync(scene.host("upper", "a"));
+  assert.deepEqual([atimeMs, mtimeMs], [-1500, -2500]);
+});
+
+test("a name that is no UTF-8 is not listed, and a line of the log says so", { skip, timeout }, async () => {
+  await using scene = place();
+  spawnSync("sh", ["-c", 'touch "$(printf "odd\\377")"'], { cwd: scene.host("layer0", "d") });
+  await using mount = await mountFuse(`${scene.options},transport=fuse-native`, scene.target);
+  let log = "";
+  mount.server.stderr?.on("data", (chunk) => (log += chunk));
+  assert.equal(mount.sh("ls d"), "b");
+  await mount.unmount();
+  assert.match(log, /warn: fuse\.name\.skipped name="?odd\\+xff/);
 });
 
 test("the root of a user namespace mounts with it", {
