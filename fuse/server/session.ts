@@ -7,14 +7,7 @@ import { constants } from "node:os";
 import { PosixError } from "../../src/errors.ts";
 import type { Logger } from "../../src/log.ts";
 import { canRestoreOwners } from "../../src/privilege.ts";
-import {
-  forgetAttributes,
-  readRequest,
-  readRequestNow,
-  setWaiting,
-  waitForEither,
-  writeReply,
-} from "../../src/sys/fuse-device.ts";
+import { forgetAttributes, readRequestNow, setWaiting, waitForEither, writeReply } from "../../src/sys/fuse-device.ts";
 import { isToEnd } from "../../src/sys/pending-signals.ts";
 import { OP } from "../protocol/constants.ts";
 import { MAX_TRANSFER_BYTES, negotiate } from "../protocol/init.ts";
@@ -28,6 +21,7 @@ import { errnoOf } from "./errno-of.ts";
 import { Files } from "./files.ts";
 import { type Finished, LargeCopies, type Waiting } from "./large-copies.ts";
 import { HANDLERS, type Session } from "./operations.ts";
+import { RequestReader } from "./request-reader.ts";
 
 /** The kernel wants no reply to these. */
 const UNANSWERED: ReadonlySet<number> = new Set([OP.forget, OP.batchForget, OP.interrupt]);
@@ -45,6 +39,7 @@ export class Server implements Session {
   readonly counters: Counters;
   readonly #copies: LargeCopies;
   readonly #request = new Request(Buffer.allocUnsafeSlow(BUFFER_BYTES));
+  readonly #reader: RequestReader;
   readonly #reply = new Reply(Buffer.allocUnsafeSlow(BUFFER_BYTES));
 
   /** `device` is an open /dev/fuse that is mounted. */
@@ -59,6 +54,7 @@ export class Server implements Session {
     this.valid = { seconds, rest: Math.floor((timeoutSeconds - seconds) * 1e9) };
     this.#copies = new LargeCopies(union);
     this.#device = device;
+    this.#reader = new RequestReader(device, this.#request.buffer);
     this.log = log;
     this.counters = counters;
   }
@@ -67,7 +63,7 @@ export class Server implements Session {
   serve(): void {
     using copies = this.#copies;
     for (;;) {
-      const size = copies.isBusy ? this.#nextBesideCopies() : readRequest(this.#device, this.#request.buffer);
+      const size = copies.isBusy ? this.#nextBesideCopies() : this.#reader.read();
       if (size === 0) return;
       const before = performance.now();
       if (!this.#answer(size, false)) continue;
@@ -83,6 +79,7 @@ export class Server implements Session {
   /** The size of the next request, 0 at the end; what waits for a copy that is over is answered before it. */
   #nextBesideCopies(): number {
     const [device, copies] = [this.#device, this.#copies];
+    this.#reader.stopLooking();
     setWaiting(device, false);
     try {
       while (copies.isBusy) {
@@ -95,7 +92,7 @@ export class Server implements Session {
     } finally {
       setWaiting(device, true);
     }
-    return readRequest(device, this.#request.buffer);
+    return this.#reader.read();
   }
 
   #answerWaiting({ node, waiting, errno }: Finished): void {

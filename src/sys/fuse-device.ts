@@ -70,6 +70,17 @@ export function setWaiting(fd: number, isWaiting: boolean): void {
   check(fcntlCall(fd, F_SETFL, isWaiting ? O_RDWR : O_RDWR | O_NONBLOCK), "fcntl");
 }
 
+/** As `readRequest` of a device that does not wait (`setWaiting`). @throws PosixError */
+export function waitForRequest(fd: number, buffer: Uint8Array): number {
+  for (;;) {
+    pollFd.writeInt32LE(fd, 0);
+    pollFd.writeInt32LE(POLLIN, 4);
+    pollCall(pollFd, 1, -1); // EINTR: looks, and waits again
+    const size = readRequestNow(fd, buffer);
+    if (size >= 0) return size;
+  }
+}
+
 const pollFds = Buffer.alloc(16);
 
 /** Waits until there is a request, or something to read from `other`: true for that. */

@@ -4,7 +4,13 @@ import { check, declare } from "./libc.ts";
 
 const unshare = declare("int unshare(int flags)");
 const umask = declare("unsigned int umask(unsigned int mask)");
+const schedYield = declare("int sched_yield()");
 const CLONE_FS = 0x200;
+
+/** Lets another thread that waits for this CPU have it; goes on at once if there is none. */
+export function yieldCpu(): void {
+  schedYield();
+}
 
 /**
  * Gives the calling thread a umask of its own, 0, so that a file is created with its final mode in one call.
