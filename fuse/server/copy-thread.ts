@@ -2,6 +2,7 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import { isSystemError } from "../../src/errors.ts";
+import { startWriting } from "../../src/sys/data.ts";
 import { writeAll } from "../../src/sys/file.ts";
 import { type CopiedStat, copyContent } from "../union/copy-content.ts";
 
@@ -10,6 +11,7 @@ export interface CopyTask {
   readonly from: number;
   readonly to: number;
   readonly stat: CopiedStat;
+  readonly isVolatile: boolean;
   /** [`COPYING` until it is over: then `COPIED` or a negative errno; not 0 to end it]. */
   readonly state: SharedArrayBuffer;
 }
@@ -27,7 +29,7 @@ const [EINTR, EIO] = [4, 5];
 
 class Cancelled extends Error {}
 
-function copy({ from, to, stat, state }: CopyTask): void {
+function copy({ from, to, stat, state, isVolatile }: CopyTask): void {
   const words = new Int32Array(state);
   const onChunk = (): void => {
     if (Atomics.load(words, 1) !== 0) throw new Cancelled();
@@ -37,6 +39,7 @@ function copy({ from, to, stat, state }: CopyTask): void {
     onChunk();
     const cannotShare = new Set([`${stat.devMajor}:${stat.devMinor}`]); // that was tried before
     copyContent({ cannotShare }, from, to, stat, onChunk);
+    if (!isVolatile) startWriting(to); // as every copy-up
   } catch (error) {
     result = error instanceof Cancelled ? -EINTR : isSystemError(error) ? -Math.abs(error.errno) : -EIO;
   }

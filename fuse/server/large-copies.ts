@@ -134,7 +134,8 @@ export class LargeCopies implements Disposable {
       }
       const { sizeBytes, blocks512, devMajor, devMinor } = stat;
       const state = new SharedArrayBuffer(8);
-      const task = { from, to, stat: { sizeBytes, blocks512, devMajor, devMinor }, state };
+      const isVolatile = this.#union.options.volatile;
+      const task = { from, to, stat: { sizeBytes, blocks512, devMajor, devMinor }, isVolatile, state };
       this.#threadNow().postMessage(task);
       const copy = { node, task, temporary, state: new Int32Array(state), waiting: [] };
       this.#copies = [...this.#copies, copy];

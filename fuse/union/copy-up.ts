@@ -9,7 +9,7 @@ import { isErrno, isSystemError, PosixError } from "../../src/errors.ts";
 import { shownXattr } from "../../src/overlay/override-names.ts";
 import { overlayXattr } from "../../src/overlay/xattr-names.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
-import { replaceDescriptor } from "../../src/sys/data.ts";
+import { replaceDescriptor, startWriting } from "../../src/sys/data.ts";
 import * as file from "../../src/sys/file.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
 import { getXattr, listXattrs, setXattr } from "../../src/sys/xattr.ts";
@@ -182,6 +182,7 @@ function makeCopy(
       const fd = file.openAt(work.fd, name, file.O_CREAT | file.O_EXCL | file.O_RDWR, 0o600);
       try {
         if (wanted === "all" && node.type === file.S_IFREG) copyContent(upper, contentFd(union, node, false), fd, stat);
+        if (!union.options.volatile) startWriting(fd); // or a power cut may leave the name without the content
       } finally {
         file.close(fd);
         closeUnlessOpen(node);

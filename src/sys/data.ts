@@ -8,6 +8,7 @@ const fallocateCall = declare("int fallocate(int fd, int mode, int64_t offset, i
 const lseekCall = declare<number>("int64_t lseek(int fd, int64_t offset, int whence)");
 const fsyncCall = declare("int fsync(int fd)");
 const fdatasyncCall = declare("int fdatasync(int fd)");
+const syncRangeCall = declare("int sync_file_range(int fd, int64_t offset, int64_t count, unsigned int flags)");
 const dup3Call = declare("int dup3(int from, int to, int flags)");
 const copyRangeCall = declare<number>(
   "int64_t copy_file_range(int in, void *inOffset, int out, void *outOffset, size_t length, unsigned int flags)",
@@ -38,6 +39,16 @@ export function seek(fd: number, offset: number | bigint, whence: number): numbe
 /** fsync(2), or fdatasync(2). @throws PosixError */
 export function syncFile(fd: number, dataOnly = false): void {
   check(dataOnly ? fdatasyncCall(fd) : fsyncCall(fd), "fsync");
+}
+
+const SYNC_FILE_RANGE_WRITE = 2;
+
+/**
+ * Sets all that was written to the file on its way to the disk, and does not wait for it (sync_file_range(2)). ext4 then has
+ * it there before a name that the file gets afterwards, as it does for a rename over another file (`auto_da_alloc`).
+ */
+export function startWriting(fd: number): void {
+  syncRangeCall(fd, 0, 0, SYNC_FILE_RANGE_WRITE); // a file system that has nothing to write to says ESPIPE or the like
 }
 
 /** dup3(2), close-on-exec: `to` is from now on what `from` is. @throws PosixError */
