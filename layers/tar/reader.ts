@@ -219,6 +219,8 @@ export class TarReader {
       const body = this.#body;
       this.#body = null;
       this.#handleExtension(body);
+      // The garbage collector sees a small object, and would let headers of 8 MiB pile up.
+      if (body.length > Buffer.poolSize) (body.buffer as ArrayBuffer).transfer(0);
     }
     return end;
   }
