@@ -126,6 +126,7 @@ const KERNEL_UNPRIVILEGED: readonly Difference[] = [
 const FUSE: readonly Difference[] = [
   NO_WHITEOUTS,
   ONE_LINK,
+  COPY_UP_CTIME,
   {
     reason: "listings are kept by the kernel, and the mount says noatime",
     checks: ["times: listing a directory sets its atime (lower)", "times: listing a directory sets its atime (new)"],
@@ -166,8 +167,7 @@ const USER_ATTRIBUTES: readonly Difference[] = [
 
 const FUSE_UNPRIVILEGED: readonly Difference[] = [...USER_ATTRIBUTES, ...FUSE_WRITEBACK];
 
-/** Through fuse-native, where attributes are not kept by the kernel. */
-const FUSE_NATIVE: readonly Difference[] = [...FUSE, COPY_UP_CTIME, ...NATIVE];
+const FUSE_NATIVE: readonly Difference[] = [...FUSE, ...NATIVE];
 
 const FUSE_NATIVE_UNPRIVILEGED: readonly Difference[] = [
   ...USER_ATTRIBUTES,
