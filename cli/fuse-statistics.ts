@@ -44,10 +44,20 @@ export function statisticsLines({ target, statistics }: MountStatistics, name: s
     `  requests  ${[`${total}`, ...kinds.map(([kind, count]) => `${kind} ${count}`)].join(", ")}`,
     `  latency   ${latencyWords(statistics)}`,
     `  opens     ${opens.passthrough} by passthrough, ${opens.cached} through the page cache`,
+    `  caches    ${cacheWords(statistics)}`,
     `  inodes    ${knownInodes} known`,
     `  failures  ${failedRequests}`,
     `  memory    ${formatSize(memoryBytes)}`,
   ];
+}
+
+/** A server of an earlier version, which still runs, has none. */
+function cacheWords({ caches }: Partial<Statistics>): string {
+  const share = ({ hits, misses }: { readonly hits: number; readonly misses: number }): string =>
+    hits + misses === 0 ? "not asked" : `${Math.round((100 * hits) / (hits + misses))} % of ${hits + misses}`;
+  if (caches === undefined) return "not counted";
+  const { listings, nodes, noXattrs } = caches;
+  return `listings ${share(listings)}, nodes ${share(nodes)}, files without attributes ${share(noXattrs)}`;
 }
 
 function latencyWords({ latency }: Statistics): string {

@@ -4,6 +4,7 @@
  */
 
 import { OP, OP_COUNT } from "../protocol/constants.ts";
+import { type CacheName, CacheTally, TALLY_NUMBERS } from "../union/cache-tally.ts";
 
 export const STATISTICS_BYTES = 4096;
 
@@ -18,11 +19,15 @@ export class Counters {
   readonly #latency: Float64Array;
   readonly #gauges: Float64Array;
 
-  constructor(shared: SharedArrayBuffer = new SharedArrayBuffer(8 * (OP_COUNT + BUCKETS + GAUGES))) {
+  /** For the union to count in. */
+  readonly caches: CacheTally;
+
+  constructor(shared: SharedArrayBuffer = new SharedArrayBuffer(8 * (OP_COUNT + BUCKETS + GAUGES + TALLY_NUMBERS))) {
     this.shared = shared;
     this.#requests = new Float64Array(shared, 0, OP_COUNT);
     this.#latency = new Float64Array(shared, 8 * OP_COUNT, BUCKETS);
     this.#gauges = new Float64Array(shared, 8 * (OP_COUNT + BUCKETS), GAUGES);
+    this.caches = new CacheTally(new Float64Array(shared, 8 * (OP_COUNT + BUCKETS + GAUGES), TALLY_NUMBERS));
   }
 
   /** Counts a request that took `micros`. */
@@ -66,6 +71,11 @@ export class Counters {
       knownInodes: gauge(NODES),
       failedRequests: gauge(ERRORS),
       opens: { passthrough: gauge(PASSTHROUGH_OPENS), cached: gauge(CACHED_OPENS) },
+      caches: {
+        listings: this.caches.of("listings"),
+        nodes: this.caches.of("nodes"),
+        noXattrs: this.caches.of("noXattrs"),
+      },
       startedAt: new Date(gauge(STARTED_MS)).toISOString(),
       memoryBytes: process.memoryUsage.rss(),
     };
@@ -80,6 +90,8 @@ export interface Statistics {
   /** Answered with EIO because something unexpected happened. */
   readonly failedRequests: number;
   readonly opens: { readonly passthrough: number; readonly cached: number };
+  /** What the server answered from memory, and for what it asked a layer. */
+  readonly caches: Readonly<Record<CacheName, { readonly hits: number; readonly misses: number }>>;
   readonly startedAt: string;
   readonly memoryBytes: number;
 }

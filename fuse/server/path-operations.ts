@@ -51,6 +51,7 @@ export class PathOperations {
     this.#union = union;
     this.#files = new Files(union, null, counters);
     this.#counters = counters;
+    union.tally = counters.caches;
     this.#nodes = new PathNodes(union, mostRecent);
   }
 

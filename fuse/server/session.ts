@@ -52,6 +52,7 @@ export class Server implements Session {
     const { timeoutSeconds } = union.options;
     const seconds = Math.floor(timeoutSeconds);
     this.valid = { seconds, rest: Math.floor((timeoutSeconds - seconds) * 1e9) };
+    union.tally = counters.caches;
     this.#copies = new LargeCopies(union);
     this.#device = device;
     this.#reader = new RequestReader(device, this.#request.buffer);

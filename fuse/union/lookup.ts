@@ -38,6 +38,7 @@ export function lookup(union: Union, parent: Node, name: string): Found | null {
   const entry = union.indexOf(parent).get(name);
   if (entry === undefined || !isVisible(entry)) return null;
   const known = parent.children?.get(name);
+  union.tally.count("nodes", known !== undefined);
   if (known !== undefined) return { node: known, stat: union.statOf(known) };
   return instantiate(union, parent, entry);
 }

@@ -12,6 +12,7 @@ import { type Stat, statAt } from "../../src/sys/stat.ts";
 import { listXattrs } from "../../src/sys/xattr.ts";
 import type { FuseOptions } from "../options.ts";
 import { ROOT_ID } from "../protocol/constants.ts";
+import { CacheTally } from "./cache-tally.ts";
 import { DirectoryIndex } from "./directory-index.ts";
 import { ERRNO } from "./errno.ts";
 import { hostPathAt, joinPath, type Layer, LayerOpener, type Location, shownIno } from "./layer.ts";
@@ -37,6 +38,8 @@ export class Union {
   readonly hasLabels: boolean;
   /** POSIX ACLs are kept; not where owners are in an attribute: an ACL on such a file would shut out the server itself. */
   readonly hasAcls: boolean;
+  /** A server has it in its counters. */
+  tally = new CacheTally();
   /** Names in the workdir of copies that have a lower file's content, and nothing else of it yet. */
   readonly prepared = new Map<Node, string>();
   /** Of lower files with several names, by their link key: how many were taken away, as a negative number. */
@@ -165,6 +168,7 @@ export class Union {
   /** The names in a directory. @throws PosixError `ENOTDIR` */
   indexOf(directory: Node): DirectoryIndex {
     if (!directory.isDirectory) throw new PosixError(ERRNO.ENOTDIR, "fuse");
+    this.tally.count("listings", directory.index !== null);
     if (directory.index === null) {
       const upper: Location | null =
         directory.upper && !directory.isOrphan ? { layer: this.#upperLayer, path: this.upperPath(directory) } : null;

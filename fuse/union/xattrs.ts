@@ -18,6 +18,7 @@ const ACL = "system.posix_acl_";
 export function getAttribute(union: Union, node: Node, name: string): Buffer | null {
   check(union, name);
   const stored = storedXattr(name, union.namespace, union.layerOf(node).override);
+  union.tally.count("noXattrs", node.hasNoXattrs);
   return node.hasNoXattrs || stored === null ? null : viewXattr(union.xattrTargetOf(node), stored);
 }
 
