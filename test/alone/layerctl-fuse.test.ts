@@ -176,7 +176,7 @@ test("a user without any privilege mounts through fusermount3, and unmounts", {
   }
   // In a mount namespace of its own, so that /dev/fuse is for everybody whatever it is outside.
   const user = `set -e; "$0" -o lowerdir=base,upperdir=upper,workdir=work,fsname='a\\,b' mnt
-    echo more >>mnt/a; rm mnt/b; cat mnt/a; grep ' - fuse.layerctl-fuse a,b ' /proc/self/mountinfo >/dev/null
+    echo more >>mnt/a; rm mnt/b; cat mnt/a; truncate -s 3 mnt/a; cat mnt/a; : >mnt/a; grep ' - fuse.layerctl-fuse a,b ' /proc/self/mountinfo >/dev/null
     fusermount3 -u mnt
     "$0" -f -o lowerdir=base,upperdir=upper,workdir=work mnt & server=$!
     until [ -e mnt/a ]; do sleep 0.1; done; echo new >mnt/new; kill $server; wait $server || true; cat upper/new
@@ -185,5 +185,5 @@ test("a user without any privilege mounts through fusermount3, and unmounts", {
     HOME=/nonexistent exec setpriv --reuid ${NOBODY} --regid ${NOBODY} --clear-groups sh -c "$1" "$0"`;
   const { status, stdout, stderr } = run(store.path, "unshare", ["-m", "sh", "-c", script, LAYERCTL_FUSE, user]);
   assert.equal(status, 0, stderr);
-  assert.equal(stdout, "a\nmore\nnew\nunmounted\n");
+  assert.equal(stdout, "a\nmore\na\nmnew\nunmounted\n");
 });
