@@ -118,6 +118,31 @@ export class Reply {
     this.attributes(attributes);
   }
 
+  /** `struct fuse_statx_out`: `birth` is null where it is not known. */
+  statxOut({ stat, ino, nlink, uid, gid, mode }: Attributes, birth: Time | null, valid: Timeout): void {
+    this.u64(valid.seconds);
+    this.u32(valid.rest);
+    for (let spare = 0; spare < 5; spare++) this.u32(0);
+    this.u32(birth === null ? STATX_BASIC : STATX_BASIC | STATX_BTIME);
+    this.u32(stat.blockBytes);
+    this.u64(0); // attributes
+    for (const word of [nlink, uid, gid, mode]) this.u32(word);
+    for (const word of [ino, stat.sizeBytes, stat.blocks512, 0]) this.u64(word);
+    this.#time(stat.atimeSeconds, stat.atimeRest);
+    this.#time(birth?.seconds ?? 0, birth?.rest ?? 0);
+    this.#time(stat.ctimeSeconds, stat.ctimeRest);
+    this.#time(stat.mtimeSeconds, stat.mtimeRest);
+    for (const word of [stat.rdevMajor, stat.rdevMinor, 0, 0]) this.u32(word);
+    for (let spare = 0; spare < 14; spare++) this.u64(0);
+  }
+
+  /** `struct fuse_sx_time`. */
+  #time(seconds: number, rest: number): void {
+    this.u64(seconds);
+    this.u32(rest);
+    this.u32(0);
+  }
+
   /** `struct fuse_entry_out`. */
   entryOut(nodeId: number, attributes: Attributes, valid: Timeout): void {
     this.#entryHead(nodeId, valid);
@@ -146,6 +171,14 @@ export class Reply {
     this.u32(flags);
     this.u32(backingId);
   }
+}
+
+const [STATX_BASIC, STATX_BTIME] = [0x7ff, 0x800];
+
+/** Nanoseconds after whole seconds since the epoch. */
+interface Time {
+  readonly seconds: number;
+  readonly rest: number;
 }
 
 /** The kernel's new_encode_dev(). */

@@ -6,6 +6,7 @@
 import { PosixError } from "../../src/errors.ts";
 import { readlinkAt, S_IFDIR, S_IFMT, S_IFREG } from "../../src/sys/file.ts";
 import { STATISTICS_XATTR } from "../../src/sys/fuse-device.ts";
+import { birthTimeAt } from "../../src/sys/stat.ts";
 import { fileSystemUse } from "../../src/sys/statfs.ts";
 import type { TimeChange } from "../../src/sys/times.ts";
 import { FATTR, OP, ROOT_ID, SETXATTR_ACL_KILL_SGID } from "../protocol/constants.ts";
@@ -57,6 +58,14 @@ const doLookup: Handler = (session, request, reply) => {
 const getattr: Handler = ({ union, valid }, request, reply) => {
   const node = union.node(request.nodeId);
   reply.attrOut(attributesOf(union, node, union.statOf(node)), valid);
+};
+
+/** Asked for the time of birth alone: everything else the kernel gets by GETATTR. */
+const doStatx: Handler = ({ union, valid }, request, reply) => {
+  const node = union.node(request.nodeId);
+  const { fd, path } = union.placeOf(node);
+  const birth = birthTimeAt(fd, path);
+  reply.statxOut(attributesOf(union, node, union.statOf(node)), birth, valid);
 };
 
 /** `struct fuse_setattr_in`. */
@@ -250,4 +259,5 @@ export const HANDLERS: Readonly<Record<number, Handler>> = {
   [OP.lseek]: data.lseek,
   [OP.copyFileRange]: data.copyFileRange,
   [OP.tmpfile]: tmpfile,
+  [OP.statx]: doStatx,
 };

@@ -154,3 +154,16 @@ function call(dirfd: number, path: string | null): boolean {
     ? statx(dirfd, EMPTY, AT_EMPTY_PATH, STATX_BASIC_AND_MOUNT_ID, buffer) >= 0
     : statx(dirfd, cString(path), AT_SYMLINK_NOFOLLOW, STATX_BASIC_AND_MOUNT_ID, buffer) >= 0;
 }
+
+const STATX_BTIME = 0x800;
+
+/** When a file was made, or null where its file system does not know; as `statAt`. @throws PosixError */
+export function birthTimeAt(
+  dirfd: number,
+  path: string | null,
+): { readonly seconds: number; readonly rest: number } | null {
+  if (path !== null && path.length > PATH_MAX) return viaDirectories(dirfd, path, birthTimeAt);
+  const flags = path === null ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
+  if (statx(dirfd, cString(path ?? ""), flags, STATX_BTIME, buffer) < 0) throw failure("statx", path ?? undefined);
+  return (word(0) & STATX_BTIME) === 0 ? null : { seconds: signed(20), rest: word(22) };
+}
