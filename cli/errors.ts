@@ -39,6 +39,8 @@ export interface Report {
   readonly command?: string | undefined;
   /** Its store, if one is known. */
   readonly root?: HostPath | undefined;
+  /** The exit code for an error with this code, instead of its class's. */
+  readonly exitCodeOf?: ((code: string) => number) | undefined;
 }
 
 /** Prints `error` and returns the exit code it stands for. */
@@ -46,7 +48,8 @@ export function reportError(thrown: unknown, report: Report): number {
   const error = firstOf(thrown);
   if (error instanceof Cancelled) return error.exitCode; // who sent the signal knows
   if (isErrno(error, "EPIPE") && error.syscall === "write") return EXIT_PIPE; // the reader has what it wanted
-  const described = describe(error, report.command, report.root);
+  const plain = describe(error, report.command, report.root);
+  const described = report.exitCodeOf === undefined ? plain : { ...plain, exitCode: report.exitCodeOf(plain.code) };
   const stack = report.debug && error instanceof Error ? stackOf(error) : undefined;
   tell(report.json ? jsonLine({ error: { ...described, stack } }) : asText(described) + (stack ?? ""));
   return described.exitCode;

@@ -7,6 +7,7 @@ import { Context } from "./context.ts";
 import { Cancelled, reportError } from "./errors.ts";
 import { commandName, parseCommandLine } from "./program.ts";
 import { Cancellation } from "./signals.ts";
+import type { VerbModule } from "./verbs.ts";
 
 /** Runs the command that `argv` names; returns the exit code of src/errors.ts. */
 async function main(argv: readonly string[]): Promise<number> {
@@ -14,17 +15,20 @@ async function main(argv: readonly string[]): Promise<number> {
   let debug = argv.includes("--debug");
   let json = argv.includes("--json");
   let root: HostPath | undefined;
+  let verb: VerbModule | undefined;
   try {
     const invocation = await parseCommandLine(argv);
     if (invocation === null) return 0;
     ({ debug = false, json = false } = invocation.globals);
+    verb = invocation.verb;
     const context = new Context(invocation.globals, cancellation);
     root = context.rootIfKnown;
-    await invocation.verb.run(context, ...(invocation.args as never[])); // as its `define` told commander to parse them
-    return 0;
+    return (await verb.run(context, ...(invocation.args as never[]))) ?? 0; // as its `define` told commander to parse them
   } catch (error) {
     const reason: unknown = cancellation.signal.reason; // whatever failed after the signal, the signal is why
-    return reportError(reason instanceof Cancelled ? reason : error, { json, debug, command: commandName(argv), root });
+    const exitCodeOf = verb?.exitCodeOf;
+    const report = { json, debug, command: commandName(argv), root, exitCodeOf };
+    return reportError(reason instanceof Cancelled ? reason : error, report);
   }
 }
 

@@ -26,7 +26,8 @@ export function tell(text: string): void {
   }
 }
 
-function writeBytes(fd: number, bytes: Buffer): void {
+/** Writes all of `bytes`. @throws Node's system error */
+export function writeBytes(fd: number, bytes: Buffer): void {
   let rest = bytes;
   while (rest.length > 0) rest = rest.subarray(writeSome(fd, rest));
 }

@@ -8,6 +8,9 @@ import { Cancelled, type CancellingSignal } from "./errors.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
+/** What a program can be told from outside; SIGPIPE and the like are about this process. */
+const FORWARDED: readonly NodeJS.Signals[] = [...SIGNALS, "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGCONT", "SIGALRM"];
+
 const ignore = (): void => {};
 
 /** What stops a command. */
@@ -35,6 +38,18 @@ export class Cancellation {
     } finally {
       if (!this.signal.aborted) this.#listen();
     }
+  }
+
+  /** Hands every signal that a program may want to `take` instead, until the result is disposed. */
+  passOn(take: (name: NodeJS.Signals) => void): Disposable {
+    this.#ignore();
+    for (const name of FORWARDED) process.on(name, take);
+    return {
+      [Symbol.dispose]: () => {
+        for (const name of FORWARDED) process.off(name, take);
+        if (!this.signal.aborted) this.#listen();
+      },
+    };
   }
 
   #cancel(name: CancellingSignal): void {

@@ -10,8 +10,10 @@ import type { Context } from "./context.ts";
 export interface VerbModule {
   /** Gives the command its arguments, options and examples. */
   define(command: Command): void;
-  /** Does the work: `args` are the arguments as defined, then the options. */
-  run(context: Context, ...args: never[]): Promise<void> | void;
+  /** Does the work: `args` are the arguments as defined, then the options. The result is the exit code, 0 if it is none. */
+  run(context: Context, ...args: never[]): Promise<number | void> | number | void;
+  /** The exit code for an error with this code, where a command has its own. */
+  exitCodeOf?(code: string): number;
 }
 
 export interface VerbEntry {
@@ -32,6 +34,8 @@ export const VERBS: readonly VerbEntry[] = [
   { name: "mounts", summary: "List snapshots and where they are mounted", load: () => import("./verbs/mounts.ts") },
   { name: "umount", summary: "Unmount a snapshot and keep its changes", load: () => import("./verbs/umount.ts") },
   { name: "rm", summary: "Remove snapshots and their changes", load: () => import("./verbs/rm.ts") },
+  { name: "run", summary: "Run a command in a new container", load: () => import("./verbs/run.ts") },
+  { name: "bundle", summary: "Write an OCI bundle for a runtime", load: () => import("./verbs/bundle.ts") },
   { name: "diff", summary: "Show what changed", load: () => import("./verbs/diff.ts") },
   { name: "commit", summary: "Make an image of a snapshot's changes", load: () => import("./verbs/commit.ts") },
   { name: "save", summary: "Write images to a file or directory", load: () => import("./verbs/save.ts") },

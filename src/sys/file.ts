@@ -154,6 +154,20 @@ export function openDirectoryWithoutLinks(path: string): number {
   return viaDirectories(AT_FDCWD, path, openDirectoryOnTheWay, openDirectoryOnTheWay);
 }
 
+const RESOLVE_NO_MAGICLINKS = 2n;
+const RESOLVE_IN_ROOT = 16n;
+
+/**
+ * Opens a path as a process whose root `dirfd` is would: absolute symbolic links and ".." stay inside. The links of /proc
+ * that lead anywhere (magic links) are refused. `mode` is for `O_CREAT`.
+ * @throws PosixError `ELOOP` for a magic link
+ */
+export function openInRoot(dirfd: number, path: string, flags: number, mode = 0): number {
+  const resolve = RESOLVE_NO_MAGICLINKS | RESOLVE_IN_ROOT;
+  const how = Buffer.from(new BigUint64Array([BigInt(flags | O_CLOEXEC), BigInt(mode), resolve]).buffer);
+  return openHow(dirfd, path, how, path);
+}
+
 function openDirectoryOnTheWay(dirfd: number, path: string): number {
   return openHow(dirfd, path, AS_DIRECTORY, path);
 }

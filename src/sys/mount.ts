@@ -27,14 +27,25 @@ const mountCall = declare(
 );
 const umountCall = declare("int umount2(const void *target, int flags)");
 
-const SYS = { moveMount: 429, fsopen: 430, fsconfig: 431, fsmount: 432 } as const;
+const SYS = { moveMount: 429, fsopen: 430, fsconfig: 431, fsmount: 432, mountSetattr: 442 } as const;
 const CLOEXEC = 1;
 const FSCONFIG = { setFlag: 0, setString: 1, setFd: 5, create: 6 } as const;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
 
+const mountSetattrCall = declare<number>(
+  "long syscall(long number, int directory, const void *path, unsigned int flags, const void *attributes, size_t size, long f)",
+);
+
 /** `fsmount` attributes and, with the same meaning, `mount` flags. */
 export const MOUNT_ATTR_RDONLY = 1;
+/** `mount` flags. */
 export const MS_RDONLY = 1;
+export const MS_NOSUID = 2;
+export const MS_NODEV = 4;
+export const MS_NOEXEC = 8;
+export const MS_BIND = 0x1000;
+export const MS_REC = 0x4000;
+export const MS_STRICTATIME = 0x100_0000;
 /** `umount` flags. */
 export const MNT_DETACH = 2;
 
@@ -103,4 +114,18 @@ export function mount(source: string, target: HostPath, type: string, flags: num
 /** umount2(2). @throws PosixError `EINVAL` if nothing is mounted there, `EBUSY` if it is in use */
 export function umount(target: HostPath, flags = 0): void {
   check(umountCall(cString(target), flags), "umount2", target);
+}
+
+const AT_EMPTY_PATH = 0x1000;
+const AT_RECURSIVE = 0x8000;
+
+/**
+ * Sets attributes (`MS_RDONLY`, `MS_NOSUID`, `MS_NODEV`, `MS_NOEXEC`) of the mount that an open file or directory is the
+ * root of, and of all below it if `isRecursive`; what is set already stays.
+ * @throws PosixError `ENOSYS` before Linux 5.12
+ */
+export function addMountAttributes(fd: number, attributes: number, isRecursive: boolean): void {
+  const wanted = Buffer.from(new BigUint64Array([BigInt(attributes), 0n, 0n, 0n]).buffer);
+  const flags = AT_EMPTY_PATH | (isRecursive ? AT_RECURSIVE : 0);
+  check(Number(mountSetattrCall(SYS.mountSetattr, fd, cString(""), flags, wanted, wanted.length, 0)), "mount_setattr");
 }

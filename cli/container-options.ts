@@ -1,0 +1,96 @@
+/** The options of commands that make a container, as docker spells them. */
+
+import { type Command, Option } from "commander";
+import type { ContainerOptions, Network } from "../layers/containers/options.ts";
+import { UnsupportedError } from "../src/errors.ts";
+
+/** As commander gives them. */
+export interface ContainerFlags {
+  readonly interactive?: boolean;
+  readonly tty?: boolean;
+  readonly env?: readonly string[];
+  readonly user?: string;
+  readonly workdir?: string;
+  readonly volume?: readonly string[];
+  readonly readOnly?: boolean;
+  readonly tmpfs?: readonly string[];
+  readonly entrypoint?: string;
+  readonly hostname?: string;
+  readonly capAdd?: readonly string[];
+  readonly capDrop?: readonly string[];
+  readonly privileged?: boolean;
+  readonly securityOpt?: readonly string[];
+  readonly ulimit?: readonly string[];
+  readonly network: Network;
+  readonly init?: boolean;
+}
+
+export function defineContainerOptions(command: Command): Command {
+  return command
+    .option("-i, --interactive", "the command reads standard input; else it has none")
+    .option("-t, --tty", "give the command a terminal of its own")
+    .addOption(list("-e, --env <name=value>", "a variable of the environment; without a value the one of yours"))
+    .option("-u, --user <user[:group]>", "who runs the command: names of the image, or numbers (default: the image's)")
+    .option("-w, --workdir <dir>", "where the command starts (default: the image's)")
+    .addOption(list("-v, --volume <src:dst[:ro]>", "a directory or file of this host in the container"))
+    .addOption(list("--tmpfs <dst[:options]>", "an empty directory in memory"))
+    .option("--read-only", "the root cannot be changed; volumes can")
+    .option(
+      "--entrypoint <program>",
+      'what is run, the command being its arguments; "" for none (default: the image\'s)',
+    )
+    .option("--hostname <name>", "the container's name for itself (default: its name)")
+    .addOption(list("--cap-add <capability>", 'a capability more than docker gives, or "ALL"'))
+    .addOption(list("--cap-drop <capability>", 'a capability less, or "ALL"'))
+    .option("--privileged", "all capabilities and devices, and nothing hidden: no boundary to this host")
+    .addOption(list("--security-opt <option>", "no-new-privileges: setuid programs give nothing"))
+    .addOption(list("--ulimit <name=soft[:hard]>", "a limit of the command, such as nofile=1024:4096"))
+    .addOption(
+      new Option("--network <network>", "none: only a loopback of its own; host: this host's")
+        .choices(["none", "host"])
+        .default("none"),
+    )
+    .option("--init", "tini, catatonit or docker-init of this host is process 1, and reaps what the command leaves");
+}
+
+function list(flags: string, description: string): Option {
+  return new Option(flags, `${description}; may be repeated`).argParser(
+    (value: string, before: readonly string[] | undefined) => [...(before ?? []), value],
+  );
+}
+
+/** What was asked for. `findInit` looks for the program of `--init`. @throws {UnsupportedError} `ERR_NO_INIT` */
+export function containerOptions(
+  command: readonly string[],
+  flags: ContainerFlags,
+  findInit: () => string | null,
+): ContainerOptions {
+  const { entrypoint, user, workdir, hostname } = flags;
+  return {
+    command,
+    ...(entrypoint !== undefined && { entrypoint }),
+    ...(user !== undefined && { user }),
+    ...(workdir !== undefined && { workdir }),
+    ...(hostname !== undefined && { hostname }),
+    ...(flags.init && { init: requireInit(findInit) }),
+    env: flags.env ?? [],
+    volumes: flags.volume ?? [],
+    tmpfs: flags.tmpfs ?? [],
+    readOnly: flags.readOnly ?? false,
+    capAdd: flags.capAdd ?? [],
+    capDrop: flags.capDrop ?? [],
+    privileged: flags.privileged ?? false,
+    securityOptions: flags.securityOpt ?? [],
+    ulimits: flags.ulimit ?? [],
+    network: flags.network,
+    terminal: flags.tty ?? false,
+  };
+}
+
+function requireInit(findInit: () => string | null): string {
+  const path = findInit();
+  if (path !== null) return path;
+  const message =
+    "Cannot use --init: this host has neither tini-static, catatonit nor docker-init; install one of them";
+  throw new UnsupportedError("ERR_NO_INIT", message);
+}

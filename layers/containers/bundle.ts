@@ -1,0 +1,78 @@
+/** An OCI bundle of an image: a snapshot mounted at `rootfs`, and a config.json beside it. */
+
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { ConflictError, isErrno } from "../../src/errors.ts";
+import { writeBundle } from "../../src/exec/oci-runtime.ts";
+import { bytesOf, display, type HostPath, joinHost } from "../../src/paths.ts";
+import { imageOfRow } from "../image.ts";
+import { canonicalPath } from "../mount-target.ts";
+import { mountImage } from "../mounts.ts";
+import { findImage } from "../resolve-image.ts";
+import { removeSnapshot } from "../snapshots/snapshots.ts";
+import type { Store } from "../store.ts";
+import { unmount } from "../unmount.ts";
+import { refuseTaken } from "./containers.ts";
+import type { ContainerOptions } from "./options.ts";
+import { writeOwnFiles } from "./own-files.ts";
+import { checkOptions, containerSpec } from "./spec.ts";
+
+export interface BundleRequest {
+  readonly options: ContainerOptions;
+  readonly name?: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface Bundle {
+  /** Of the snapshot. */
+  readonly name: string;
+  readonly directory: HostPath;
+}
+
+/**
+ * Writes the bundle into `text`, a directory that is empty or is made. Nothing is left if it fails.
+ * @throws {ConflictError} `ERR_BUNDLE_EXISTS`
+ * @throws as `createContainer` and `mountImage`
+ */
+export async function bundleImage(
+  store: Store,
+  reference: string,
+  text: string,
+  request: BundleRequest,
+): Promise<Bundle> {
+  const { row, reference: fullName } = findImage(store, reference);
+  const config = imageOfRow(store, row).config.config ?? {};
+  checkOptions(config, request.options);
+  if (request.name !== undefined) refuseTaken(store, request.name);
+  const directory = canonicalPath(text);
+  makeEmpty(directory);
+  const { snapshot, target } = await mountImage(store, fullName ?? row.digest, {
+    init: true,
+    target: bytesOf(joinHost(directory, "rootfs")).toString(),
+    ...(request.name !== undefined && { name: request.name }),
+    ...(request.signal !== undefined && { signal: request.signal }),
+  });
+  try {
+    const hostname = request.options.hostname ?? snapshot.name.slice(0, 63);
+    const ownMounts = writeOwnFiles(joinHost(directory, "etc"), hostname, request.options.network);
+    const spec = containerSpec({ config, options: request.options, rootfs: target, hostname, ownMounts });
+    writeBundle(directory, { ...spec, root: { ...spec.root, path: "rootfs" } });
+    return { name: snapshot.name, directory };
+  } catch (error) {
+    await unmount(store, snapshot.name);
+    await removeSnapshot(store, snapshot.name);
+    for (const name of ["etc", "config.json"])
+      rmSync(bytesOf(joinHost(directory, name)), { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function makeEmpty(directory: HostPath): void {
+  try {
+    mkdirSync(bytesOf(directory), { mode: 0o755 });
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
+    if (readdirSync(bytesOf(directory)).length === 0) return;
+    const message = `Cannot write a bundle to "${display(directory)}": it is not empty`;
+    throw new ConflictError("ERR_BUNDLE_EXISTS", message, { data: { directory: display(directory) } });
+  }
+}

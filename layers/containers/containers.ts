@@ -1,0 +1,216 @@
+/**
+ * Containers: a snapshot, its mount, and a process in it. The snapshot has the container's name, and what works on
+ * snapshots (diff, commit, mounts) works on it, running or not.
+ *
+ * Order: snapshot and mount → row → process, and backwards. Whoever runs a container holds its lock for as long, so one
+ * whose lock is free and whose row says "running" was left by a process that died: `repairContainers` finishes it.
+ */
+
+import { hostname as hostnameOfHost } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ConflictError, NotFoundError } from "../../src/errors.ts";
+import type { RuntimeSpec } from "../../src/exec/runtime-spec.ts";
+import {
+  type ContainerRow,
+  getContainer,
+  insertContainer,
+  listUnfinishedContainers,
+  setContainerExited,
+  setContainerRunning,
+  setContainerStarting,
+} from "../../src/meta/containers.ts";
+import { getImage } from "../../src/meta/images.ts";
+import { getSnapshotById, getSnapshotRow } from "../../src/meta/snapshots.ts";
+import { type HostPath, joinHost } from "../../src/paths.ts";
+import { imageOfRow } from "../image.ts";
+import { snapshotDirectory } from "../layout.ts";
+import { liveMounts } from "../live-mounts.ts";
+import { tryAcquireLock } from "../locks.ts";
+import { mountSnapshot } from "../mounts.ts";
+import type { ProcessConfig } from "../oci/image-config.ts";
+import { findImage } from "../resolve-image.ts";
+import { checkSnapshotName } from "../snapshots/names.ts";
+import { prepare, removeSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
+import type { Store } from "../store.ts";
+import { unmount } from "../unmount.ts";
+import { ensureUnpacked } from "../unpack.ts";
+import type { ContainerOptions } from "./options.ts";
+import { writeOwnFiles } from "./own-files.ts";
+import { checkOptions, containerSpec } from "./spec.ts";
+
+export interface ContainerRequest {
+  readonly options: ContainerOptions;
+  /** Default: the image's, with four random digits. */
+  readonly name?: string;
+  /** It goes when it has ended. */
+  readonly autoRemove: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** A container that is mounted and held by this process, and in which nothing runs yet. */
+export interface Container {
+  readonly id: number;
+  readonly name: string;
+  readonly spec: RuntimeSpec;
+  /** Of the container's own files. */
+  readonly directory: HostPath;
+}
+
+/** A process that runs in a container. */
+export interface StartedProcess {
+  /** As the host numbers it. */
+  readonly init: number;
+  readonly exitCode: Promise<number>;
+}
+
+function lockName(id: number): string {
+  return `container-${id}`;
+}
+
+/**
+ * Makes a container of an image: a snapshot with an init layer, and a row. Nothing is mounted or started.
+ * @throws {NotFoundError} `ERR_IMAGE_NOT_FOUND`
+ * @throws {ConflictError} `ERR_CONTAINER_EXISTS`
+ * @throws {UsageError} as `checkOptions`, `ERR_SNAPSHOT_NAME`
+ */
+export async function createContainer(store: Store, text: string, request: ContainerRequest): Promise<Snapshot> {
+  const { row, reference } = findImage(store, text);
+  const image = imageOfRow(store, row);
+  checkOptions(image.config.config ?? {}, request.options);
+  if (request.name !== undefined) refuseTaken(store, request.name);
+  await ensureUnpacked(store, image.layers, request.signal === undefined ? {} : { signal: request.signal });
+  const snapshot = await prepare(store, {
+    image,
+    view: false,
+    init: true,
+    ...(request.name !== undefined && { name: request.name }),
+    ...(reference !== null && { reference }),
+  });
+  insertContainer(store.db, snapshot.id, JSON.stringify(request.options), request.autoRemove);
+  return snapshot;
+}
+
+/** @throws {ConflictError} `ERR_CONTAINER_EXISTS` if something has this name */
+export function refuseTaken(store: Store, name: string): void {
+  checkSnapshotName(name);
+  const row = getSnapshotRow(store.db, name);
+  if (row === null) return;
+  const what = getContainer(store.db, row.id) === null ? "snapshot" : "container";
+  const message = `Cannot make container "${name}": a ${what} has this name; remove it with "layerctl rm ${name}", or choose another`;
+  throw new ConflictError("ERR_CONTAINER_EXISTS", message, { data: { name } });
+}
+
+/**
+ * Mounts a container, starts a process in it with `start`, waits for the end and cleans up. Its snapshot stays unless it is
+ * to be removed. `onStarted` is called when the process runs. The result is its exit code.
+ * @throws {ConflictError} `ERR_CONTAINER_RUNNING`
+ * @throws as `containerSpec`, `mountSnapshot` and `start`: then nothing is mounted any more
+ */
+export async function runContainer<Started extends StartedProcess>(
+  store: Store,
+  snapshot: Snapshot,
+  start: (container: Container) => Promise<Started>,
+  onStarted: (started: Started) => void = () => {},
+): Promise<number> {
+  const { id, name } = snapshot;
+  using lock = tryAcquireLock(store.layout, lockName(id), "exclusive");
+  const row = getContainer(store.db, id);
+  if (row === null) throw noContainer(name);
+  if (lock === null) throw isRunning(name, "start");
+  setContainerStarting(store.db, id, null);
+  let exitCode: number | null = null;
+  try {
+    const started = await start(await mountContainer(store, snapshot, row));
+    setContainerRunning(store.db, id, started.init, Date.now());
+    onStarted(started);
+    exitCode = await started.exitCode;
+    return exitCode;
+  } finally {
+    await takeDown(store, id, exitCode);
+  }
+}
+
+async function mountContainer(store: Store, snapshot: Snapshot, row: ContainerRow): Promise<Container> {
+  const options = JSON.parse(row.options) as ContainerOptions; // as `createContainer` wrote it
+  const { target } = await mountSnapshot(store, snapshot, row.autoRemove ? { options: { volatile: true } } : {});
+  const directory = joinHost(snapshotDirectory(store.layout, snapshot.id), "container");
+  const hostname = options.hostname ?? (options.network === "host" ? hostnameOfHost() : snapshot.name.slice(0, 63));
+  const ownMounts = writeOwnFiles(directory, hostname, options.network);
+  const spec = containerSpec({ config: configOf(store, snapshot), options, rootfs: target, hostname, ownMounts });
+  return { id: snapshot.id, name: snapshot.name, spec, directory };
+}
+
+function configOf(store: Store, { image, name }: Snapshot): ProcessConfig {
+  const row = image === null ? null : getImage(store.db, image);
+  if (row !== null) return imageOfRow(store, row).config.config ?? {};
+  const message = `Cannot start container "${name}": its image "${image}" is not in the store`;
+  throw new NotFoundError("ERR_IMAGE_NOT_FOUND", message, { data: { name } });
+}
+
+/** Takes away what a container has on the machine; the caller holds its lock. */
+async function takeDown(store: Store, id: number, exitCode: number | null): Promise<void> {
+  const row = getContainer(store.db, id);
+  const snapshot = getSnapshotById(store.db, id);
+  if (row === null || snapshot === null) return;
+  if (liveMounts(store).some((mount) => mount.snapshot === id)) await unmount(store, snapshot.name);
+  if (row.autoRemove && (await removeWhenFree(store, snapshot.name))) return;
+  setContainerExited(store.db, id, exitCode, Date.now());
+}
+
+const PATIENCE_MS = 3_000;
+const TURN_MS = 10;
+
+/**
+ * Removes a snapshot. A container that is being started has a copy of every mount for a moment, this one's too: that is
+ * waited for. False if somebody keeps it longer; the next command that repairs tries again.
+ */
+async function removeWhenFree(store: Store, name: string): Promise<boolean> {
+  for (const deadline = Date.now() + PATIENCE_MS; ; await sleep(TURN_MS)) {
+    try {
+      await removeSnapshot(store, name);
+      return true;
+    } catch (error) {
+      if (!(error instanceof ConflictError) || error.code !== "ERR_SNAPSHOT_MOUNTED") throw error;
+      if (Date.now() < deadline) continue;
+      store.logger.warn("container.kept", { name, reason: error.message });
+      return false;
+    }
+  }
+}
+
+/**
+ * Finishes the containers whose runner died: their processes died with it, and what is left of them goes. One that somebody
+ * starts, runs or finishes now is left alone.
+ */
+export async function repairContainers(store: Store): Promise<void> {
+  if (store.db.isReadOnly) return;
+  for (const { snapshot } of listUnfinishedContainers(store.db)) {
+    using lock = tryAcquireLock(store.layout, lockName(snapshot), "exclusive");
+    const row = lock === null ? null : getContainer(store.db, snapshot);
+    if (row === null || !isUnfinished(row)) continue;
+    if (row.state === "running")
+      store.logger.warn("container.lost", { name: getSnapshotById(store.db, snapshot)?.name });
+    await takeDown(store, snapshot, row.exitCode);
+  }
+}
+
+function isUnfinished({ state, autoRemove }: ContainerRow): boolean {
+  return state === "running" || (autoRemove && state === "exited");
+}
+
+/** True while a process runs the container. */
+export function isContainerRunning(store: Store, id: number): boolean {
+  using lock = tryAcquireLock(store.layout, lockName(id), "exclusive");
+  return lock === null;
+}
+
+function noContainer(name: string): ConflictError {
+  const message = `Cannot start "${name}": it is a snapshot without a container; "layerctl mount ${name}" mounts it`;
+  return new ConflictError("ERR_NO_CONTAINER", message, { data: { name } });
+}
+
+/** For what cannot be done to a container that runs. */
+export function isRunning(name: string, verb: string): ConflictError {
+  const message = `Cannot ${verb} container "${name}": it is running`;
+  return new ConflictError("ERR_CONTAINER_RUNNING", message, { data: { name } });
+}

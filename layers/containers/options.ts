@@ -1,0 +1,134 @@
+/** What a user asks of a container, as docker spells it: parsed and refused as there, before anything is made. */
+
+import { UsageError } from "../../src/errors.ts";
+import type { Mount, Rlimit } from "../../src/exec/runtime-spec.ts";
+import { isLimitName } from "../../src/sys/limits.ts";
+
+export type Network = "none" | "host";
+
+/** Texts are as they were given. */
+export interface ContainerOptions {
+  /** Empty: the image's own. */
+  readonly command: readonly string[];
+  /** Instead of the image's; "" for none. */
+  readonly entrypoint?: string;
+  readonly env: readonly string[];
+  readonly user?: string;
+  readonly workdir?: string;
+  readonly hostname?: string;
+  readonly volumes: readonly string[];
+  readonly tmpfs: readonly string[];
+  readonly readOnly: boolean;
+  readonly capAdd: readonly string[];
+  readonly capDrop: readonly string[];
+  readonly privileged: boolean;
+  readonly securityOptions: readonly string[];
+  readonly ulimits: readonly string[];
+  readonly network: Network;
+  readonly terminal: boolean;
+  /** The program that is to be process 1, on this host; the command becomes its child. */
+  readonly init?: string;
+}
+
+const VOLUME_MODES = new Set(["ro", "rw"]);
+
+/**
+ * SRC:DST[:ro] as a bind mount.
+ * @throws {UsageError} `ERR_VOLUME`
+ */
+export function parseVolume(text: string): Mount {
+  const [source = "", destination, mode = "rw", ...rest] = text.split(":");
+  if (destination === undefined || rest.length > 0) throw badVolume(text, "it is not SRC:DST or SRC:DST:ro");
+  if (!source.startsWith("/"))
+    throw badVolume(text, `"${source}" is not an absolute path; volumes with names are not known`);
+  if (!VOLUME_MODES.has(mode)) throw badVolume(text, `"${mode}" is neither ro nor rw`);
+  return { destination: absolute(text, destination), type: "bind", source, options: ["rbind", "rprivate", mode] };
+}
+
+/**
+ * DST[:OPTIONS] as a tmpfs.
+ * @throws {UsageError} `ERR_VOLUME`
+ */
+export function parseTmpfs(text: string): Mount {
+  const colon = text.indexOf(":");
+  const destination = absolute(text, colon < 0 ? text : text.slice(0, colon));
+  const given = colon < 0 ? [] : text.slice(colon + 1).split(",");
+  const wrong = given.find(
+    (option) => !/^(?:ro|rw|noexec|nosuid|nodev|exec|suid|(?:size|mode|uid|gid|nr_inodes)=\w+%?)$/.test(option),
+  );
+  if (wrong !== undefined) throw badVolume(text, `tmpfs has no option "${wrong}"`);
+  const [isExec, isSuid] = [given.includes("exec"), given.includes("suid")];
+  const defaults = ["nodev", ...(isSuid ? [] : ["nosuid"]), ...(isExec ? [] : ["noexec"])];
+  const options = [...new Set([...defaults, ...given.filter((option) => option !== "exec" && option !== "suid")])];
+  return { destination, type: "tmpfs", source: "tmpfs", options };
+}
+
+/** @throws {UsageError} `ERR_VOLUME` for a place that two mounts want */
+export function refuseTwice(mounts: readonly Mount[]): void {
+  const seen = new Set<string>();
+  for (const { destination } of mounts) {
+    if (seen.has(destination)) throw badVolume(destination, "two volumes have this place");
+    seen.add(destination);
+  }
+}
+
+function absolute(text: string, destination: string): string {
+  if (!destination.startsWith("/")) throw badVolume(text, `"${destination}" is not an absolute path`);
+  const parts = destination.split("/").filter((part) => part !== "" && part !== ".");
+  if (parts.includes("..")) throw badVolume(text, 'its place has a ".."');
+  if (parts.length === 0) throw badVolume(text, 'a volume cannot be "/"');
+  return `/${parts.join("/")}`;
+}
+
+function badVolume(text: string, state: string): UsageError {
+  return new UsageError("ERR_VOLUME", `Cannot use volume "${text}": ${state}`, { data: { volume: text } });
+}
+
+const UNLIMITED = -1;
+
+/**
+ * NAME=SOFT[:HARD]; -1 or "unlimited" is no limit.
+ * @throws {UsageError} `ERR_ULIMIT`
+ */
+export function parseUlimit(text: string): Rlimit {
+  const [, name = "", softText = "", hardText = softText] = /^([a-z]+)=([^:]+)(?::([^:]+))?$/.exec(text) ?? [];
+  const [soft, hard] = [limitOf(softText), limitOf(hardText)];
+  const isOver = hard !== UNLIMITED && soft !== null && hard !== null && (soft > hard || soft === UNLIMITED);
+  if (isLimitName(name) && soft !== null && hard !== null && !isOver) {
+    return { type: `RLIMIT_${name.toUpperCase()}`, soft, hard };
+  }
+  const state = isOver ? "the soft limit is over the hard one" : "it is not NAME=SOFT or NAME=SOFT:HARD";
+  throw new UsageError("ERR_ULIMIT", `Cannot use limit "${text}": ${state}`, { data: { limit: text } });
+}
+
+function limitOf(text: string): number | null {
+  if (text === "-1" || text === "unlimited") return UNLIMITED;
+  return /^[0-9]{1,15}$/.test(text) ? Number(text) : null;
+}
+
+/**
+ * Variables of the environment in order, the last of a name counting: "NAME=value", or "NAME" for what this process has.
+ * @throws {UsageError} `ERR_ENVIRONMENT`
+ */
+export function parseEnvironment(texts: readonly string[]): ReadonlyMap<string, string> {
+  const variables = new Map<string, string>();
+  for (const text of texts) {
+    const equals = text.indexOf("=");
+    const name = equals < 0 ? text : text.slice(0, equals);
+    if (name === "") throw new UsageError("ERR_ENVIRONMENT", `Cannot use variable "${text}": it has no name`);
+    const value = equals < 0 ? process.env[name] : text.slice(equals + 1);
+    if (value !== undefined) variables.set(name, value);
+  }
+  return variables;
+}
+
+/**
+ * True if setuid programs are to give nothing.
+ * @throws {UsageError} `ERR_SECURITY_OPTION` for any other option
+ */
+export function parseSecurityOptions(texts: readonly string[]): boolean {
+  const parsed = texts.map((text) => /^no-new-privileges(?:[:=](true|false))?$/.exec(text));
+  const wrong = texts.find((_, at) => parsed[at] === null);
+  if (wrong === undefined) return parsed.length > 0 && parsed.at(-1)?.[1] !== "false";
+  throw new UsageError("ERR_SECURITY_OPTION", `Cannot use security option "${wrong}": only no-new-privileges is known`);
+}

@@ -1,0 +1,153 @@
+/** From an image's config and what the user asks to the container as data (OCI image-spec, conversion.md). */
+
+import { UsageError } from "../../src/errors.ts";
+import { capabilitiesFor } from "../../src/exec/capabilities.ts";
+import { DEFAULT_PATH } from "../../src/exec/command.ts";
+import { defaultMounts, hostDevices, MASKED_PATHS, READONLY_PATHS } from "../../src/exec/default-mounts.ts";
+import { findUser, type KnownUser } from "../../src/exec/names.ts";
+import {
+  type Mount,
+  type NamespaceType,
+  OCI_VERSION,
+  type ProcessSpec,
+  type RuntimeSpec,
+} from "../../src/exec/runtime-spec.ts";
+import { bytesOf, type HostPath } from "../../src/paths.ts";
+import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../../src/sys/file.ts";
+import type { ProcessConfig } from "../oci/image-config.ts";
+import {
+  type ContainerOptions,
+  parseEnvironment,
+  parseSecurityOptions,
+  parseTmpfs,
+  parseUlimit,
+  parseVolume,
+  refuseTwice,
+} from "./options.ts";
+
+/** Where the container's program for --init is found. */
+const INIT_PATH = "/dev/init";
+
+export interface SpecRequest {
+  readonly config: ProcessConfig;
+  readonly options: ContainerOptions;
+  /** The merged tree, where users are looked up. */
+  readonly rootfs: HostPath;
+  readonly hostname: string;
+  /** Mounts of the container's own files, such as /etc/hosts. */
+  readonly ownMounts: readonly Mount[];
+}
+
+/**
+ * The container that is asked for.
+ * @throws {UsageError} for options that docker refuses, `ERR_NO_COMMAND`, `ERR_WORKDIR`
+ * @throws as `findUser`
+ */
+export function containerSpec(request: SpecRequest): RuntimeSpec {
+  const { config, options, rootfs, hostname, ownMounts } = request;
+  const volumes = [...options.volumes.map(parseVolume), ...options.tmpfs.map(parseTmpfs)];
+  refuseTwice(volumes);
+  const taken = new Set(volumes.map(({ destination }) => destination));
+  const before = [...defaultMounts(options.privileged), ...ownMounts].filter((each) => !taken.has(each.destination));
+  const init = options.init === undefined ? [] : [initMount(options.init)];
+  return {
+    ociVersion: OCI_VERSION,
+    process: processOf(config, options, lookUp(rootfs, options.user ?? config.User ?? ""), hostname),
+    root: { path: bytesOf(rootfs).toString(), readonly: options.readOnly },
+    hostname,
+    mounts: [...before, ...init, ...byDepth(volumes)],
+    linux: {
+      namespaces: namespacesOf(options).map((type) => ({ type })),
+      devices: options.privileged ? hostDevices() : [],
+      maskedPaths: options.privileged ? [] : MASKED_PATHS,
+      readonlyPaths: options.privileged ? [] : READONLY_PATHS,
+      resources: {},
+    },
+  };
+}
+
+/** Checks what needs no tree, so that nothing is made for what is refused. @throws as `containerSpec` */
+export function checkOptions(config: ProcessConfig, options: ContainerOptions): void {
+  refuseTwice([...options.volumes.map(parseVolume), ...options.tmpfs.map(parseTmpfs)]);
+  options.ulimits.map(parseUlimit);
+  parseSecurityOptions(options.securityOptions);
+  parseEnvironment(options.env);
+  capabilitiesOf(options);
+  commandOf(config, options);
+  workdirOf(config, options);
+}
+
+function lookUp(rootfs: HostPath, text: string): KnownUser {
+  const root = openAt(AT_FDCWD, rootfs, O_PATH | O_DIRECTORY);
+  try {
+    return findUser(root, text);
+  } finally {
+    close(root);
+  }
+}
+
+function processOf(config: ProcessConfig, options: ContainerOptions, user: KnownUser, hostname: string): ProcessSpec {
+  const { uid, gid, additionalGids, home } = user;
+  const bounding = capabilitiesOf(options);
+  const held = uid === 0 ? bounding : [];
+  const command = commandOf(config, options);
+  return {
+    terminal: options.terminal,
+    user: { uid, gid, additionalGids },
+    args: options.init === undefined ? command : [INIT_PATH, "--", ...command],
+    env: environmentOf(config, options, hostname, bytesOf(home).toString()),
+    cwd: workdirOf(config, options),
+    capabilities: { bounding, effective: held, permitted: held, inheritable: [], ambient: [] },
+    noNewPrivileges: parseSecurityOptions(options.securityOptions),
+    rlimits: options.ulimits.map(parseUlimit),
+  };
+}
+
+function capabilitiesOf({ capAdd, capDrop, privileged }: ContainerOptions): ReturnType<typeof capabilitiesFor> {
+  return capabilitiesFor({ add: capAdd, drop: capDrop, privileged });
+}
+
+/** An entrypoint of the user's makes the image's command nothing (docker run reference). */
+function commandOf(config: ProcessConfig, { entrypoint, command }: ContainerOptions): readonly string[] {
+  const own = entrypoint === undefined && command.length === 0 ? (config.Cmd ?? []) : command;
+  const head = entrypoint === undefined ? (config.Entrypoint ?? []) : entrypoint === "" ? [] : [entrypoint];
+  const args = [...head, ...own];
+  if (args.length > 0) return args;
+  const state = "the image has no command of its own; give one";
+  throw new UsageError("ERR_NO_COMMAND", `Cannot run the image: ${state}`);
+}
+
+function workdirOf(config: ProcessConfig, { workdir }: ContainerOptions): string {
+  const path = workdir ?? config.WorkingDir ?? "";
+  if (path === "" && workdir === undefined) return "/";
+  if (path.startsWith("/")) return path;
+  throw new UsageError("ERR_WORKDIR", `Cannot work in "${path}": it is not an absolute path`, { data: { path } });
+}
+
+function environmentOf(
+  config: ProcessConfig,
+  options: ContainerOptions,
+  hostname: string,
+  home: string,
+): readonly string[] {
+  const defaults = [`PATH=${DEFAULT_PATH}`, `HOSTNAME=${hostname}`, ...(options.terminal ? ["TERM=xterm"] : [])];
+  const imageOwn = (config.Env ?? []).filter((variable) => variable.indexOf("=") > 0);
+  const variables = new Map([...parseEnvironment([...defaults, ...imageOwn]), ...parseEnvironment(options.env)]);
+  if ((variables.get("HOME") ?? "") === "") variables.set("HOME", home);
+  return [...variables].map(([name, value]) => `${name}=${value}`);
+}
+
+function namespacesOf({ network }: ContainerOptions): readonly NamespaceType[] {
+  const all: readonly NamespaceType[] = ["mount", "pid", "ipc", "uts", "cgroup"];
+  return network === "none" ? [...all, "network"] : all;
+}
+
+function initMount(source: string): Mount {
+  return { destination: INIT_PATH, type: "bind", source, options: ["rbind", "rprivate", "ro"] };
+}
+
+/** Those above first: a volume lies in another, not over it. */
+function byDepth(mounts: readonly Mount[]): readonly Mount[] {
+  const depth = ({ destination }: Mount): number => destination.split("/").length;
+  return mounts.toSorted((a, b) => depth(a) - depth(b));
+}

@@ -1,0 +1,249 @@
+/**
+ * Starts a container without a runtime: unshare(1) makes the namespaces, setsid(1) and setpriv(1) take from its first process
+ * what it is not to have, and a shell waits. All of these are host programs, so they come before the root changes; what
+ * needs the host's view (mounts, devices, the host's name) is then done from outside, by this thread in their namespaces.
+ * Last, pivot_root(2) changes the root of the shell too, which executes the command: the chain is one process.
+ *
+ * Invariant: until the command runs, the death of either side ends both, and the kernel takes all that was made.
+ */
+
+import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import type { Socket } from "node:net";
+import { ConflictError, isErrno, UnsupportedError } from "../errors.ts";
+import { display, type HostPath, hostPath } from "../paths.ts";
+import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
+import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../sys/file.ts";
+import { setProcessLimit } from "../sys/limits.ts";
+import { raiseLoopback } from "../sys/loopback.ts";
+import { inNamespaces, setHostname, type ThreadNamespace } from "../sys/namespaces.ts";
+import { setprivName } from "./capabilities.ts";
+import { checkCommand, isShellName } from "./command.ts";
+import { makeDirectory } from "./in-root.ts";
+import { checkProcDirectory, enterRootfs, mountRootfs } from "./rootfs.ts";
+import type { NamespaceType, ProcessSpec, RuntimeSpec } from "./runtime-spec.ts";
+import { openTerminal } from "./terminal.ts";
+
+const UNSHARE: Readonly<Record<NamespaceType, string>> = {
+  mount: "--mount",
+  pid: "--pid",
+  network: "--net",
+  ipc: "--ipc",
+  uts: "--uts",
+  user: "--user",
+  cgroup: "--cgroup",
+  time: "--time",
+};
+
+/** Where the chain finds its end of the socket. */
+const SOCKET_FD = 3;
+
+/**
+ * What the shell does: says that it is loaded, waits until its root has changed, takes its terminal, and becomes the
+ * command. The environment is the container's only from here on: a host program must not see its LD_PRELOAD. Behind
+ * "read" no redirection is for one command alone, which would take a descriptor that the container's limits may refuse.
+ */
+const SCRIPT = `exec 4<&0 0<&3
+printf r >&3 && read -r go && [ "$go" = go ] || exit 125
+exec 0<&4 3>&- 4<&-
+[ "$1" = - ] || exec 0<>"$1" 1>&0 2>&0
+cd -- "$2" || exit 125
+shift 2
+unset PWD OLDPWD SHLVL _
+while [ "$1" != -- ]; do export "$1" || exit 125; shift; done
+shift
+exec "$@"`;
+
+export interface LaunchOptions {
+  /** Descriptors or "ignore", for standard input, output and error; with a terminal the container has that instead. */
+  readonly stdio: readonly [number | "ignore", number | "ignore", number | "ignore"];
+  /** Called with the chain's processes when the namespaces are there and nothing runs in them yet. */
+  readonly beforeStart?: (processes: Processes) => void;
+}
+
+export interface Processes {
+  /** The container's first process, as the host numbers it. */
+  readonly init: number;
+  /** unshare(1), which waits for it. */
+  readonly waiter: number;
+}
+
+/** How a container ended: as a shell says it, 128 and the signal's number for one that a signal killed. */
+export interface Running extends Processes {
+  readonly exitCode: Promise<number>;
+  /** The master of the container's terminal, if it has one. Whoever takes it closes it. */
+  readonly terminal: number | null;
+}
+
+/**
+ * The command runs when this settles. `spec.root.path` is a mount point. If it fails, nothing is left.
+ * @throws {NotFoundError} `ERR_COMMAND_NOT_FOUND`
+ * @throws {ConflictError} `ERR_COMMAND_NOT_EXECUTABLE`; `ERR_LAUNCH` if the chain ended early, which it says on stderr
+ * @throws {UnsupportedError} `ERR_NO_LAUNCHER` without util-linux, `ERR_ENVIRONMENT_NAME`, `ERR_KERNEL_TOO_OLD`
+ * @throws PosixError
+ */
+export async function launch(spec: RuntimeSpec, options: LaunchOptions): Promise<Running> {
+  const path = hostPath(spec.root.path);
+  const chain = chainOf(spec);
+  withRoot(path, (root) => checkProcDirectory(root));
+  keepDescriptorsToOurselves();
+  const child = spawn(chain[0] ?? "", chain.slice(1), {
+    stdio: [...options.stdio, "pipe"] as StdioOptions,
+    env: environmentOfChain(spec.process),
+    cwd: "/",
+    detached: true,
+  });
+  const ended = exitOf(child);
+  const socket = child.stdio[SOCKET_FD] as Socket;
+  let processes: Processes | undefined;
+  try {
+    await ready(socket, ended);
+    processes = { waiter: child.pid ?? 0, init: onlyChildOf(child.pid ?? 0) };
+    options.beforeStart?.(processes);
+    for (const { type, soft, hard } of spec.process.rlimits) setProcessLimit(processes.init, type, soft, hard);
+    const terminal = furnish(spec, path, processes.init);
+    socket.end("go\n");
+    return { ...processes, exitCode: ended, terminal };
+  } catch (error) {
+    process.kill(processes?.init ?? child.pid ?? 0, "SIGKILL"); // the waiter ends after it, so that both are gone
+    await ended.catch(() => {});
+    throw translate(error, spec);
+  }
+}
+
+/** All that is done in the waiting namespaces; the descriptor of the terminal's master, if there is to be one. */
+function furnish(spec: RuntimeSpec, path: HostPath, init: number): number | null {
+  const has = new Set(spec.linux.namespaces.map(({ type }) => type));
+  const joined: ThreadNamespace[] = [];
+  if (has.has("network")) joined.push("net");
+  if (has.has("ipc")) joined.push("ipc");
+  if (has.has("uts")) joined.push("uts");
+  if (has.has("cgroup")) joined.push("cgroup");
+  return inNamespaces(init, [...joined, "mnt"], () => {
+    if (has.has("network")) raiseLoopback();
+    if (has.has("uts") && spec.hostname !== undefined) setHostname(spec.hostname);
+    return withRoot(path, (root) => {
+      mountRootfs(spec, root);
+      const terminal = spec.process.terminal ? openTerminal(root, spec.process.user) : null;
+      try {
+        makeDirectory(root, hostPath(spec.process.cwd));
+        checkCommand(root, spec.process.args[0] ?? "", spec.process.cwd, spec.process.env);
+        enterRootfs(root, spec.root.readonly);
+      } catch (error) {
+        if (terminal !== null) close(terminal);
+        throw error;
+      }
+      return terminal;
+    });
+  });
+}
+
+function withRoot<Result>(path: HostPath, work: (root: number) => Result): Result {
+  const root = openAt(AT_FDCWD, path, O_PATH | O_DIRECTORY);
+  try {
+    return work(root);
+  } finally {
+    close(root);
+  }
+}
+
+function chainOf(spec: RuntimeSpec): readonly string[] {
+  const { process: task, linux, root } = spec;
+  const types = linux.namespaces.map(({ type }) => type);
+  const unshared = types.map((type) => UNSHARE[type]);
+  return [
+    program("setpriv"), // with its head, the whole chain dies
+    ...["--pdeathsig", "KILL", "--", program("unshare"), ...unshared],
+    ...["--fork", "--kill-child=KILL", "--propagation", "private", `--mount-proc=${textOf(`${root.path}/proc`)}`, "--"],
+    ...[program("setsid"), "--", program("setpriv"), ...privileges(task), "--"],
+    ...[shellFor(task), "-c", SCRIPT, "layerctl", task.terminal ? "/dev/pts/0" : "-", textOf(task.cwd)],
+    ...[...task.env.filter(isShellName), "--", ...task.args].map(textOf),
+  ];
+}
+
+function privileges({ user, capabilities, noNewPrivileges }: ProcessSpec): readonly string[] {
+  const kept = capabilities.bounding.map((name) => `,+${setprivName(name)}`).join("");
+  const groups = user.additionalGids.length === 0 ? ["--clear-groups"] : ["--groups", user.additionalGids.join(",")];
+  return [
+    ...["--pdeathsig", "KILL", "--reuid", String(user.uid), "--regid", String(user.gid), ...groups],
+    ...["--bounding-set", `-all${kept}`, "--inh-caps", "-all"],
+    ...(noNewPrivileges ? ["--no-new-privs"] : []),
+  ];
+}
+
+/**
+ * What the host's programs see: nothing of the container's but variables that no shell can hold, which mean nothing to
+ * them, and which only bash passes on.
+ */
+function environmentOfChain({ env }: ProcessSpec): Record<string, string> {
+  const others = env.filter((variable) => !isShellName(variable));
+  return Object.fromEntries(others.map((variable) => splitVariable(variable)));
+}
+
+function splitVariable(variable: string): readonly [string, string] {
+  const equals = variable.indexOf("=", 1);
+  return [variable.slice(0, equals), variable.slice(equals + 1)];
+}
+
+function shellFor({ env }: ProcessSpec): string {
+  const odd = env.find((variable) => !isShellName(variable));
+  if (odd === undefined) return "/bin/sh";
+  if (existsSync("/bin/bash")) return "/bin/bash";
+  const message = `Cannot pass on variable "${splitVariable(odd)[0]}": that takes bash, or --runtime crun or runc`;
+  throw new UnsupportedError("ERR_ENVIRONMENT_NAME", message);
+}
+
+const DIRECTORIES = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
+
+/** An absolute path: the PATH that counts is not the user's, nor the container's. */
+function program(name: string): string {
+  const path = DIRECTORIES.map((directory) => `${directory}/${name}`).find((each) => existsSync(each));
+  if (path !== undefined) return path;
+  const message = `Cannot start a container: ${name} is not installed; install util-linux, or use --runtime crun or runc`;
+  throw new UnsupportedError("ERR_NO_LAUNCHER", message);
+}
+
+/** Node gives programs their arguments as UTF-8. */
+function textOf(argument: string): string {
+  if (!/[\udc80-\udcff]/.test(argument) || Buffer.from(argument).toString() === argument) return argument;
+  const message = `Cannot pass on "${display(hostPath(argument))}": it is not UTF-8`;
+  throw new UnsupportedError("ERR_ARGUMENT_BYTES", message);
+}
+
+/** When the shell is loaded. */
+function ready(socket: Socket, ended: Promise<number>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.once("data", () => resolve());
+    socket.on("error", () => {}); // its end says more
+    ended.then((code) => reject(chainEnded(code)), reject);
+  });
+}
+
+function chainEnded(code: number): ConflictError {
+  const message = `Cannot start the container: a program of the launcher ended with ${code}; what it said is above`;
+  return new ConflictError("ERR_LAUNCH", message, { data: { exitCode: code } });
+}
+
+/** The exit code of a child, when it has ended; 128 and the number of the signal that killed it. */
+export function exitOf(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("exit", (code, signal) => resolve(exitCodeOf(code, signal)));
+  });
+}
+
+function exitCodeOf(code: number | null, signal: NodeJS.Signals | null): number {
+  const { signals } = process.getBuiltinModule("node:os").constants;
+  return code ?? 128 + (signal === null ? 0 : signals[signal]);
+}
+
+function onlyChildOf(pid: number): number {
+  const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").split(" ");
+  return Number(child);
+}
+
+function translate(error: unknown, { root }: RuntimeSpec): unknown {
+  if (!isErrno(error, "ENOSYS")) return error;
+  const message = `Cannot make the root "${root.path}": the kernel is older than Linux 5.12; use --runtime crun or runc`;
+  return new UnsupportedError("ERR_KERNEL_TOO_OLD", message, { cause: error });
+}

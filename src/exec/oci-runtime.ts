@@ -1,0 +1,85 @@
+/**
+ * Another runtime instead of our launcher: a bundle (runtime-spec, bundle.md) and the command line that runc and crun share
+ * (runtime-tools, command-line-interface.md).
+ */
+
+import { spawn, spawnSync } from "node:child_process";
+import { accessSync, constants, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { ConflictError, NotFoundError } from "../errors.ts";
+import { bytesOf, type HostPath, hostPath, joinHost } from "../paths.ts";
+import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
+import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../sys/file.ts";
+import { checkCommand } from "./command.ts";
+import { exitOf, type LaunchOptions, type Running } from "./launcher.ts";
+import type { Mount, RuntimeSpec } from "./runtime-spec.ts";
+
+/** Writes config.json into `directory`, which is made. @throws a system error */
+export function writeBundle(directory: HostPath, spec: RuntimeSpec): void {
+  mkdirSync(bytesOf(directory), { recursive: true, mode: 0o700 });
+  writeFileSync(bytesOf(joinHost(directory, "config.json")), `${JSON.stringify(spec, null, 2)}\n`, { mode: 0o600 });
+}
+
+/** The path of the runtime that `name` means. @throws {NotFoundError} `ERR_RUNTIME_NOT_FOUND` */
+export function findRuntime(name: string): string {
+  const directories = [...(process.env.PATH ?? "").split(delimiter), "/usr/bin", "/usr/sbin", "/bin", "/sbin"];
+  const candidates = name.includes("/") ? [name] : directories.map((directory) => join(directory, name));
+  const path = candidates.find(isExecutable);
+  if (path !== undefined) return path;
+  const message = `Cannot use runtime "${name}": there is no such program; install it, or leave --runtime away`;
+  throw new NotFoundError("ERR_RUNTIME_NOT_FOUND", message, { data: { runtime: name } });
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * As `launch`, by the runtime at `runtime`, which keeps its state in `directory`. Signals for `init` go to the runtime, which
+ * passes them on; a terminal is its own work. It has ended when the result's `exitCode` settles.
+ * @throws {NotFoundError} `ERR_COMMAND_NOT_FOUND`
+ * @throws {ConflictError} `ERR_COMMAND_NOT_EXECUTABLE`; `ERR_LAUNCH` if the runtime started nothing, and said why on stderr
+ */
+export async function runWithRuntime(
+  runtime: string,
+  spec: RuntimeSpec,
+  directory: HostPath,
+  { stdio }: LaunchOptions,
+): Promise<Running> {
+  checkInImage(spec);
+  writeBundle(directory, spec);
+  const bundle = bytesOf(directory).toString();
+  const pidFile = join(bundle, "pid");
+  const id = `layerctl-${process.pid}-${Math.random().toString(16).slice(2)}`;
+  const state = ["--root", join(bundle, "runtime")];
+  const args = [...state, "run", "--bundle", bundle, "--pid-file", pidFile, id];
+  keepDescriptorsToOurselves();
+  const child = spawn(runtime, args, { stdio: [...stdio], detached: !spec.process.terminal, cwd: "/" });
+  const exitCode = exitOf(child).then((code) => {
+    if (existsSync(pidFile)) return code;
+    const message = `Cannot start the container: "${runtime}" ended with ${code}; what it said is above`;
+    throw new ConflictError("ERR_LAUNCH", message, { data: { exitCode: code } });
+  });
+  const settled = exitCode.finally(() => {
+    spawnSync(runtime, [...state, "delete", "--force", id], { stdio: "ignore" }); // one that failed halfway leaves its state
+    rmSync(pidFile, { force: true });
+  });
+  return { waiter: child.pid ?? 0, init: child.pid ?? 0, exitCode: settled, terminal: null };
+}
+
+/** Runtimes say in words of their own that there is no command. What a volume may hold is for them to find. */
+function checkInImage(spec: RuntimeSpec): void {
+  const isVolume = ({ type, destination }: Mount): boolean => type === "bind" && !/^\/(?:etc|dev)\//.test(destination);
+  if (spec.mounts.some(isVolume)) return;
+  const root = openAt(AT_FDCWD, hostPath(spec.root.path), O_PATH | O_DIRECTORY);
+  try {
+    checkCommand(root, spec.process.args[0] ?? "", spec.process.cwd, spec.process.env);
+  } finally {
+    close(root);
+  }
+}

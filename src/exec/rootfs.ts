@@ -1,0 +1,147 @@
+/**
+ * The mounts inside a container's root, made from outside by a thread that has joined the container's namespaces while its
+ * first process waits. Everything is `nodev`, and devices are bound one by one: so a device node that the container makes
+ * opens nothing, with or without a device cgroup.
+ */
+
+import { PosixError } from "../errors.ts";
+import type { HostPath } from "../paths.ts";
+import { hostPath } from "../paths.ts";
+import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt, S_IFDIR, S_IFMT, symlinkAt } from "../sys/file.ts";
+import {
+  addMountAttributes,
+  MNT_DETACH,
+  MS_BIND,
+  MS_NODEV,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_RDONLY,
+  MS_REC,
+  MS_STRICTATIME,
+  mount,
+  umount,
+} from "../sys/mount.ts";
+import { changeDirectory, pivotToWorkingDirectory } from "../sys/namespaces.ts";
+import { statAt, statAtOrNull } from "../sys/stat.ts";
+import { descriptorPath, makeDirectory, makeFile, withPath } from "./in-root.ts";
+import type { Mount, RuntimeSpec } from "./runtime-spec.ts";
+
+/** Options that are flags of mount(2); of the others each is for the file system. */
+const FLAGS: Readonly<Record<string, number>> = {
+  ro: MS_RDONLY,
+  nosuid: MS_NOSUID,
+  nodev: MS_NODEV,
+  noexec: MS_NOEXEC,
+  strictatime: MS_STRICTATIME,
+};
+/** Options that say nothing new. */
+const IGNORED = new Set(["rw", "bind", "rbind", "rprivate", "private", "relatime"]);
+
+const LINKS: readonly (readonly [name: string, target: string])[] = [
+  ["fd", "/proc/self/fd"],
+  ["stdin", "/proc/self/fd/0"],
+  ["stdout", "/proc/self/fd/1"],
+  ["stderr", "/proc/self/fd/2"],
+  ["ptmx", "pts/ptmx"],
+];
+/** What every container has (runtime-spec, config-linux.md, "Default Devices"). */
+const DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
+
+/**
+ * Makes the mounts of `spec` below its root, which is open as `root`. /proc, which only a process of the new pid namespace can
+ * mount, is there already. The calling thread is in the container's mount, network, ipc and cgroup namespaces.
+ * @throws PosixError
+ */
+export function mountRootfs(spec: RuntimeSpec, root: number): void {
+  addMountAttributes(root, MS_NODEV, false);
+  for (const each of spec.mounts) {
+    if (each.type === "proc") continue;
+    mountAt(root, each);
+    if (each.destination === "/dev") fillDev(root, spec);
+  }
+  for (const path of spec.linux.maskedPaths) mask(root, path);
+  for (const path of spec.linux.readonlyPaths) makeReadOnly(root, path);
+}
+
+function mountAt(root: number, { destination, type, source, options }: Mount): void {
+  const path = hostPath(destination);
+  const isBind = options.includes("bind") || options.includes("rbind");
+  const from = isBind ? openAt(AT_FDCWD, hostPath(source), O_PATH) : null;
+  try {
+    const isFile = from !== null && (statAt(from, null).mode & S_IFMT) !== S_IFDIR;
+    if (isFile) makeFile(root, path);
+    else makeDirectory(root, path);
+    const flags = options.reduce((all, option) => all | (FLAGS[option] ?? 0), 0);
+    withPath(root, path, (target) => {
+      if (from === null) {
+        const data = options.filter((option) => FLAGS[option] === undefined && !IGNORED.has(option)).join(",");
+        mount(source, descriptorPath(target), type, flags, data);
+      } else {
+        mount(descriptorPath(from), descriptorPath(target), "", MS_BIND | MS_REC, "");
+      }
+    });
+    if (from !== null) withPath(root, path, (mounted) => addMountAttributes(mounted, flags | MS_NODEV, true));
+  } finally {
+    if (from !== null) close(from);
+  }
+}
+
+function fillDev(root: number, spec: RuntimeSpec): void {
+  withPath(root, "dev", (dev) => {
+    for (const [name, target] of LINKS) symlinkAt(target, dev, name);
+  });
+  for (const path of [...DEVICES, ...spec.linux.devices.map((device) => device.path)]) {
+    if (statAtOrNull(AT_FDCWD, hostPath(path)) !== null) bindDevice(root, hostPath(path), path);
+  }
+}
+
+/** Makes the device `source`, of the host or of the container's own devpts, `path` in the container. */
+export function bindDevice(root: number, source: HostPath, path: string): void {
+  makeFile(root, path);
+  withPath(root, path, (target) => mount(source, descriptorPath(target), "", MS_BIND, ""));
+}
+
+/** Hides what is at a path, if there is anything. */
+function mask(root: number, path: string): void {
+  withPath(root, path, (target) => {
+    const isDirectory = (statAt(target, null).mode & S_IFMT) === S_IFDIR;
+    if (isDirectory) mount("tmpfs", descriptorPath(target), "tmpfs", MS_RDONLY | MS_NODEV, "size=0k");
+    else withPath(root, "dev/null", (nothing) => bindOver(nothing, target));
+  });
+}
+
+function makeReadOnly(root: number, path: string): void {
+  withPath(root, path, (target) => mount(descriptorPath(target), descriptorPath(target), "", MS_BIND | MS_REC, ""));
+  withPath(root, path, (mounted) => addMountAttributes(mounted, MS_RDONLY, true));
+}
+
+function bindOver(source: number, target: number): void {
+  mount(descriptorPath(source), descriptorPath(target), "", MS_BIND, "");
+}
+
+/**
+ * Makes the tree that is open as `root` the root of the mount namespace, and of the processes that wait in it. The host's
+ * tree goes: read-only first, because the waiting processes still run its programs, and who could write to what
+ * /proc/PID/exe names would write to the host (CVE-2019-5736).
+ * @throws PosixError
+ */
+export function enterRootfs(root: number, isReadOnly: boolean): void {
+  const old = openAt(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
+  try {
+    if (isReadOnly) addMountAttributes(root, MS_RDONLY, false);
+    changeDirectory(root);
+    pivotToWorkingDirectory();
+    changeDirectory(old);
+    addMountAttributes(old, MS_RDONLY, true);
+    umount("." as HostPath, MNT_DETACH);
+  } finally {
+    close(old);
+  }
+}
+
+/** Where a launcher mounts /proc: a real directory of the tree, so that its path leads nowhere else. */
+export function checkProcDirectory(root: number): void {
+  const stat = statAtOrNull(root, "proc");
+  if (stat === null) makeDirectory(root, "proc");
+  else if ((stat.mode & S_IFMT) !== S_IFDIR) throw new PosixError(20, "mount", "/proc");
+}

@@ -1,0 +1,86 @@
+/**
+ * A container as data: the part of the OCI runtime spec's config.json (runtime-spec 1.0) that layerctl writes. Our own
+ * launcher starts what it describes, and `--runtime` hands the same document to another.
+ */
+
+import type { CapabilityName } from "./capabilities.ts";
+
+export const OCI_VERSION = "1.0.2";
+
+export type NamespaceType = "pid" | "network" | "mount" | "ipc" | "uts" | "user" | "cgroup" | "time";
+
+/** What is mounted, in order. `destination` is a path in the container. */
+export interface Mount {
+  readonly destination: string;
+  readonly type: string;
+  readonly source: string;
+  /** As mount(8) spells them; "rbind" and "bind" make it a bind mount. */
+  readonly options: readonly string[];
+}
+
+export interface ContainerUser {
+  readonly uid: number;
+  readonly gid: number;
+  readonly additionalGids: readonly number[];
+}
+
+export interface Rlimit {
+  readonly type: string;
+  readonly soft: number;
+  readonly hard: number;
+}
+
+/** The five sets of capabilities(7), as names. */
+export interface CapabilitySets {
+  readonly bounding: readonly CapabilityName[];
+  readonly effective: readonly CapabilityName[];
+  readonly permitted: readonly CapabilityName[];
+  readonly inheritable: readonly CapabilityName[];
+  readonly ambient: readonly CapabilityName[];
+}
+
+export interface ProcessSpec {
+  readonly terminal: boolean;
+  readonly user: ContainerUser;
+  /** The command and its arguments; the command is looked for in the PATH of `env`. Never empty. */
+  readonly args: readonly string[];
+  /** "NAME=value"; no name twice. */
+  readonly env: readonly string[];
+  /** Absolute. */
+  readonly cwd: string;
+  readonly capabilities: CapabilitySets;
+  readonly noNewPrivileges: boolean;
+  readonly rlimits: readonly Rlimit[];
+}
+
+export interface Namespace {
+  readonly type: NamespaceType;
+}
+
+/** A device node that is made; `fileMode` has the permissions only. */
+export interface Device {
+  readonly path: string;
+  readonly type: "c" | "b";
+  readonly major: number;
+  readonly minor: number;
+  readonly fileMode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface LinuxSpec {
+  readonly namespaces: readonly Namespace[];
+  readonly devices: readonly Device[];
+  readonly maskedPaths: readonly string[];
+  readonly readonlyPaths: readonly string[];
+  readonly resources: Readonly<Record<string, unknown>>;
+}
+
+export interface RuntimeSpec {
+  readonly ociVersion: string;
+  readonly process: ProcessSpec;
+  readonly root: { readonly path: string; readonly readonly: boolean };
+  readonly hostname?: string;
+  readonly mounts: readonly Mount[];
+  readonly linux: LinuxSpec;
+}

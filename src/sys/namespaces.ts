@@ -1,0 +1,74 @@
+/**
+ * Namespaces of the calling thread (setns(2)) and what is set in them. Node has many threads, and only the one that calls
+ * moves; so do the children that it starts meanwhile. A user namespace cannot be joined this way.
+ */
+
+import { closeSync, openSync } from "node:fs";
+import { bytesOf } from "../paths.ts";
+import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "./file.ts";
+import { check, cString, declare } from "./libc.ts";
+
+const setnsCall = declare("int setns(int fd, int type)");
+const unshareCall = declare("int unshare(int flags)");
+const fchdirCall = declare("int fchdir(int fd)");
+const sethostnameCall = declare("int sethostname(const void *name, size_t length)");
+const pivotRootCall = declare(
+  "long syscall(long number, const void *root, const void *old, long c, long d, long e, long f)",
+);
+
+const CLONE_FS = 0x200;
+const SYS_PIVOT_ROOT = process.arch === "arm64" ? 41 : 155;
+
+/** What a thread can leave and come back to. */
+const TYPES = { mnt: 0x0002_0000, cgroup: 0x0200_0000, uts: 0x0400_0000, ipc: 0x0800_0000, net: 0x4000_0000 } as const;
+export type ThreadNamespace = keyof typeof TYPES;
+
+/**
+ * Does synchronous `work` in namespaces of process `pid`, and comes back. In another mount namespace the working directory
+ * is that namespace's root meanwhile.
+ * @throws PosixError, and what `work` throws
+ */
+export function inNamespaces<Result>(pid: number, names: readonly ThreadNamespace[], work: () => Result): Result {
+  const opened: { readonly own: number; readonly name: ThreadNamespace }[] = [];
+  const directory = openAt(AT_FDCWD, ".", O_PATH | O_DIRECTORY);
+  try {
+    if (names.includes("mnt")) check(unshareCall(CLONE_FS), "unshare"); // root and working directory of this thread only
+    const theirs = names.map((name) => ({ name, fd: openSync(`/proc/${pid}/ns/${name}`, "r") }));
+    try {
+      for (const { name, fd } of theirs) {
+        opened.push({ name, own: openSync(`/proc/thread-self/ns/${name}`, "r") });
+        check(setnsCall(fd, TYPES[name]), `setns(${name})`);
+      }
+    } finally {
+      for (const { fd } of theirs) closeSync(fd);
+    }
+    return work();
+  } finally {
+    for (const { own, name } of opened.reverse()) {
+      check(setnsCall(own, TYPES[name]), `setns(${name})`);
+      close(own);
+    }
+    if (names.includes("mnt")) check(fchdirCall(directory), "fchdir");
+    close(directory);
+  }
+}
+
+/** Changes the working directory of this thread. @throws PosixError */
+export function changeDirectory(fd: number): void {
+  check(fchdirCall(fd), "fchdir");
+}
+
+/**
+ * Makes the working directory, a mount point, the root of its mount namespace and of every process whose root the old one
+ * was. The old root then lies over the new one: unmount "." to uncover it.
+ * @throws PosixError
+ */
+export function pivotToWorkingDirectory(): void {
+  check(Number(pivotRootCall(SYS_PIVOT_ROOT, cString("."), cString("."), 0, 0, 0, 0)), "pivot_root");
+}
+
+/** @throws PosixError */
+export function setHostname(name: string): void {
+  const bytes = bytesOf(name);
+  check(sethostnameCall(bytes, bytes.length), "sethostname");
+}
