@@ -23,7 +23,8 @@ async function main(argv: readonly string[]): Promise<number> {
     verb = invocation.verb;
     const context = new Context(invocation.globals, cancellation);
     root = context.rootIfKnown;
-    return (await verb.run(context, ...(invocation.args as never[]))) ?? 0; // as its `define` told commander to parse them
+    const result = await verb.run(context, ...(invocation.args as never[])); // as its `define` told commander to parse them
+    return typeof result === "number" ? result : 0;
   } catch (error) {
     const reason: unknown = cancellation.signal.reason; // whatever failed after the signal, the signal is why
     const exitCodeOf = verb?.exitCodeOf;

@@ -10,8 +10,8 @@ import type { Context } from "./context.ts";
 export interface VerbModule {
   /** Gives the command its arguments, options and examples. */
   define(command: Command): void;
-  /** Does the work: `args` are the arguments as defined, then the options. The result is the exit code, 0 if it is none. */
-  run(context: Context, ...args: never[]): Promise<number | void> | number | void;
+  /** Does the work: `args` are the arguments as defined, then the options. A number that it gives is the exit code. */
+  run(context: Context, ...args: never[]): Promise<unknown> | unknown;
   /** The exit code for an error with this code, where a command has its own. */
   exitCodeOf?(code: string): number;
 }

@@ -10,6 +10,7 @@
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import type { Socket } from "node:net";
+import type { Readable } from "node:stream";
 import { ConflictError, isErrno, UnsupportedError } from "../errors.ts";
 import { display, type HostPath, hostPath } from "../paths.ts";
 import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
@@ -35,17 +36,18 @@ const UNSHARE: Readonly<Record<NamespaceType, string>> = {
   time: "--time",
 };
 
-/** Where the chain finds its end of the socket. */
+/** Where the chain finds its end of the socket, and the container's standard error: its own is for the launcher. */
 const SOCKET_FD = 3;
+const EXIT_FAILURE = 1;
 
 /**
  * What the shell does: says that it is loaded, waits until its root has changed, takes its terminal, and becomes the
  * command. The environment is the container's only from here on: a host program must not see its LD_PRELOAD. Behind
  * "read" no redirection is for one command alone, which would take a descriptor that the container's limits may refuse.
  */
-const SCRIPT = `exec 4<&0 0<&3
+const SCRIPT = `exec 5<&0 0<&3
 printf r >&3 && read -r go && [ "$go" = go ] || exit 125
-exec 0<&4 3>&- 4<&-
+exec 0<&5 2>&4 3>&- 4>&- 5<&-
 [ "$1" = - ] || exec 0<>"$1" 1>&0 2>&0
 cd -- "$2" || exit 125
 shift 2
@@ -87,17 +89,19 @@ export async function launch(spec: RuntimeSpec, options: LaunchOptions): Promise
   const chain = chainOf(spec);
   withRoot(path, (root) => checkProcDirectory(root));
   keepDescriptorsToOurselves();
+  const [input, output, errors] = options.stdio;
   const child = spawn(chain[0] ?? "", chain.slice(1), {
-    stdio: [...options.stdio, "pipe"] as StdioOptions,
+    stdio: [input, output, "pipe", "pipe", errors] as StdioOptions,
     env: environmentOfChain(spec.process),
     cwd: "/",
     detached: true,
   });
-  const ended = exitOf(child);
+  const words = wordsOf(child.stderr);
+  const ended = endOf(child, words);
   const socket = child.stdio[SOCKET_FD] as Socket;
   let processes: Processes | undefined;
   try {
-    await ready(socket, ended);
+    await ready(socket, ended, words);
     processes = { waiter: child.pid ?? 0, init: onlyChildOf(child.pid ?? 0) };
     options.beforeStart?.(processes);
     for (const { type, soft, hard } of spec.process.rlimits) setProcessLimit(processes.init, type, soft, hard);
@@ -211,24 +215,42 @@ function textOf(argument: string): string {
 }
 
 /** When the shell is loaded. */
-function ready(socket: Socket, ended: Promise<number>): Promise<void> {
+function ready(socket: Socket, ended: Promise<number>, words: () => string): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.once("data", () => resolve());
     socket.on("error", () => {}); // its end says more
-    ended.then((code) => reject(chainEnded(code)), reject);
+    ended.then((code) => reject(chainEnded(code, words())), reject);
   });
 }
 
-function chainEnded(code: number): ConflictError {
-  const message = `Cannot start the container: a program of the launcher ended with ${code}; what it said is above`;
-  return new ConflictError("ERR_LAUNCH", message, { data: { exitCode: code } });
+function chainEnded(exitCode: number, words: string): ConflictError {
+  const said = words === "" ? `the launcher ended with ${exitCode}` : words;
+  return new ConflictError("ERR_LAUNCH", `Cannot start the container: ${said}`, { data: { exitCode } });
+}
+
+const MOST_WORDS = 1_000;
+
+/** What a stream has said so far, on one line. */
+function wordsOf(stream: Readable | null): () => string {
+  let text = "";
+  stream?.on("data", (bytes: Buffer) => {
+    if (text.length < MOST_WORDS) text += bytes.toString();
+  });
+  return () => text.trim().replace(/\s*\n\s*/g, "; ");
+}
+
+/** unshare(1) 2.38 cannot end as its child did where that was SIGKILL: it complains, and nothing else makes it speak. */
+async function endOf(child: ChildProcess, words: () => string): Promise<number> {
+  const code = await exitOf(child);
+  const isKilled = code === EXIT_FAILURE && words() !== "" && words().startsWith("unshare:");
+  return isKilled ? 128 + process.getBuiltinModule("node:os").constants.signals.SIGKILL : code;
 }
 
 /** The exit code of a child, when it has ended; 128 and the number of the signal that killed it. */
 export function exitOf(child: ChildProcess): Promise<number> {
   return new Promise((resolve, reject) => {
     child.on("error", reject);
-    child.on("exit", (code, signal) => resolve(exitCodeOf(code, signal)));
+    child.on("close", (code, signal) => resolve(exitCodeOf(code, signal)));
   });
 }
 
