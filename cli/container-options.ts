@@ -3,9 +3,10 @@
 import { type Command, Option } from "commander";
 import type { ContainerOptions, Network } from "../layers/containers/options.ts";
 import { UnsupportedError } from "../src/errors.ts";
+import type { LimitTexts } from "../src/exec/cgroup/resources.ts";
 
 /** As commander gives them. */
-export interface ContainerFlags {
+export interface ContainerFlags extends LimitTexts {
   readonly interactive?: boolean;
   readonly tty?: boolean;
   readonly env?: readonly string[];
@@ -45,6 +46,13 @@ export function defineContainerOptions(command: Command): Command {
     .option("--privileged", "all capabilities and devices, and nothing hidden: no boundary to this host")
     .addOption(list("--security-opt <option>", "no-new-privileges: setuid programs give nothing"))
     .addOption(list("--ulimit <name=soft[:hard]>", "a limit of the command, such as nofile=1024:4096"))
+    .option("-m, --memory <size>", "the most memory, such as 32m; what needs more is killed")
+    .option("--memory-swap <size>", "the most memory and swap together; -1: no limit (default: twice the memory)")
+    .option("--cpus <number>", "the most processor time, in processors, such as 0.5")
+    .option("--cpu-shares <number>", "the weight where processors are short (others have 1024)")
+    .option("--cpuset-cpus <list>", "the processors that are used, such as 0-2,4")
+    .option("--cpuset-mems <list>", "the memory nodes that are used")
+    .option("--pids-limit <number>", "the most processes and threads; -1: no limit")
     .addOption(
       new Option("--network <network>", "none: only a loopback of its own; host: this host's")
         .choices(["none", "host"])
@@ -82,8 +90,22 @@ export function containerOptions(
     privileged: flags.privileged ?? false,
     securityOptions: flags.securityOpt ?? [],
     ulimits: flags.ulimit ?? [],
+    limits: limitsOf(flags),
     network: flags.network,
     terminal: flags.tty ?? false,
+  };
+}
+
+function limitsOf(flags: ContainerFlags): LimitTexts {
+  const { memory, memorySwap, cpus, cpuShares, cpusetCpus, cpusetMems, pidsLimit } = flags;
+  return {
+    ...(memory !== undefined && { memory }),
+    ...(memorySwap !== undefined && { memorySwap }),
+    ...(cpus !== undefined && { cpus }),
+    ...(cpuShares !== undefined && { cpuShares }),
+    ...(cpusetCpus !== undefined && { cpusetCpus }),
+    ...(cpusetMems !== undefined && { cpusetMems }),
+    ...(pidsLimit !== undefined && { pidsLimit }),
   };
 }
 

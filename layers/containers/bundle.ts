@@ -11,7 +11,7 @@ import { findImage } from "../resolve-image.ts";
 import { removeSnapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
 import { unmount } from "../unmount.ts";
-import { refuseTaken } from "./containers.ts";
+import { cgroupName, refuseTaken } from "./containers.ts";
 import type { ContainerOptions } from "./options.ts";
 import { writeOwnFiles } from "./own-files.ts";
 import { checkOptions, containerSpec } from "./spec.ts";
@@ -54,7 +54,8 @@ export async function bundleImage(
   try {
     const hostname = request.options.hostname ?? snapshot.name.slice(0, 63);
     const ownMounts = writeOwnFiles(joinHost(directory, "etc"), hostname, request.options.network);
-    const spec = containerSpec({ config, options: request.options, rootfs: target, hostname, ownMounts });
+    const cgroup = cgroupName(snapshot.name);
+    const spec = containerSpec({ config, options: request.options, rootfs: target, hostname, cgroup, ownMounts });
     writeBundle(directory, { ...spec, root: { ...spec.root, path: "rootfs" } });
     return { name: snapshot.name, directory };
   } catch (error) {

@@ -9,6 +9,7 @@
 import { hostname as hostnameOfHost } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConflictError, NotFoundError } from "../../src/errors.ts";
+import { findCgroup, outOfMemoryKills, removeCgroup } from "../../src/exec/cgroup/cgroup.ts";
 import type { RuntimeSpec } from "../../src/exec/runtime-spec.ts";
 import {
   type ContainerRow,
@@ -61,6 +62,11 @@ export interface StartedProcess {
   /** As the host numbers it. */
   readonly init: number;
   readonly exitCode: Promise<number>;
+}
+
+/** A name that no other container's group has, whatever store that is in. */
+export function cgroupName(container: string): string {
+  return `layerctl-${container}-${Math.random().toString(16).slice(2, 10)}`;
 }
 
 function lockName(id: number): string {
@@ -117,10 +123,11 @@ export async function runContainer<Started extends StartedProcess>(
   const row = getContainer(store.db, id);
   if (row === null) throw noContainer(name);
   if (lock === null) throw isRunning(name, "start");
-  setContainerStarting(store.db, id, null);
+  const cgroup = cgroupName(name);
+  setContainerStarting(store.db, id, cgroup);
   let exitCode: number | null = null;
   try {
-    const started = await start(await mountContainer(store, snapshot, row));
+    const started = await start(await mountContainer(store, snapshot, row, cgroup));
     setContainerRunning(store.db, id, started.init, Date.now());
     onStarted(started);
     exitCode = await started.exitCode;
@@ -130,13 +137,20 @@ export async function runContainer<Started extends StartedProcess>(
   }
 }
 
-async function mountContainer(store: Store, snapshot: Snapshot, row: ContainerRow): Promise<Container> {
+async function mountContainer(store: Store, snapshot: Snapshot, row: ContainerRow, cgroup: string): Promise<Container> {
   const options = JSON.parse(row.options) as ContainerOptions; // as `createContainer` wrote it
   const { target } = await mountSnapshot(store, snapshot, row.autoRemove ? { options: { volatile: true } } : {});
   const directory = joinHost(snapshotDirectory(store.layout, snapshot.id), "container");
   const hostname = options.hostname ?? (options.network === "host" ? hostnameOfHost() : snapshot.name.slice(0, 63));
   const ownMounts = writeOwnFiles(directory, hostname, options.network);
-  const spec = containerSpec({ config: configOf(store, snapshot), options, rootfs: target, hostname, ownMounts });
+  const spec = containerSpec({
+    config: configOf(store, snapshot),
+    options,
+    rootfs: target,
+    hostname,
+    cgroup,
+    ownMounts,
+  });
   return { id: snapshot.id, name: snapshot.name, spec, directory };
 }
 
@@ -152,9 +166,18 @@ async function takeDown(store: Store, id: number, exitCode: number | null): Prom
   const row = getContainer(store.db, id);
   const snapshot = getSnapshotById(store.db, id);
   if (row === null || snapshot === null) return;
+  endCgroup(store, row, snapshot.name);
   if (liveMounts(store).some((mount) => mount.snapshot === id)) await unmount(store, snapshot.name);
   if (row.autoRemove && (await removeWhenFree(store, snapshot.name))) return;
   setContainerExited(store.db, id, exitCode, Date.now());
+}
+
+function endCgroup(store: Store, row: ContainerRow, name: string): void {
+  const cgroup = row.cgroup === null ? null : findCgroup(row.cgroup);
+  if (cgroup === null) return;
+  const kills = outOfMemoryKills(cgroup);
+  if (kills > 0) store.logger.warn("container.out-of-memory", { name, kills });
+  if (!removeCgroup(cgroup)) store.logger.warn("container.cgroup.kept", { name, cgroup: cgroup.name });
 }
 
 const PATIENCE_MS = 3_000;

@@ -1,6 +1,7 @@
 /** What a user asks of a container, as docker spells it: parsed and refused as there, before anything is made. */
 
 import { UsageError } from "../../src/errors.ts";
+import type { LimitTexts } from "../../src/exec/cgroup/resources.ts";
 import type { Mount, Rlimit } from "../../src/exec/runtime-spec.ts";
 import { isLimitName } from "../../src/sys/limits.ts";
 
@@ -24,6 +25,7 @@ export interface ContainerOptions {
   readonly privileged: boolean;
   readonly securityOptions: readonly string[];
   readonly ulimits: readonly string[];
+  readonly limits: LimitTexts;
   readonly network: Network;
   readonly terminal: boolean;
   /** The program that is to be process 1, on this host; the command becomes its child. */

@@ -2,6 +2,7 @@
 
 import { UsageError } from "../../src/errors.ts";
 import { capabilitiesFor } from "../../src/exec/capabilities.ts";
+import { parseResources } from "../../src/exec/cgroup/resources.ts";
 import { DEFAULT_PATH } from "../../src/exec/command.ts";
 import { defaultMounts, hostDevices, MASKED_PATHS, READONLY_PATHS } from "../../src/exec/default-mounts.ts";
 import { findUser, type KnownUser } from "../../src/exec/names.ts";
@@ -34,6 +35,8 @@ export interface SpecRequest {
   /** The merged tree, where users are looked up. */
   readonly rootfs: HostPath;
   readonly hostname: string;
+  /** The name of its cgroup. */
+  readonly cgroup: string;
   /** Mounts of the container's own files, such as /etc/hosts. */
   readonly ownMounts: readonly Mount[];
 }
@@ -61,7 +64,8 @@ export function containerSpec(request: SpecRequest): RuntimeSpec {
       devices: options.privileged ? hostDevices() : [],
       maskedPaths: options.privileged ? [] : MASKED_PATHS,
       readonlyPaths: options.privileged ? [] : READONLY_PATHS,
-      resources: {},
+      cgroupsPath: `/${request.cgroup}`,
+      resources: parseResources(options.limits, options.privileged),
     },
   };
 }
@@ -71,6 +75,7 @@ export function checkOptions(config: ProcessConfig, options: ContainerOptions): 
   refuseTwice([...options.volumes.map(parseVolume), ...options.tmpfs.map(parseTmpfs)]);
   options.ulimits.map(parseUlimit);
   parseSecurityOptions(options.securityOptions);
+  parseResources(options.limits, options.privileged);
   parseEnvironment(options.env);
   capabilitiesOf(options);
   commandOf(config, options);

@@ -19,6 +19,7 @@ export function defaultMounts(privileged: boolean): readonly Mount[] {
     },
     { destination: "/dev/pts", type: "devpts", source: "devpts", options: pts },
     { destination: "/sys", type: "sysfs", source: "sysfs", options: sysfs },
+    { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [...quiet, "ro"] },
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: quiet },
     { destination: "/dev/shm", type: "tmpfs", source: "shm", options: [...quiet, "mode=1777", "size=65536k"] },
   ];

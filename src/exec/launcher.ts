@@ -19,6 +19,7 @@ import { setProcessLimit } from "../sys/limits.ts";
 import { raiseLoopback } from "../sys/loopback.ts";
 import { inNamespaces, setHostname, type ThreadNamespace } from "../sys/namespaces.ts";
 import { setprivName } from "./capabilities.ts";
+import { addToCgroup, type Cgroup, makeCgroup, removeCgroup, takeFromCgroup } from "./cgroup/cgroup.ts";
 import { checkCommand, isShellName } from "./command.ts";
 import { makeDirectory } from "./in-root.ts";
 import { checkProcDirectory, enterRootfs, mountRootfs } from "./rootfs.ts";
@@ -56,11 +57,16 @@ while [ "$1" != -- ]; do export "$1" || exit 125; shift; done
 shift
 exec "$@"`;
 
+/**
+ * The head of the chain waits until it is in its cgroup, so that all that follows is, and the cgroup namespace begins there.
+ * With the thread that started it the whole chain dies (--pdeathsig).
+ */
+const HEAD = 'read -r go <&3 && exec "$@"';
+const SHELL = "/bin/sh";
+
 export interface LaunchOptions {
   /** Descriptors or "ignore", for standard input, output and error; with a terminal the container has that instead. */
   readonly stdio: readonly [number | "ignore", number | "ignore", number | "ignore"];
-  /** Called with the chain's processes when the namespaces are there and nothing runs in them yet. */
-  readonly beforeStart?: (processes: Processes) => void;
 }
 
 export interface Processes {
@@ -89,6 +95,7 @@ export async function launch(spec: RuntimeSpec, options: LaunchOptions): Promise
   const chain = chainOf(spec);
   withRoot(path, (root) => checkProcDirectory(root));
   keepDescriptorsToOurselves();
+  const cgroup = makeCgroup(spec.linux.cgroupsPath.slice(1), spec.linux.resources);
   const [input, output, errors] = options.stdio;
   const child = spawn(chain[0] ?? "", chain.slice(1), {
     stdio: [input, output, "pipe", "pipe", errors] as StdioOptions,
@@ -101,22 +108,26 @@ export async function launch(spec: RuntimeSpec, options: LaunchOptions): Promise
   const socket = child.stdio[SOCKET_FD] as Socket;
   let processes: Processes | undefined;
   try {
+    const waiter = await started(child);
+    if (cgroup !== null) addToCgroup(cgroup, waiter);
+    socket.write("go\n");
     await ready(socket, ended, words);
-    processes = { waiter: child.pid ?? 0, init: onlyChildOf(child.pid ?? 0) };
-    options.beforeStart?.(processes);
+    processes = { waiter, init: onlyChildOf(waiter) };
+    if (cgroup !== null) takeFromCgroup(cgroup, waiter);
     for (const { type, soft, hard } of spec.process.rlimits) setProcessLimit(processes.init, type, soft, hard);
-    const terminal = furnish(spec, path, processes.init);
+    const terminal = furnish(spec, path, processes.init, cgroup);
     socket.end("go\n");
     return { ...processes, exitCode: ended, terminal };
   } catch (error) {
-    process.kill(processes?.init ?? child.pid ?? 0, "SIGKILL"); // the waiter ends after it, so that both are gone
+    kill(processes?.init ?? child.pid); // the waiter ends after it, so that both are gone
     await ended.catch(() => {});
+    if (cgroup !== null) removeCgroup(cgroup);
     throw translate(error, spec);
   }
 }
 
 /** All that is done in the waiting namespaces; the descriptor of the terminal's master, if there is to be one. */
-function furnish(spec: RuntimeSpec, path: HostPath, init: number): number | null {
+function furnish(spec: RuntimeSpec, path: HostPath, init: number, cgroup: Cgroup | null): number | null {
   const has = new Set(spec.linux.namespaces.map(({ type }) => type));
   const joined: ThreadNamespace[] = [];
   if (has.has("network")) joined.push("net");
@@ -127,7 +138,7 @@ function furnish(spec: RuntimeSpec, path: HostPath, init: number): number | null
     if (has.has("network")) raiseLoopback();
     if (has.has("uts") && spec.hostname !== undefined) setHostname(spec.hostname);
     return withRoot(path, (root) => {
-      mountRootfs(spec, root);
+      mountRootfs(spec, root, cgroup);
       const terminal = spec.process.terminal ? openTerminal(root, spec.process.user) : null;
       try {
         makeDirectory(root, hostPath(spec.process.cwd));
@@ -156,8 +167,18 @@ function chainOf(spec: RuntimeSpec): readonly string[] {
   const types = linux.namespaces.map(({ type }) => type);
   const unshared = types.map((type) => UNSHARE[type]);
   return [
-    program("setpriv"), // with its head, the whole chain dies
-    ...["--pdeathsig", "KILL", "--", program("unshare"), ...unshared],
+    ...[
+      SHELL,
+      "-c",
+      HEAD,
+      "layerctl",
+      program("setpriv"),
+      "--pdeathsig",
+      "KILL",
+      "--",
+      program("unshare"),
+      ...unshared,
+    ],
     ...["--fork", "--kill-child=KILL", "--propagation", "private", `--mount-proc=${textOf(`${root.path}/proc`)}`, "--"],
     ...[program("setsid"), "--", program("setpriv"), ...privileges(task), "--"],
     ...[shellFor(task), "-c", SCRIPT, "layerctl", task.terminal ? "/dev/pts/0" : "-", textOf(task.cwd)],
@@ -191,7 +212,7 @@ function splitVariable(variable: string): readonly [string, string] {
 
 function shellFor({ env }: ProcessSpec): string {
   const odd = env.find((variable) => !isShellName(variable));
-  if (odd === undefined) return "/bin/sh";
+  if (odd === undefined) return SHELL;
   if (existsSync("/bin/bash")) return "/bin/bash";
   const message = `Cannot pass on variable "${splitVariable(odd)[0]}": that takes bash, or --runtime crun or runc`;
   throw new UnsupportedError("ERR_ENVIRONMENT_NAME", message);
@@ -212,6 +233,22 @@ function textOf(argument: string): string {
   if (!/[\udc80-\udcff]/.test(argument) || Buffer.from(argument).toString() === argument) return argument;
   const message = `Cannot pass on "${display(hostPath(argument))}": it is not UTF-8`;
   throw new UnsupportedError("ERR_ARGUMENT_BYTES", message);
+}
+
+/** The process id of a child that could be started. @throws a system error */
+function started(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("spawn", () => resolve(child.pid ?? 0));
+  });
+}
+
+function kill(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!isErrno(error, "ESRCH")) throw error;
+  }
 }
 
 /** When the shell is loaded. */

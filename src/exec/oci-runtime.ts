@@ -5,7 +5,7 @@
 
 import { spawn, spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { basename, delimiter, join } from "node:path";
 import { ConflictError, NotFoundError } from "../errors.ts";
 import { bytesOf, type HostPath, hostPath, joinHost } from "../paths.ts";
 import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
@@ -57,9 +57,10 @@ export async function runWithRuntime(
   const pidFile = join(bundle, "pid");
   const id = `layerctl-${process.pid}-${Math.random().toString(16).slice(2)}`;
   const state = ["--root", join(bundle, "runtime")];
-  const args = [...state, "run", "--bundle", bundle, "--pid-file", pidFile, id];
+  const command = forHost(runtime);
+  const args = [...command.slice(1), ...state, "run", "--bundle", bundle, "--pid-file", pidFile, id];
   keepDescriptorsToOurselves();
-  const child = spawn(runtime, args, { stdio: [...stdio], detached: !spec.process.terminal, cwd: "/" });
+  const child = spawn(command[0] ?? runtime, args, { stdio: [...stdio], detached: !spec.process.terminal, cwd: "/" });
   const exitCode = exitOf(child).then((code) => {
     if (existsSync(pidFile)) return code;
     const message = `Cannot start the container: "${runtime}" ended with ${code}; what it said is above`;
@@ -70,6 +71,14 @@ export async function runWithRuntime(
     rmSync(pidFile, { force: true });
   });
   return { waiter: child.pid ?? 0, init: child.pid ?? 0, exitCode: settled, terminal: null };
+}
+
+const EMPTY_TREE = "/sys/fs/cgroup/unified";
+
+/** crun refuses hosts that have the second version's tree beside the first's: it is not to see that one. */
+function forHost(runtime: string): readonly string[] {
+  if (basename(runtime) !== "crun" || !existsSync(join(EMPTY_TREE, "cgroup.procs"))) return [runtime];
+  return ["unshare", "--mount", "sh", "-c", `umount ${EMPTY_TREE} && exec "$@"`, "sh", runtime];
 }
 
 /** Runtimes say in words of their own that there is no command. What a volume may hold is for them to find. */

@@ -4,6 +4,7 @@
  * opens nothing, with or without a device cgroup.
  */
 
+import { basename, dirname, join } from "node:path";
 import { PosixError } from "../errors.ts";
 import type { HostPath } from "../paths.ts";
 import { hostPath } from "../paths.ts";
@@ -23,6 +24,7 @@ import {
 } from "../sys/mount.ts";
 import { changeDirectory, pivotToWorkingDirectory } from "../sys/namespaces.ts";
 import { statAt, statAtOrNull } from "../sys/stat.ts";
+import type { Cgroup } from "./cgroup/cgroup.ts";
 import { descriptorPath, makeDirectory, makeFile, withPath } from "./in-root.ts";
 import type { Mount, RuntimeSpec } from "./runtime-spec.ts";
 
@@ -52,11 +54,12 @@ const DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/ura
  * mount, is there already. The calling thread is in the container's mount, network, ipc and cgroup namespaces.
  * @throws PosixError
  */
-export function mountRootfs(spec: RuntimeSpec, root: number): void {
+export function mountRootfs(spec: RuntimeSpec, root: number, cgroup: Cgroup | null): void {
   addMountAttributes(root, MS_NODEV, false);
   for (const each of spec.mounts) {
     if (each.type === "proc") continue;
-    mountAt(root, each);
+    if (each.type === "cgroup") mountCgroup(root, each, cgroup);
+    else mountAt(root, each);
     if (each.destination === "/dev") fillDev(root, spec);
   }
   for (const path of spec.linux.maskedPaths) mask(root, path);
@@ -86,6 +89,21 @@ function mountAt(root: number, { destination, type, source, options }: Mount): v
   }
 }
 
+/** The container's own group: in version 2 at `destination`, in version 1 a directory a tree. */
+function mountCgroup(root: number, { destination, options }: Mount, cgroup: Cgroup | null): void {
+  if (cgroup === null) return;
+  const bind = ["rbind", ...options];
+  if (cgroup.version === 2) {
+    for (const source of cgroup.directories) mountAt(root, { destination, type: "bind", source, options: bind });
+    return;
+  }
+  mountAt(root, { destination, type: "tmpfs", source: "tmpfs", options: ["nosuid", "noexec", "nodev", "mode=755"] });
+  for (const source of cgroup.directories) {
+    mountAt(root, { destination: join(destination, basename(dirname(source))), type: "bind", source, options: bind });
+  }
+  makeReadOnly(root, hostPath(destination));
+}
+
 function fillDev(root: number, spec: RuntimeSpec): void {
   withPath(root, "dev", (dev) => {
     for (const [name, target] of LINKS) symlinkAt(target, dev, name);
@@ -110,6 +128,7 @@ function mask(root: number, path: string): void {
   });
 }
 
+/** Of a bind mount on itself: the file system stays as it is elsewhere. */
 function makeReadOnly(root: number, path: string): void {
   withPath(root, path, (target) => mount(descriptorPath(target), descriptorPath(target), "", MS_BIND | MS_REC, ""));
   withPath(root, path, (mounted) => addMountAttributes(mounted, MS_RDONLY, true));

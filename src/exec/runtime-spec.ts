@@ -4,6 +4,7 @@
  */
 
 import type { CapabilityName } from "./capabilities.ts";
+import type { Resources } from "./cgroup/resources.ts";
 
 export const OCI_VERSION = "1.0.2";
 
@@ -73,7 +74,9 @@ export interface LinuxSpec {
   readonly devices: readonly Device[];
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
-  readonly resources: Readonly<Record<string, unknown>>;
+  /** "/NAME": of the group, in every tree. */
+  readonly cgroupsPath: string;
+  readonly resources: Resources;
 }
 
 export interface RuntimeSpec {

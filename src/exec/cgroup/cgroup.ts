@@ -1,0 +1,113 @@
+/**
+ * The control group of a container, on whatever this host has: version 1 where trees of it are mounted, on hybrid hosts
+ * too, else version 2. A limit that cannot be set is an error that names the
+ * controller; without limits a container does without what the host refuses.
+ */
+
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { isSystemError, UnsupportedError } from "../../errors.ts";
+import { makeDirectory, removeDirectory, writeControl } from "./files.ts";
+import { findHierarchies, type Hierarchies } from "./hierarchies.ts";
+import type { Resources } from "./resources.ts";
+import { version1Steps } from "./version1.ts";
+import { version2Steps } from "./version2.ts";
+
+/** A file to be written in the group of a controller. */
+export interface Step {
+  readonly controller: string;
+  readonly file: string;
+  readonly value: string;
+  /** A limit of the user's, which must be set. Others are set where the host lets them be. */
+  readonly isRequired: boolean;
+}
+
+export interface Cgroup {
+  readonly name: string;
+  /** One directory a hierarchy. */
+  readonly directories: readonly string[];
+  readonly version: 1 | 2;
+}
+
+/**
+ * Makes the group `name` with these limits; null if this host has no cgroups that we may use, and no limits are asked for.
+ * @throws {UnsupportedError} `ERR_CGROUP_CONTROLLER`: then there is no such group
+ */
+export function makeCgroup(name: string, resources: Resources): Cgroup | null {
+  const hierarchies = findHierarchies();
+  const steps = hierarchies.version === 2 ? version2Steps(resources) : version1Steps(resources, hierarchies);
+  const controllers = new Set(steps.map((step) => step.controller));
+  const made: string[] = [];
+  try {
+    for (const controller of controllers) {
+      const isRequired = steps.some((step) => step.controller === controller && step.isRequired);
+      const parent = hierarchies.directoryOf(controller);
+      if (parent === null) {
+        if (isRequired) throw missing(controller, hierarchies, "this host does not have it");
+        continue;
+      }
+      const directory = join(parent, name);
+      if (!made.includes(directory) && !tryTo(() => makeDirectory(directory), isRequired, controller, hierarchies))
+        continue;
+      if (!made.includes(directory)) made.push(directory);
+      for (const { file, value, isRequired } of steps.filter((step) => step.controller === controller)) {
+        tryTo(() => writeControl(join(directory, file), value), isRequired, controller, hierarchies);
+      }
+    }
+  } catch (error) {
+    for (const directory of made) removeDirectory(directory);
+    throw error;
+  }
+  return made.length === 0 ? null : { name, directories: made, version: hierarchies.version };
+}
+
+/** The group that was made under this name, as much as is left of it; null if nothing is. */
+export function findCgroup(name: string): Cgroup | null {
+  const { version, all } = findHierarchies();
+  const directories = [...new Set(all.map((parent) => join(parent, name)))].filter((directory) =>
+    existsSync(directory),
+  );
+  return directories.length === 0 ? null : { name, directories, version };
+}
+
+/** Puts a process into the group; its children follow. @throws a system error */
+export function addToCgroup({ directories }: Cgroup, pid: number): void {
+  for (const directory of directories) writeControl(join(directory, "cgroup.procs"), String(pid));
+}
+
+/** Takes a process out of the group, to the one above. @throws a system error */
+export function takeFromCgroup({ directories }: Cgroup, pid: number): void {
+  for (const directory of directories) writeControl(join(directory, "..", "cgroup.procs"), String(pid));
+}
+
+/** Removes the group, and kills what is in it. False if something cannot be killed. */
+export function removeCgroup(group: Cgroup): boolean {
+  return group.directories.map((directory) => removeDirectory(directory)).every(Boolean);
+}
+
+/** How many processes of the group were killed because its memory was used up. */
+export function outOfMemoryKills({ directories, version }: Cgroup): number {
+  for (const directory of directories) {
+    const file = join(directory, version === 2 ? "memory.events" : "memory.oom_control");
+    if (!existsSync(file)) continue;
+    return Number(/^oom_kill (\d+)$/m.exec(readFileSync(file, "latin1"))?.[1] ?? 0);
+  }
+  return 0;
+}
+
+/** False if the host refuses what is not required. */
+function tryTo(work: () => void, isRequired: boolean, controller: string, hierarchies: Hierarchies): boolean {
+  try {
+    work();
+    return true;
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    if (isRequired) throw missing(controller, hierarchies, `the kernel says ${error.code}`, error);
+    return false;
+  }
+}
+
+function missing(controller: string, { version }: Hierarchies, state: string, cause?: unknown): UnsupportedError {
+  const message = `Cannot limit the container: controller "${controller}" of cgroup v${version}: ${state}`;
+  return new UnsupportedError("ERR_CGROUP_CONTROLLER", message, { data: { controller, version }, cause });
+}
