@@ -38,17 +38,19 @@ export interface Unmounted {
   readonly targets: readonly HostPath[];
 }
 
+export interface UnmountOptions {
+  readonly signal?: AbortSignal;
+  /** The changes are to be removed next: a volatile mount is not written out for them. */
+  readonly discard?: boolean;
+}
+
 /**
  * Unmounts a snapshot by its name or target and keeps its changes. A target that was made for the mount is removed.
  * @throws {NotFoundError} `ERR_SNAPSHOT_NOT_FOUND`
  * @throws {ConflictError} `ERR_NOT_MOUNTED`; `ERR_MOUNT_IN_USE` with the processes and mounts that use it;
  *   `ERR_MOUNT_HIDDEN` if another mount lies over it
  */
-export async function unmount(
-  store: Store,
-  nameOrTarget: string,
-  options: { readonly signal?: AbortSignal } = {},
-): Promise<Unmounted> {
+export async function unmount(store: Store, nameOrTarget: string, options: UnmountOptions = {}): Promise<Unmounted> {
   const id = mountedSnapshotId(store, nameOrTarget);
   await using _lock = await acquireLock(store.layout, mountLockName(id), "exclusive", options);
   const row = getMount(store.db, id);
@@ -66,7 +68,9 @@ export async function unmount(
   if (row !== null) deleteMount(store.db, id);
   if (row?.targetMade) removeTarget(row.target);
   const snapshot = listSnapshots(store).find((each) => each.id === id) ?? null;
-  if (snapshot?.workdir != null && hasVolatileMark(snapshot.workdir)) await settleVolatile(snapshot.workdir);
+  const isWanted = options.discard !== true;
+  if (isWanted && snapshot?.workdir != null && hasVolatileMark(snapshot.workdir))
+    await settleVolatile(snapshot.workdir);
   return { name: snapshot?.name ?? null, targets: before.map((mount) => mount.target) };
 }
 

@@ -167,7 +167,9 @@ async function takeDown(store: Store, id: number, exitCode: number | null): Prom
   const snapshot = getSnapshotById(store.db, id);
   if (row === null || snapshot === null) return;
   endCgroup(store, row, snapshot.name);
-  if (liveMounts(store).some((mount) => mount.snapshot === id)) await unmount(store, snapshot.name);
+  if (liveMounts(store).some((mount) => mount.snapshot === id)) {
+    await unmount(store, snapshot.name, { discard: row.autoRemove });
+  }
   if (row.autoRemove && (await removeWhenFree(store, snapshot.name))) return;
   setContainerExited(store.db, id, exitCode, Date.now());
 }
