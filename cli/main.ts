@@ -5,9 +5,8 @@ import { detachOutput } from "../src/sys/libc.ts";
 import { argumentTexts } from "./arguments.ts";
 import { Context } from "./context.ts";
 import { Cancelled, reportError } from "./errors.ts";
-import { commandName, parseCommandLine } from "./program.ts";
+import { parseCommandLine, verbNamed } from "./program.ts";
 import { Cancellation } from "./signals.ts";
-import type { VerbModule } from "./verbs.ts";
 
 /** Runs the command that `argv` names; returns the exit code of src/errors.ts. */
 async function main(argv: readonly string[]): Promise<number> {
@@ -15,20 +14,18 @@ async function main(argv: readonly string[]): Promise<number> {
   let debug = argv.includes("--debug");
   let json = argv.includes("--json");
   let root: HostPath | undefined;
-  let verb: VerbModule | undefined;
   try {
     const invocation = await parseCommandLine(argv);
     if (invocation === null) return 0;
     ({ debug = false, json = false } = invocation.globals);
-    verb = invocation.verb;
     const context = new Context(invocation.globals, cancellation);
     root = context.rootIfKnown;
-    const result = await verb.run(context, ...(invocation.args as never[])); // as its `define` told commander to parse them
+    const result = await invocation.verb.run(context, ...(invocation.args as never[])); // as its `define` told commander to parse them
     return typeof result === "number" ? result : 0;
   } catch (error) {
     const reason: unknown = cancellation.signal.reason; // whatever failed after the signal, the signal is why
-    const exitCodeOf = verb?.exitCodeOf;
-    const report = { json, debug, command: commandName(argv), root, exitCodeOf };
+    const verb = verbNamed(argv);
+    const report = { json, debug, command: verb?.name, root, exitCodeOf: verb?.exitCodeOf };
     return reportError(reason instanceof Cancelled ? reason : error, report);
   }
 }

@@ -156,9 +156,9 @@ function understand(given: readonly string[]): {
   return { chosen, argv: chosen === undefined ? argv.slice(0, at + 1) : argv };
 }
 
-/** The name of the command in `argv`, for messages. */
-export function commandName(argv: readonly string[]): string | undefined {
-  return understand(argv).chosen?.name;
+/** The command that `argv` names, for messages. */
+export function verbNamed(argv: readonly string[]): VerbEntry | undefined {
+  return understand(argv).chosen;
 }
 
 /** What commander found, as the end of a message: its suggestions come on a line of their own, its sentences with a stop. */

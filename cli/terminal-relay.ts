@@ -3,7 +3,7 @@
 import { write as writeAsync } from "node:fs";
 import { ReadStream } from "node:tty";
 import { isErrno } from "../src/errors.ts";
-import { copyWindowSize } from "../src/sys/terminal.ts";
+import { copyWindowSize, makeRaw } from "../src/sys/terminal.ts";
 import { STDOUT, writeBytes } from "./output.ts";
 
 const STDIN = 0;
@@ -15,6 +15,7 @@ const STDIN = 0;
 export class TerminalRelay implements Disposable {
   readonly ended: Promise<void>;
   readonly #input: ReadStream | null;
+  readonly #raw: Disposable | null;
   readonly #resize: () => void;
 
   constructor(master: number, isInteractive: boolean) {
@@ -31,13 +32,13 @@ export class TerminalRelay implements Disposable {
     this.#resize();
     process.on("SIGWINCH", this.#resize);
     this.#input = isInteractive ? new ReadStream(STDIN) : null;
-    this.#input?.setRawMode(true);
+    this.#raw = isInteractive ? makeRaw(STDIN) : null;
     this.#input?.on("data", (bytes: Buffer) => writeAsync(master, bytes, () => {})); // it may have ended
   }
 
   [Symbol.dispose](): void {
     process.off("SIGWINCH", this.#resize);
-    this.#input?.setRawMode(false);
+    this.#raw?.[Symbol.dispose]();
     this.#input?.destroy();
   }
 }

@@ -12,14 +12,20 @@ export interface VerbModule {
   define(command: Command): void;
   /** Does the work: `args` are the arguments as defined, then the options. A number that it gives is the exit code. */
   run(context: Context, ...args: never[]): Promise<unknown> | unknown;
-  /** The exit code for an error with this code, where a command has its own. */
-  exitCodeOf?(code: string): number;
 }
 
 export interface VerbEntry {
   readonly name: string;
   readonly summary: string;
+  /** The exit code for an error with this code, where a command has its own. */
+  readonly exitCodeOf?: (code: string) => number;
   load(): Promise<VerbModule>;
+}
+
+/** As docker has them: whatever else failed is layerctl's. */
+function containerExitCode(code: string): number {
+  if (code === "ERR_COMMAND_NOT_FOUND") return 127;
+  return code === "ERR_COMMAND_NOT_EXECUTABLE" ? 126 : 125;
 }
 
 export const VERBS: readonly VerbEntry[] = [
@@ -34,7 +40,12 @@ export const VERBS: readonly VerbEntry[] = [
   { name: "mounts", summary: "List snapshots and where they are mounted", load: () => import("./verbs/mounts.ts") },
   { name: "umount", summary: "Unmount a snapshot and keep its changes", load: () => import("./verbs/umount.ts") },
   { name: "rm", summary: "Remove snapshots and their changes", load: () => import("./verbs/rm.ts") },
-  { name: "run", summary: "Run a command in a new container", load: () => import("./verbs/run.ts") },
+  {
+    name: "run",
+    summary: "Run a command in a new container",
+    exitCodeOf: containerExitCode,
+    load: () => import("./verbs/run.ts"),
+  },
   { name: "bundle", summary: "Write an OCI bundle for a runtime", load: () => import("./verbs/bundle.ts") },
   { name: "diff", summary: "Show what changed", load: () => import("./verbs/diff.ts") },
   { name: "commit", summary: "Make an image of a snapshot's changes", load: () => import("./verbs/commit.ts") },

@@ -46,12 +46,6 @@ Examples:
     );
 }
 
-/** As docker has them; whatever else failed is layerctl's. */
-export function exitCodeOf(code: string): number {
-  if (code === "ERR_COMMAND_NOT_FOUND") return 127;
-  return code === "ERR_COMMAND_NOT_EXECUTABLE" ? 126 : 125;
-}
-
 export async function run(
   context: Context,
   reference: string,

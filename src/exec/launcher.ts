@@ -8,8 +8,9 @@
  */
 
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
 import type { Socket } from "node:net";
+import { basename } from "node:path";
 import type { Readable } from "node:stream";
 import { ConflictError, isErrno, UnsupportedError } from "../errors.ts";
 import { display, type HostPath, hostPath } from "../paths.ts";
@@ -166,22 +167,13 @@ function chainOf(spec: RuntimeSpec): readonly string[] {
   const { process: task, linux, root } = spec;
   const types = linux.namespaces.map(({ type }) => type);
   const unshared = types.map((type) => UNSHARE[type]);
+  const shell = shellFor(task);
   return [
-    ...[
-      SHELL,
-      "-c",
-      HEAD,
-      "layerctl",
-      program("setpriv"),
-      "--pdeathsig",
-      "KILL",
-      "--",
-      program("unshare"),
-      ...unshared,
-    ],
+    ...[shell, "-c", HEAD, "layerctl"],
+    ...[program("setpriv"), "--pdeathsig", "KILL", "--", program("unshare"), ...unshared],
     ...["--fork", "--kill-child=KILL", "--propagation", "private", `--mount-proc=${textOf(`${root.path}/proc`)}`, "--"],
     ...[program("setsid"), "--", program("setpriv"), ...privileges(task), "--"],
-    ...[shellFor(task), "-c", SCRIPT, "layerctl", task.terminal ? "/dev/pts/0" : "-", textOf(task.cwd)],
+    ...[shell, "-c", SCRIPT, "layerctl", task.terminal ? "/dev/pts/0" : "-", textOf(task.cwd)],
     ...[...task.env.filter(isShellName), "--", ...task.args].map(textOf),
   ];
 }
@@ -210,12 +202,20 @@ function splitVariable(variable: string): readonly [string, string] {
   return [variable.slice(0, equals), variable.slice(equals + 1)];
 }
 
+/** What bash sets itself and lets nobody change. */
+const KEPT_BY_BASH = /^(?:UID|EUID|PPID|BASHOPTS|BASH_VERSINFO|SHELLOPTS)=/;
+const BASH = "/bin/bash";
+
+/** The shell that becomes the command: bash passes variables on whose names no shell has, others set what bash keeps. */
 function shellFor({ env }: ProcessSpec): string {
   const odd = env.find((variable) => !isShellName(variable));
-  if (odd === undefined) return SHELL;
-  if (existsSync("/bin/bash")) return "/bin/bash";
-  const message = `Cannot pass on variable "${splitVariable(odd)[0]}": that takes bash, or --runtime crun or runc`;
-  throw new UnsupportedError("ERR_ENVIRONMENT_NAME", message);
+  const kept = env.find((variable) => KEPT_BY_BASH.test(variable));
+  const shell = odd === undefined ? SHELL : BASH;
+  const isBash = existsSync(shell) && basename(realpathSync(shell)) === "bash";
+  if ((odd === undefined || isBash) && (kept === undefined || !isBash)) return shell;
+  const [name] = splitVariable(kept ?? odd ?? "");
+  const message = `Cannot pass on variable "${name}": no shell here can; leave it away, or use --runtime crun or runc`;
+  throw new UnsupportedError("ERR_ENVIRONMENT_NAME", message, { data: { variable: name } });
 }
 
 const DIRECTORIES = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];

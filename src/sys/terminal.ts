@@ -2,9 +2,12 @@
 
 import { isSystemError } from "../errors.ts";
 import { controlFile } from "./data.ts";
-import { declare } from "./libc.ts";
+import { check, declare } from "./libc.ts";
 
 const isatty = declare("int isatty(int fd)");
+const tcgetattr = declare("int tcgetattr(int fd, void *settings)");
+const tcsetattr = declare("int tcsetattr(int fd, int when, const void *settings)");
+const cfmakeraw = declare("void cfmakeraw(void *settings)");
 
 /** True if `fd` is a terminal. `process.stderr` knows as well, and takes 4 ms to be made. */
 export function isTerminal(fd: number): boolean {
@@ -29,4 +32,21 @@ export function copyWindowSize(from: number, to: number): void {
   } catch (error) {
     if (!isSystemError(error)) throw error;
   }
+}
+
+/** Room for a `struct termios` of any libc. */
+const SETTINGS_BYTES = 128;
+const TCSADRAIN = 1;
+
+/**
+ * Hands every byte on as it is, both ways, until the result is disposed (cfmakeraw(3)). Node's own raw mode goes on turning
+ * line feeds into two characters. @throws PosixError
+ */
+export function makeRaw(fd: number): Disposable {
+  const before = Buffer.alloc(SETTINGS_BYTES);
+  check(tcgetattr(fd, before), "tcgetattr");
+  const raw = Buffer.from(before);
+  cfmakeraw(raw);
+  check(tcsetattr(fd, TCSADRAIN, raw), "tcsetattr");
+  return { [Symbol.dispose]: () => void tcsetattr(fd, TCSADRAIN, before) };
 }

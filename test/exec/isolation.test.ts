@@ -1,0 +1,139 @@
+/** The boundary of a container: what it sees, what it may, and attempts to get out. */
+
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { busyboxStore, needsContainers } from "../helpers/busybox.ts";
+import { directory, file, symlink, tar } from "../helpers/tar-builder.ts";
+
+const NAMESPACES = ["mnt", "pid", "ipc", "uts", "cgroup", "net"];
+
+test("every namespace is the container's own; with --network host that one is not", {
+  skip: needsContainers,
+}, async () => {
+  await using store = busyboxStore();
+  const list = (...options: readonly string[]): readonly string[] =>
+    store.shell(`for n in ${NAMESPACES.join(" ")}; do readlink /proc/self/ns/$n; done`, ...options).split("\n");
+  const host = NAMESPACES.map((name) => readlinkSync(`/proc/self/ns/${name}`));
+  const shared = (own: readonly string[]): readonly string[] => NAMESPACES.filter((_, at) => own[at] === host[at]);
+  assert.deepEqual(shared(list()), []);
+  assert.deepEqual(shared(list("--network", "host")), ["net"]);
+  assert.equal(store.shell("hostname", "--hostname", "its-own"), "its-own");
+  assert.equal(store.shell("ip -o link | wc -l; ping -c1 -w2 127.0.0.1 >/dev/null && echo up"), "1\nup");
+});
+
+test("capabilities are docker's default set, and what is added and dropped", { skip: needsContainers }, async () => {
+  await using store = busyboxStore();
+  const sets = (...options: readonly string[]): string =>
+    store.shell("grep Cap /proc/self/status | cut -f2 | tr '\\n' ' '", ...options).trim();
+  const [none, usual] = ["0000000000000000", "00000000a80425fb"];
+  assert.equal(sets(), [none, usual, usual, usual, none].join(" "));
+  assert.equal(sets("-u", "app"), [none, none, none, usual, none].join(" "));
+  assert.equal(sets("--cap-drop", "ALL"), Array(5).fill(none).join(" "));
+  assert.match(sets("--cap-drop", "all", "--cap-add", "net_raw"), /^0+ 0{12}2000 /);
+  assert.equal(store.shell("grep NoNewPrivs /proc/self/status | cut -f2", "--security-opt", "no-new-privileges"), "1");
+});
+
+test("/dev, /proc and /sys are as a container expects them", { skip: needsContainers }, async () => {
+  await using store = busyboxStore();
+  assert.equal(
+    store.shell("ls /dev | tr '\\n' ' '").trim(),
+    "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero",
+  );
+  assert.equal(store.shell("echo x >/dev/null; head -c 3 /dev/zero | wc -c; : >/dev/full || echo full"), "3");
+  assert.equal(store.shell("cat /proc/keys /proc/timer_list | wc -c; ls /proc/acpi /sys/firmware | grep -v :"), "0\n");
+  for (const path of ["/proc/sys/kernel/hostname", "/proc/sysrq-trigger", "/proc/irq/default_smp_affinity"]) {
+    assert.notEqual(store.inside(["bb:1", "sh", "-c", `echo 1 >${path}`]).exitCode, 0, path);
+  }
+  assert.match(store.shell("cat /etc/hosts; cat /etc/hostname", "--hostname", "me"), /127\.0\.0\.1\tme\nme$/);
+  assert.equal(store.shell("cat /etc/resolv.conf"), readFileSync("/etc/resolv.conf", "utf8").replace(/\n$/, ""));
+});
+
+test("--read-only, --tmpfs and volumes keep what they promise", { skip: needsContainers }, async () => {
+  await using store = busyboxStore();
+  const shared = join(store.path, "shared");
+  mkdirSync(join(shared, "below"), { recursive: true });
+  writeFileSync(join(shared, "file"), "from outside\n");
+  const writable = ["/x", "/t/x", "/rw/x", "/ro/x", "/ro/below/x", "/tmp/x"].map(
+    (path) => `touch ${path} 2>/dev/null && echo ${path}`,
+  );
+  const options = ["--read-only", "--tmpfs", "/t:size=1m", "-v", `${shared}:/rw`, "-v", `${shared}:/ro:ro`];
+  assert.equal(store.shell(`${writable.join("; ")}; cat /ro/file`, ...options), "/t/x\n/rw/x\nfrom outside");
+  assert.equal(store.shell("cat /a/new/file", "-v", `${join(shared, "file")}:/a/new/file`), "from outside");
+  for (const [volume, words] of [
+    ["relative:/x", /absolute/],
+    [`${shared}:/`, /cannot be "\/"/],
+    [`${shared}:/x:rx`, /neither ro nor rw/],
+    [`${shared}:/../x`, /"\.\."/],
+  ] as const) {
+    const { exitCode, stderr } = store.inside(["-v", volume, "bb:1", "true"]);
+    assert.equal(exitCode, 125, volume);
+    assert.match(stderr, words);
+  }
+});
+
+test("a device that a container makes opens nothing", { skip: needsContainers }, async () => {
+  await using store = busyboxStore();
+  for (const path of ["/disk", "/dev/disk", "/tmp/disk", "/dev/shm/disk"]) {
+    const { stderr } = store.inside(["bb:1", "sh", "-c", `mknod ${path} c 1 3 && cat ${path}`]);
+    if (path !== "/dev/disk") assert.match(stderr, /Permission denied|Operation not permitted/, path);
+  }
+  // A disk of the host, by its numbers.
+  const [, major, minor] = /^ +(\d+) +(\d+) +\d+ \w+$/m.exec(readFileSync("/proc/partitions", "utf8")) ?? [];
+  const read = store.inside(["bb:1", "sh", "-c", `mknod /dev/disk b ${major} ${minor} && head -c 1 /dev/disk`]);
+  assert.match(read.stderr, /Permission denied|Operation not permitted/);
+});
+
+test("no link of the image leads a mount or a name out of it", { skip: needsContainers }, async () => {
+  await using store = busyboxStore();
+  const outside = join(store.path, "outside");
+  mkdirSync(outside);
+  writeFileSync(join(outside, "passwd"), "evil:x:0:0::/:/bin/sh\n");
+  const layer = tar(
+    symlink("data", `../../../../../../../..${outside}`),
+    symlink("abs", outside),
+    directory("etc/"),
+    symlink("etc/passwd", join(outside, "passwd")),
+    symlink("self", "/proc/self/exe"),
+    file("script", "#!/proc/self/exe\n", { mode: 0o755 }),
+  );
+  writeFileSync(join(store.path, "evil.tar"), layer);
+  store.ok("import", join(store.path, "evil.tar"), "--rootfs", "--name", "evil:1");
+  assert.match(store.inside(["-u", "evil", "evil:1", "/x"]).stderr, /ERR_USER_NOT_FOUND/);
+  for (const command of ["/self", "/script"]) {
+    const { exitCode, stderr } = store.inside(["evil:1", command]);
+    assert.ok(exitCode === 126 || exitCode === 127, stderr);
+  }
+  const source = join(store.path, "source");
+  mkdirSync(source);
+  symlinkSync(outside, join(source, "link"));
+  for (const place of ["/data/made", "/abs/made"]) store.inside(["-v", `${source}:${place}`, "evil:1", "/x"]);
+  assert.equal(readFileSync(join(outside, "passwd"), "utf8"), "evil:x:0:0::/:/bin/sh\n");
+  assert.throws(() => readFileSync(join(outside, "made")), { code: "ENOENT" });
+});
+
+test("a container cannot leave its root, remount it, or reach processes outside", {
+  skip: needsContainers,
+}, async () => {
+  await using store = busyboxStore();
+  const mark = join(store.path, "bb.tar");
+  const chroot = `mkdir -p /j; chroot /j /bin/true; cd /..; ls -d .${mark}`;
+  assert.notEqual(store.inside(["bb:1", "sh", "-c", chroot]).exitCode, 0);
+  assert.notEqual(store.inside(["bb:1", "sh", "-c", "mount -o remount,rw /proc/sys"]).exitCode, 0);
+  assert.notEqual(store.inside(["bb:1", "sh", "-c", `kill -0 ${process.pid}`]).exitCode, 0);
+  assert.equal(store.shell("ls -d /proc/[0-9]* | wc -l"), "3"); // sh, ls, wc
+  assert.equal(
+    store.shell("grep -c . /proc/self/mountinfo; grep -v -e / /proc/self/mountinfo | wc -l").split("\n")[1],
+    "0",
+  );
+});
+
+test("no mount of the host is left in a container", { skip: needsContainers }, async () => {
+  await using store = busyboxStore();
+  const targets = store.shell("cut -d' ' -f5 /proc/self/mountinfo").split("\n");
+  const unknown = targets.filter(
+    (target) => !/^\/(?:$|proc|sys|dev|etc\/(?:hosts|hostname|resolv\.conf)$)/.test(target),
+  );
+  assert.deepEqual(unknown, []);
+});

@@ -1,0 +1,61 @@
+/** The same command lines through OCI runtimes, and bundles for them. */
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { busyboxStore, needsContainers, tracesOf } from "../helpers/busybox.ts";
+import { requires } from "../helpers/requires.ts";
+
+for (const runtime of ["crun", "runc"]) {
+  const skip = needsContainers === false ? requires(`program:${runtime}`) : needsContainers;
+
+  test(`--runtime ${runtime} runs what layerctl runs itself, in the same way`, { skip }, async () => {
+    await using store = busyboxStore();
+    const lines: readonly (readonly string[])[] = [
+      ["bb:1", "sh", "-c", "echo $$; exit 7"],
+      ["bb:1", "nosuch"],
+      ["-u", "app", "-w", "/home/app", "-e", "A=b c", "bb:1", "sh", "-c", 'id; pwd; echo "$A $HOME $HOSTNAME"'],
+      ["--hostname", "h", "--read-only", "--tmpfs", "/t", "bb:1", "sh", "-c", "hostname; touch /t/x /x 2>&1"],
+      ["--cap-drop", "ALL", "--cap-add", "kill", "bb:1", "grep", "CapEff", "/proc/self/status"],
+      ["-v", `${store.path}:/v:ro`, "bb:1", "sh", "-c", "ls /v/bb.tar; touch /v/x 2>&1"],
+      [
+        "--security-opt",
+        "no-new-privileges",
+        "--ulimit",
+        "nofile=100",
+        "bb:1",
+        "sh",
+        "-c",
+        "ulimit -n; grep NoNew /proc/1/status",
+      ],
+    ];
+    for (const args of lines) {
+      const named = ["--name", "same", ...args];
+      const own = store.inside(named);
+      const other = store.inside(["--runtime", runtime, ...named]);
+      assert.deepEqual(
+        [other.exitCode, other.stdout.toString()],
+        [own.exitCode, own.stdout.toString()],
+        args.join(" "),
+      );
+    }
+    assert.deepEqual(tracesOf(store), []);
+  });
+
+  test(`a bundle is what ${runtime} runs`, { skip }, async () => {
+    await using store = busyboxStore();
+    const bundle = join(store.path, "bundle");
+    assert.equal(store.ok("bundle", "--name", "b", "bb:1", bundle, "echo", "hello"), "b");
+    const config = JSON.parse(readFileSync(join(bundle, "config.json"), "utf8")) as { process: { args: string[] } };
+    assert.deepEqual(config.process.args, ["echo", "hello"]);
+    const run = `umount /sys/fs/cgroup/unified 2>/dev/null; exec ${runtime} --root ${store.path}/state run --bundle ${bundle} layerctl-test-b`;
+    const { stdout, stderr } = spawnSync("unshare", ["-m", "sh", "-c", run], { encoding: "utf8" });
+    assert.equal(stdout, "hello\n", stderr);
+    assert.equal(store.run(["bundle", "bb:1", bundle, "true"]).exitCode, 4); // it is not empty
+    store.ok("umount", "b");
+    store.ok("rm", "b");
+    assert.deepEqual(tracesOf(store), []);
+  });
+}
