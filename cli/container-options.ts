@@ -93,6 +93,7 @@ export function containerOptions(
     limits: limitsOf(flags),
     network: flags.network,
     terminal: flags.tty ?? false,
+    interactive: flags.interactive ?? false,
   };
 }
 

@@ -15,29 +15,30 @@ import {
   type ContainerRow,
   getContainer,
   insertContainer,
+  listContainers,
   listUnfinishedContainers,
   setContainerExited,
   setContainerRunning,
   setContainerStarting,
 } from "../../src/meta/containers.ts";
 import { getImage } from "../../src/meta/images.ts";
-import { getSnapshotById, getSnapshotRow } from "../../src/meta/snapshots.ts";
+import { getSnapshotById, getSnapshotRow, type SnapshotRow } from "../../src/meta/snapshots.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
 import { imageOfRow } from "../image.ts";
 import { snapshotDirectory } from "../layout.ts";
 import { liveMounts } from "../live-mounts.ts";
-import { tryAcquireLock } from "../locks.ts";
+import { acquireLock, type Lock, tryAcquireLock } from "../locks.ts";
 import { mountSnapshot } from "../mounts.ts";
 import type { ProcessConfig } from "../oci/image-config.ts";
 import { findImage } from "../resolve-image.ts";
 import { checkSnapshotName } from "../snapshots/names.ts";
-import { prepare, removeSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
+import { getSnapshot, prepare, removeSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
 import { unmount } from "../unmount.ts";
 import { ensureUnpacked } from "../unpack.ts";
 import type { ContainerOptions } from "./options.ts";
 import { writeOwnFiles } from "./own-files.ts";
-import { checkOptions, containerSpec } from "./spec.ts";
+import { checkOptions, commandOf, containerSpec } from "./spec.ts";
 
 export interface ContainerRequest {
   readonly options: ContainerOptions;
@@ -55,6 +56,7 @@ export interface Container {
   readonly spec: RuntimeSpec;
   /** Of the container's own files. */
   readonly directory: HostPath;
+  readonly options: ContainerOptions;
 }
 
 /** A process that runs in a container. */
@@ -69,31 +71,64 @@ export function cgroupName(container: string): string {
   return `layerctl-${container}-${Math.random().toString(16).slice(2, 10)}`;
 }
 
+/** Where a container's own files are: what is mounted into it, and its log. */
+export function containerDirectory(store: Store, id: number): HostPath {
+  return joinHost(snapshotDirectory(store.layout, id), "container");
+}
+
 function lockName(id: number): string {
   return `container-${id}`;
 }
 
+/** A container that this process may start, and nobody else, until it is disposed. */
+export interface HeldContainer extends Disposable {
+  readonly snapshot: Snapshot;
+}
+
 /**
- * Makes a container of an image: a snapshot with an init layer, and a row. Nothing is mounted or started.
+ * Makes a container of an image: a snapshot with an init layer, and a row. Nothing is mounted or started, and from the first
+ * moment it is held: whoever finds it with nobody holding it may finish it.
  * @throws {NotFoundError} `ERR_IMAGE_NOT_FOUND`
  * @throws {ConflictError} `ERR_CONTAINER_EXISTS`
  * @throws {UsageError} as `checkOptions`, `ERR_SNAPSHOT_NAME`
  */
-export async function createContainer(store: Store, text: string, request: ContainerRequest): Promise<Snapshot> {
+export async function createContainer(store: Store, text: string, request: ContainerRequest): Promise<HeldContainer> {
   const { row, reference } = findImage(store, text);
   const image = imageOfRow(store, row);
   checkOptions(image.config.config ?? {}, request.options);
   if (request.name !== undefined) refuseTaken(store, request.name);
   await ensureUnpacked(store, image.layers, request.signal === undefined ? {} : { signal: request.signal });
+  let lock: Lock | null = null as Lock | null; // set in the callback
   const snapshot = await prepare(store, {
     image,
     view: false,
     init: true,
     ...(request.name !== undefined && { name: request.name }),
     ...(reference !== null && { reference }),
+    alongside: (id) => {
+      lock = tryAcquireLock(store.layout, lockName(id), "exclusive");
+      insertContainer(store.db, id, JSON.stringify(request.options), request.autoRemove);
+      setContainerStarting(store.db, id, null);
+    },
   });
-  insertContainer(store.db, snapshot.id, JSON.stringify(request.options), request.autoRemove);
-  return snapshot;
+  return { snapshot, [Symbol.dispose]: () => lock?.[Symbol.dispose]() };
+}
+
+/**
+ * Holds a container that is there, to start it again.
+ * @throws {ConflictError} `ERR_CONTAINER_RUNNING`
+ * @throws as `findContainer`
+ */
+export async function holdContainer(store: Store, name: string): Promise<HeldContainer> {
+  const snapshot = findContainer(store, name);
+  const patience = AbortSignal.timeout(LOOK_MS);
+  try {
+    const lock = await acquireLock(store.layout, lockName(snapshot.id), "exclusive", { signal: patience });
+    return { snapshot, [Symbol.dispose]: () => lock[Symbol.dispose]() };
+  } catch (error) {
+    if (patience.aborted) throw isRunning(snapshot.name, "start");
+    throw error;
+  }
 }
 
 /** @throws {ConflictError} `ERR_CONTAINER_EXISTS` if something has this name */
@@ -108,21 +143,18 @@ export function refuseTaken(store: Store, name: string): void {
 
 /**
  * Mounts a container, starts a process in it with `start`, waits for the end and cleans up. Its snapshot stays unless it is
- * to be removed. `onStarted` is called when the process runs. The result is its exit code.
- * @throws {ConflictError} `ERR_CONTAINER_RUNNING`
+ * to be removed, or nothing could be started in it. `onStarted` is called when the process runs. The result is its exit code.
  * @throws as `containerSpec`, `mountSnapshot` and `start`: then nothing is mounted any more
  */
 export async function runContainer<Started extends StartedProcess>(
   store: Store,
-  snapshot: Snapshot,
+  { snapshot }: HeldContainer,
   start: (container: Container) => Promise<Started>,
   onStarted: (started: Started) => void = () => {},
 ): Promise<number> {
   const { id, name } = snapshot;
-  using lock = tryAcquireLock(store.layout, lockName(id), "exclusive");
   const row = getContainer(store.db, id);
   if (row === null) throw noContainer(name);
-  if (lock === null) throw isRunning(name, "start");
   const cgroup = cgroupName(name);
   setContainerStarting(store.db, id, cgroup);
   let exitCode: number | null = null;
@@ -140,7 +172,7 @@ export async function runContainer<Started extends StartedProcess>(
 async function mountContainer(store: Store, snapshot: Snapshot, row: ContainerRow, cgroup: string): Promise<Container> {
   const options = JSON.parse(row.options) as ContainerOptions; // as `createContainer` wrote it
   const { target } = await mountSnapshot(store, snapshot, row.autoRemove ? { options: { volatile: true } } : {});
-  const directory = joinHost(snapshotDirectory(store.layout, snapshot.id), "container");
+  const directory = containerDirectory(store, snapshot.id);
   const hostname = options.hostname ?? (options.network === "host" ? hostnameOfHost() : snapshot.name.slice(0, 63));
   const ownMounts = writeOwnFiles(directory, hostname, options.network);
   const spec = containerSpec({
@@ -151,7 +183,7 @@ async function mountContainer(store: Store, snapshot: Snapshot, row: ContainerRo
     cgroup,
     ownMounts,
   });
-  return { id: snapshot.id, name: snapshot.name, spec, directory };
+  return { id: snapshot.id, name: snapshot.name, spec, directory, options };
 }
 
 function configOf(store: Store, { image, name }: Snapshot): ProcessConfig {
@@ -170,8 +202,9 @@ async function takeDown(store: Store, id: number, exitCode: number | null): Prom
   if (liveMounts(store).some((mount) => mount.snapshot === id)) {
     await unmount(store, snapshot.name, { discard: row.autoRemove });
   }
-  if (row.autoRemove && (await removeWhenFree(store, snapshot.name))) return;
   setContainerExited(store.db, id, exitCode, Date.now());
+  const isUnused = getContainer(store.db, id)?.state === "created"; // nothing has run in it yet
+  if (row.autoRemove || isUnused) await removeWhenFree(store, snapshot.name);
 }
 
 function endCgroup(store: Store, row: ContainerRow, name: string): void {
@@ -182,23 +215,24 @@ function endCgroup(store: Store, row: ContainerRow, name: string): void {
   if (!removeCgroup(cgroup)) store.logger.warn("container.cgroup.kept", { name, cgroup: cgroup.name });
 }
 
+/** For as long somebody may hold a container only to see whether it runs. */
+const LOOK_MS = 200;
 const PATIENCE_MS = 3_000;
 const TURN_MS = 10;
 
 /**
  * Removes a snapshot. A container that is being started has a copy of every mount for a moment, this one's too: that is
- * waited for. False if somebody keeps it longer; the next command that repairs tries again.
+ * waited for. If somebody keeps it longer, the next command that repairs tries again.
  */
-async function removeWhenFree(store: Store, name: string): Promise<boolean> {
+async function removeWhenFree(store: Store, name: string): Promise<void> {
   for (const deadline = Date.now() + PATIENCE_MS; ; await sleep(TURN_MS)) {
     try {
-      await removeSnapshot(store, name);
-      return true;
+      return await removeSnapshot(store, name);
     } catch (error) {
       if (!(error instanceof ConflictError) || error.code !== "ERR_SNAPSHOT_MOUNTED") throw error;
       if (Date.now() < deadline) continue;
       store.logger.warn("container.kept", { name, reason: error.message });
-      return false;
+      return;
     }
   }
 }
@@ -219,23 +253,59 @@ export async function repairContainers(store: Store): Promise<void> {
   }
 }
 
-function isUnfinished({ state, autoRemove }: ContainerRow): boolean {
-  return state === "running" || (autoRemove && state === "exited");
+function isUnfinished({ state, autoRemove, finishedAtMs }: ContainerRow): boolean {
+  return state === "running" || (autoRemove && finishedAtMs !== null);
+}
+
+/**
+ * The container of this name.
+ * @throws {NotFoundError} `ERR_SNAPSHOT_NOT_FOUND`
+ * @throws {ConflictError} `ERR_NO_CONTAINER` for a snapshot that is none
+ */
+export function findContainer(store: Store, name: string): Snapshot {
+  const snapshot = getSnapshot(store, name);
+  if (getContainer(store.db, snapshot.id) === null) throw noContainer(snapshot.name);
+  return snapshot;
 }
 
 /** True while a process runs the container. */
-export function isContainerRunning(store: Store, id: number): boolean {
-  using lock = tryAcquireLock(store.layout, lockName(id), "exclusive");
+export function isHeld(store: Store, id: number): boolean {
+  using lock = tryAcquireLock(store.layout, lockName(id), "shared"); // who looks too sees no runner in us
   return lock === null;
 }
 
+/** Waits until nobody runs the container any more. @throws what `signal` was aborted with */
+export async function untilEnded(store: Store, id: number, signal?: AbortSignal): Promise<void> {
+  const options = signal === undefined ? {} : { signal };
+  using _lock = await acquireLock(store.layout, lockName(id), "shared", options);
+}
+
 function noContainer(name: string): ConflictError {
-  const message = `Cannot start "${name}": it is a snapshot without a container; "layerctl mount ${name}" mounts it`;
+  const message = `Cannot use "${name}" as a container: it is a snapshot; "layerctl mount ${name}" mounts it`;
   return new ConflictError("ERR_NO_CONTAINER", message, { data: { name } });
+}
+
+/** A container and its snapshot. */
+export interface ContainerEntry {
+  readonly snapshot: SnapshotRow;
+  readonly row: ContainerRow;
+  /** What it runs. */
+  readonly command: readonly string[];
+}
+
+/** Every container, oldest first, as the rows have them: after `repairContainers` they are right. */
+export function listContainerEntries(store: Store): readonly ContainerEntry[] {
+  return listContainers(store.db).flatMap((row) => {
+    const snapshot = getSnapshotById(store.db, row.snapshot);
+    if (snapshot === null) return [];
+    const image = snapshot.image === null ? null : getImage(store.db, snapshot.image);
+    const config = image === null ? {} : (imageOfRow(store, image).config.config ?? {});
+    return [{ snapshot, row, command: commandOf(config, JSON.parse(row.options) as ContainerOptions) }];
+  });
 }
 
 /** For what cannot be done to a container that runs. */
 export function isRunning(name: string, verb: string): ConflictError {
-  const message = `Cannot ${verb} container "${name}": it is running`;
+  const message = `Cannot ${verb} container "${name}": it is running; stop it first ("layerctl stop ${name}")`;
   return new ConflictError("ERR_CONTAINER_RUNNING", message, { data: { name } });
 }

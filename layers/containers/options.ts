@@ -28,8 +28,12 @@ export interface ContainerOptions {
   readonly limits: LimitTexts;
   readonly network: Network;
   readonly terminal: boolean;
+  /** Detached, the command's standard input stays open. */
+  readonly interactive: boolean;
   /** The program that is to be process 1, on this host; the command becomes its child. */
   readonly init?: string;
+  /** The path of an OCI runtime; default: our own launcher. */
+  readonly runtime?: string;
 }
 
 const VOLUME_MODES = new Set(["ro", "rw"]);

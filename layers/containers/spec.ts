@@ -112,8 +112,11 @@ function capabilitiesOf({ capAdd, capDrop, privileged }: ContainerOptions): Retu
   return capabilitiesFor({ add: capAdd, drop: capDrop, privileged });
 }
 
-/** An entrypoint of the user's makes the image's command nothing (docker run reference). */
-function commandOf(config: ProcessConfig, { entrypoint, command }: ContainerOptions): readonly string[] {
+/**
+ * What is run. An entrypoint of the user's makes the image's command nothing (docker run reference).
+ * @throws {UsageError} `ERR_NO_COMMAND`
+ */
+export function commandOf(config: ProcessConfig, { entrypoint, command }: ContainerOptions): readonly string[] {
   const own = entrypoint === undefined && command.length === 0 ? (config.Cmd ?? []) : command;
   const head = entrypoint === undefined ? (config.Entrypoint ?? []) : entrypoint === "" ? [] : [entrypoint];
   const args = [...head, ...own];

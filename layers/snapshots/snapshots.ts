@@ -60,6 +60,8 @@ export interface PrepareOptions {
   /** The overlay options to mount it with. */
   readonly options?: string;
   readonly labels?: Readonly<Record<string, string>>;
+  /** Runs in the transaction that records the snapshot, for what is recorded with it. */
+  readonly alongside?: (id: number) => void;
 }
 
 /**
@@ -101,6 +103,7 @@ export async function prepare(store: Store, options: PrepareOptions): Promise<Sn
       options: options.options ?? "",
     });
     placeDirectory(store, temporary.path, row.id);
+    options.alongside?.(row.id);
     return snapshotOf(store, row);
   });
 }

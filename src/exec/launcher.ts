@@ -66,19 +66,21 @@ const HEAD = 'read -r go <&3 && exec "$@"';
 const SHELL = "/bin/sh";
 
 export interface LaunchOptions {
-  /** Descriptors or "ignore", for standard input, output and error; with a terminal the container has that instead. */
+  /** For standard input, output and error: descriptors, or nothing; with a terminal the container has that instead. */
   readonly stdio: readonly [number | "ignore", number | "ignore", number | "ignore"];
 }
 
-export interface Processes {
-  /** The container's first process, as the host numbers it. */
+interface Processes {
   readonly init: number;
   /** unshare(1), which waits for it. */
   readonly waiter: number;
 }
 
-/** How a container ended: as a shell says it, 128 and the signal's number for one that a signal killed. */
-export interface Running extends Processes {
+/** A container that runs. */
+export interface Running {
+  /** Its first process, as the host numbers it. */
+  readonly init: number;
+  /** How it ended: as a shell says it, 128 and the signal's number for one that a signal killed. */
   readonly exitCode: Promise<number>;
   /** The master of the container's terminal, if it has one. Whoever takes it closes it. */
   readonly terminal: number | null;
@@ -118,7 +120,7 @@ export async function launch(spec: RuntimeSpec, options: LaunchOptions): Promise
     for (const { type, soft, hard } of spec.process.rlimits) setProcessLimit(processes.init, type, soft, hard);
     const terminal = furnish(spec, path, processes.init, cgroup);
     socket.end("go\n");
-    return { ...processes, exitCode: ended, terminal };
+    return { init: processes.init, exitCode: ended, terminal };
   } catch (error) {
     kill(processes?.init ?? child.pid); // the waiter ends after it, so that both are gone
     await ended.catch(() => {});

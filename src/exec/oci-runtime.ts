@@ -4,8 +4,9 @@
  */
 
 import { spawn, spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, delimiter, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ConflictError, NotFoundError } from "../errors.ts";
 import { bytesOf, type HostPath, hostPath, joinHost } from "../paths.ts";
 import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
@@ -40,8 +41,7 @@ function isExecutable(path: string): boolean {
 }
 
 /**
- * As `launch`, by the runtime at `runtime`, which keeps its state in `directory`. Signals for `init` go to the runtime, which
- * passes them on; a terminal is its own work. It has ended when the result's `exitCode` settles.
+ * As `launch`, by the runtime at `runtime`, which keeps its state in `directory`; a terminal is its own work.
  * @throws {NotFoundError} `ERR_COMMAND_NOT_FOUND`
  * @throws {ConflictError} `ERR_COMMAND_NOT_EXECUTABLE`; `ERR_LAUNCH` if the runtime started nothing, and said why on stderr
  */
@@ -61,17 +61,26 @@ export async function runWithRuntime(
   const args = [...command.slice(1), ...state, "run", "--bundle", bundle, "--pid-file", pidFile, id];
   keepDescriptorsToOurselves();
   const child = spawn(command[0] ?? runtime, args, { stdio: [...stdio], detached: !spec.process.terminal, cwd: "/" });
-  const exitCode = exitOf(child).then((code) => {
-    if (existsSync(pidFile)) return code;
-    const message = `Cannot start the container: "${runtime}" ended with ${code}; what it said is above`;
-    throw new ConflictError("ERR_LAUNCH", message, { data: { exitCode: code } });
-  });
-  const settled = exitCode.finally(() => {
+  const exitCode = exitOf(child).finally(() => {
     spawnSync(runtime, [...state, "delete", "--force", id], { stdio: "ignore" }); // one that failed halfway leaves its state
     rmSync(pidFile, { force: true });
   });
-  return { waiter: child.pid ?? 0, init: child.pid ?? 0, exitCode: settled, terminal: null };
+  const init = await Promise.race([pidIn(pidFile), exitCode.then(() => null)]);
+  if (init !== null) return { init, exitCode, terminal: null };
+  const message = `Cannot start the container: "${runtime}" ended with ${await exitCode}; what it said is above`;
+  throw new ConflictError("ERR_LAUNCH", message, { data: { exitCode: await exitCode } });
 }
+
+/** The process id that a runtime writes when the command is about to run. */
+async function pidIn(file: string): Promise<number> {
+  for (;;) {
+    const pid = existsSync(file) ? Number(readFileSync(file, "latin1")) : 0;
+    if (pid > 0) return pid;
+    await sleep(TURN_MS);
+  }
+}
+
+const TURN_MS = 3;
 
 const EMPTY_TREE = "/sys/fs/cgroup/unified";
 

@@ -21,6 +21,7 @@ export interface ContainerRow {
   /** The name of its cgroup, while it has one. */
   readonly cgroup: string | null;
   readonly exitCode: number | null;
+  /** When something was last started in it; null if nothing ever was. */
   readonly startedAtMs: number | null;
   readonly finishedAtMs: number | null;
 }
@@ -37,7 +38,7 @@ interface Columns {
   readonly finished_at_ms: number | null;
 }
 
-/** Records a container that has not been started. @throws if the snapshot is one already */
+/** Records a container in which nothing runs. @throws if the snapshot is one already */
 export function insertContainer(db: Database, snapshot: number, options: string, autoRemove: boolean): void {
   const sql = "INSERT INTO containers (snapshot, state, options, auto_remove) VALUES (?, 'created', ?, ?)";
   db.run(sql, snapshot, options, autoRemove ? 1 : 0);
@@ -54,9 +55,9 @@ export function listContainers(db: Database): readonly ContainerRow[] {
   return (db.all("SELECT * FROM containers ORDER BY snapshot") as Columns[]).map(containerOf);
 }
 
-/** Those that are recorded as running, and those that were to go and are still there. */
+/** Those that are recorded as running, and those that were to go when they ended and are still there. */
 export function listUnfinishedContainers(db: Database): readonly ContainerRow[] {
-  const sql = `SELECT * FROM containers WHERE state = 'running' OR (auto_remove = 1 AND state = 'exited')
+  const sql = `SELECT * FROM containers WHERE state = 'running' OR (auto_remove = 1 AND finished_at_ms IS NOT NULL)
     ORDER BY snapshot`;
   return (db.all(sql) as Columns[]).map(containerOf);
 }
@@ -64,7 +65,7 @@ export function listUnfinishedContainers(db: Database): readonly ContainerRow[] 
 /** It is about to be started: from now on something of it may be on the machine. */
 export function setContainerStarting(db: Database, snapshot: number, cgroup: string | null): void {
   const sql = `UPDATE containers SET state = 'running', cgroup = ?, init = NULL, exit_code = NULL,
-    started_at_ms = NULL, finished_at_ms = NULL WHERE snapshot = ?`;
+    finished_at_ms = NULL WHERE snapshot = ?`;
   db.run(sql, cgroup, snapshot);
 }
 

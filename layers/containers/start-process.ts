@@ -1,0 +1,11 @@
+/** The process of a container, by our own launcher or by the OCI runtime that was asked for. */
+
+import { type LaunchOptions, launch, type Running } from "../../src/exec/launcher.ts";
+import { runWithRuntime } from "../../src/exec/oci-runtime.ts";
+import type { Container } from "./containers.ts";
+
+/** It runs when this settles. @throws as `launch` and `runWithRuntime` */
+export function startProcess({ spec, directory, options }: Container, stdio: LaunchOptions["stdio"]): Promise<Running> {
+  const { runtime } = options;
+  return runtime === undefined ? launch(spec, { stdio }) : runWithRuntime(runtime, spec, directory, { stdio });
+}
