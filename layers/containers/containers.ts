@@ -217,22 +217,34 @@ function endCgroup(store: Store, row: ContainerRow, name: string): void {
 
 /** For as long somebody may hold a container only to see whether it runs. */
 const LOOK_MS = 200;
-const PATIENCE_MS = 3_000;
+const PATIENCE_MS = 2_000;
 const TURN_MS = 10;
+
+/** As `removePatiently`; if somebody keeps it longer, the next command that repairs tries again. */
+async function removeWhenFree(store: Store, name: string): Promise<void> {
+  try {
+    await removePatiently(store, name);
+  } catch (error) {
+    if (!(error instanceof ConflictError) || error.code !== "ERR_SNAPSHOT_MOUNTED") throw error;
+    store.logger.warn("container.kept", { name, reason: error.message });
+  }
+}
 
 /**
  * Removes a snapshot. A container that is being started has a copy of every mount for a moment, this one's too: that is
- * waited for. If somebody keeps it longer, the next command that repairs tries again.
+ * waited for. @throws as `removeSnapshot`
  */
-async function removeWhenFree(store: Store, name: string): Promise<void> {
+export async function removePatiently(
+  store: Store,
+  name: string,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<void> {
   for (const deadline = Date.now() + PATIENCE_MS; ; await sleep(TURN_MS)) {
     try {
-      return await removeSnapshot(store, name);
+      return await removeSnapshot(store, name, options);
     } catch (error) {
-      if (!(error instanceof ConflictError) || error.code !== "ERR_SNAPSHOT_MOUNTED") throw error;
-      if (Date.now() < deadline) continue;
-      store.logger.warn("container.kept", { name, reason: error.message });
-      return;
+      const isElsewhere = error instanceof ConflictError && error.data.pid !== undefined;
+      if (!isElsewhere || Date.now() > deadline) throw error;
     }
   }
 }

@@ -7,9 +7,9 @@ import { getContainer } from "../../src/meta/containers.ts";
 import { getImage } from "../../src/meta/images.ts";
 import { getSnapshotById } from "../../src/meta/snapshots.ts";
 import { imageOfRow } from "../image.ts";
-import { getSnapshot, removeSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
+import { getSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
-import { findContainer, isHeld, isRunning, untilEnded } from "./containers.ts";
+import { findContainer, isHeld, isRunning, removePatiently, untilEnded } from "./containers.ts";
 
 const LARGEST_SIGNAL = 64;
 
@@ -113,7 +113,7 @@ export async function removeNamed(store: Store, name: string, force: boolean, si
     await untilEnded(store, id, signal);
     if (getSnapshotById(store.db, id) === null) return; // it was to go when it ended
   }
-  await removeSnapshot(store, name, { signal });
+  await removePatiently(store, name, { signal });
 }
 
 function isStopped(name: string): ConflictError {

@@ -159,7 +159,8 @@ function refuseMounted(store: Store, snapshot: Snapshot): void {
   if (target === undefined) return;
   const where = foreign === undefined ? `at "${display(target)}"` : describeForeign(foreign);
   const message = `Cannot remove snapshot "${name}": it is mounted ${where}; unmount it first`;
-  throw new ConflictError("ERR_SNAPSHOT_MOUNTED", message, { data: { name, target: display(target) } });
+  const data = { name, target: display(target), ...(foreign !== undefined && { pid: foreign.pid }) };
+  throw new ConflictError("ERR_SNAPSHOT_MOUNTED", message, { data });
 }
 
 /** The snapshot of a row. */

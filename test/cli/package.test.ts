@@ -24,6 +24,7 @@ test("the package has the wrapper, what it runs, and the documentation, and noth
     "dist/fuse-thread.cjs",
     "dist/fuse-unmount.cjs",
     "dist/main.cjs",
+    "dist/monitor.cjs",
     "docs/architecture.md",
     "docs/commands.md",
     "docs/conformance.md",
