@@ -8,7 +8,7 @@
 
 import { hostname as hostnameOfHost } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ConflictError, NotFoundError } from "../../src/errors.ts";
+import { ConflictError, NotFoundError, UnsupportedError } from "../../src/errors.ts";
 import { findCgroup, outOfMemoryKills, removeCgroup } from "../../src/exec/cgroup/cgroup.ts";
 import type { RuntimeSpec } from "../../src/exec/runtime-spec.ts";
 import {
@@ -24,6 +24,7 @@ import {
 import { getImage } from "../../src/meta/images.ts";
 import { getSnapshotById, getSnapshotRow, type SnapshotRow } from "../../src/meta/snapshots.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
+import { canRestoreOwners } from "../../src/privilege.ts";
 import { imageOfRow } from "../image.ts";
 import { snapshotDirectory } from "../layout.ts";
 import { liveMounts } from "../live-mounts.ts";
@@ -91,8 +92,10 @@ export interface HeldContainer extends Disposable {
  * @throws {NotFoundError} `ERR_IMAGE_NOT_FOUND`
  * @throws {ConflictError} `ERR_CONTAINER_EXISTS`
  * @throws {UsageError} as `checkOptions`, `ERR_SNAPSHOT_NAME`
+ * @throws {UnsupportedError} `ERR_NEEDS_ROOT`
  */
 export async function createContainer(store: Store, text: string, request: ContainerRequest): Promise<HeldContainer> {
+  requireRoot();
   const { row, reference } = findImage(store, text);
   const image = imageOfRow(store, row);
   checkOptions(image.config.config ?? {}, request.options);
@@ -117,9 +120,11 @@ export async function createContainer(store: Store, text: string, request: Conta
 /**
  * Holds a container that is there, to start it again.
  * @throws {ConflictError} `ERR_CONTAINER_RUNNING`
+ * @throws {UnsupportedError} `ERR_NEEDS_ROOT`
  * @throws as `findContainer`
  */
 export async function holdContainer(store: Store, name: string): Promise<HeldContainer> {
+  requireRoot();
   const snapshot = findContainer(store, name);
   const patience = AbortSignal.timeout(LOOK_MS);
   try {
@@ -129,6 +134,12 @@ export async function holdContainer(store: Store, name: string): Promise<HeldCon
     if (patience.aborted) throw isRunning(snapshot.name, "start");
     throw error;
   }
+}
+
+function requireRoot(): void {
+  if (canRestoreOwners()) return;
+  const message = "Cannot start a container: that takes root, and not the root of a user namespace; run it as root";
+  throw new UnsupportedError("ERR_NEEDS_ROOT", message);
 }
 
 /** @throws {ConflictError} `ERR_CONTAINER_EXISTS` if something has this name */

@@ -1,7 +1,7 @@
 /** What a command in a container is given, and how its end is told. */
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { openSync } from "node:fs";
 import { join } from "node:path";
@@ -121,5 +121,14 @@ test("signals go to the command", { skip: needsContainers }, async () => {
   }
   if (child.exitCode === null) await once(child, "exit");
   assert.deepEqual([output, child.exitCode], ["ready\ngot USR1\ngot TERM\n", 3]);
+  assert.deepEqual(tracesOf(store), []);
+});
+
+test("without root it is said that a container takes root", { skip: needsContainers }, async () => {
+  await using store = busyboxStore();
+  const args = ["-Ur", LAYERCTL, "--root", store.root, "run", "--rm", "bb:1", "true"];
+  const { status, stderr } = spawnSync("unshare", args, { encoding: "utf8" });
+  assert.equal(status, 125);
+  assert.match(stderr, /ERR_NEEDS_ROOT/);
   assert.deepEqual(tracesOf(store), []);
 });
