@@ -14,6 +14,7 @@ import { UsageError } from "../../src/errors.ts";
 import { findInitProgram } from "../../src/exec/init-program.ts";
 import type { Running } from "../../src/exec/launcher.ts";
 import { findRuntime } from "../../src/exec/oci-runtime.ts";
+import { sendSignal } from "../../src/exec/signal.ts";
 import { isTerminal } from "../../src/sys/terminal.ts";
 import { type ContainerFlags, containerOptions, defineContainerOptions } from "../container-options.ts";
 import type { Context } from "../context.ts";
@@ -100,7 +101,7 @@ async function runInFront(
   using stack = new DisposableStack();
   stack.use(
     context.cancellation.passOn((signal) => {
-      if (started !== undefined) process.kill(started.init, signal);
+      if (started !== undefined) sendSignal(started.init, signal);
     }),
   );
   let relayed: Promise<void> | undefined;

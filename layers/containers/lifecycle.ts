@@ -2,7 +2,8 @@
 
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ConflictError, isErrno, NotFoundError, UsageError } from "../../src/errors.ts";
+import { ConflictError, NotFoundError, UsageError } from "../../src/errors.ts";
+import { sendSignal } from "../../src/exec/signal.ts";
 import { getContainer } from "../../src/meta/containers.ts";
 import { getImage } from "../../src/meta/images.ts";
 import { getSnapshotById } from "../../src/meta/snapshots.ts";
@@ -43,14 +44,7 @@ export function killContainer(store: Store, name: string, signal: number): void 
 /** False if nothing runs in it. */
 function signalTo(store: Store, id: number, signal: number): boolean {
   const init = getContainer(store.db, id)?.init;
-  if (init == null || !isHeld(store, id)) return false;
-  try {
-    process.kill(init, signal);
-    return true;
-  } catch (error) {
-    if (isErrno(error, "ESRCH")) return false;
-    throw error;
-  }
+  return init != null && isHeld(store, id) && sendSignal(init, signal);
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 
 import { closeSync, createReadStream, createWriteStream, openSync, readFileSync, writeSync } from "node:fs";
+import { sendSignal } from "../../src/exec/signal.ts";
 import { silentLogger } from "../../src/log.ts";
 import { bytesOf, joinHost } from "../../src/paths.ts";
 import { socketPair } from "../../src/sys/socket.ts";
@@ -43,7 +44,7 @@ function hold(store: Store, task: MonitorTask): Promise<HeldContainer> | HeldCon
 
 async function runHeld(store: Store, container: HeldContainer, onStarted: () => void): Promise<void> {
   const pass = (name: NodeJS.Signals): void => {
-    if (init !== null) process.kill(init, name);
+    if (init !== null) sendSignal(init, name);
   };
   let init: number | null = null;
   for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(name, pass);

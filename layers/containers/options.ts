@@ -36,6 +36,16 @@ export interface ContainerOptions {
   readonly runtime?: string;
 }
 
+/** What is the container's own: a volume there would be without devices, or show those of the host. */
+const OWN_PLACES = new Set(["/dev", "/proc", "/sys"]);
+
+/** @throws {UsageError} `ERR_VOLUME` for a volume at /dev, /proc or /sys without `privileged` */
+export function refuseOwnPlaces(volumes: readonly Mount[], privileged: boolean): void {
+  const wrong = volumes.find(({ destination }) => OWN_PLACES.has(destination));
+  if (privileged || wrong === undefined) return;
+  throw badVolume(wrong.destination, "it is the container's own; --privileged lets it be the host's");
+}
+
 const VOLUME_MODES = new Set(["ro", "rw"]);
 
 /**

@@ -23,6 +23,7 @@ import {
   parseTmpfs,
   parseUlimit,
   parseVolume,
+  refuseOwnPlaces,
   refuseTwice,
 } from "./options.ts";
 
@@ -48,8 +49,7 @@ export interface SpecRequest {
  */
 export function containerSpec(request: SpecRequest): RuntimeSpec {
   const { config, options, rootfs, hostname, ownMounts } = request;
-  const volumes = [...options.volumes.map(parseVolume), ...options.tmpfs.map(parseTmpfs)];
-  refuseTwice(volumes);
+  const volumes = volumesOf(options);
   const taken = new Set(volumes.map(({ destination }) => destination));
   const before = [...defaultMounts(options.privileged), ...ownMounts].filter((each) => !taken.has(each.destination));
   const init = options.init === undefined ? [] : [initMount(options.init)];
@@ -72,7 +72,7 @@ export function containerSpec(request: SpecRequest): RuntimeSpec {
 
 /** Checks what needs no tree, so that nothing is made for what is refused. @throws as `containerSpec` */
 export function checkOptions(config: ProcessConfig, options: ContainerOptions): void {
-  refuseTwice([...options.volumes.map(parseVolume), ...options.tmpfs.map(parseTmpfs)]);
+  volumesOf(options);
   options.ulimits.map(parseUlimit);
   parseSecurityOptions(options.securityOptions);
   parseResources(options.limits, options.privileged);
@@ -80,6 +80,14 @@ export function checkOptions(config: ProcessConfig, options: ContainerOptions): 
   capabilitiesOf(options);
   commandOf(config, options);
   workdirOf(config, options);
+}
+
+function volumesOf({ volumes, tmpfs, privileged }: ContainerOptions): readonly Mount[] {
+  const bound = volumes.map(parseVolume);
+  const all = [...bound, ...tmpfs.map(parseTmpfs)];
+  refuseOwnPlaces(bound, privileged);
+  refuseTwice(all);
+  return all;
 }
 
 function lookUp(rootfs: HostPath, text: string): KnownUser {

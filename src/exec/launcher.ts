@@ -25,6 +25,7 @@ import { checkCommand, isShellName } from "./command.ts";
 import { makeDirectory } from "./in-root.ts";
 import { checkProcDirectory, enterRootfs, mountRootfs } from "./rootfs.ts";
 import type { NamespaceType, ProcessSpec, RuntimeSpec } from "./runtime-spec.ts";
+import { sendSignal } from "./signal.ts";
 import { openTerminal } from "./terminal.ts";
 
 const UNSHARE: Readonly<Record<NamespaceType, string>> = {
@@ -122,7 +123,7 @@ export async function launch(spec: RuntimeSpec, options: LaunchOptions): Promise
     socket.end("go\n");
     return { init: processes.init, exitCode: ended, terminal };
   } catch (error) {
-    kill(processes?.init ?? child.pid); // the waiter ends after it, so that both are gone
+    if (child.pid !== undefined) sendSignal(processes?.init ?? child.pid, "SIGKILL"); // the waiter ends after it, so that both are gone
     await ended.catch(() => {});
     if (cgroup !== null) removeCgroup(cgroup);
     throw translate(error, spec);
@@ -243,14 +244,6 @@ function started(child: ChildProcess): Promise<number> {
     child.once("error", reject);
     child.once("spawn", () => resolve(child.pid ?? 0));
   });
-}
-
-function kill(pid: number | undefined): void {
-  try {
-    if (pid !== undefined) process.kill(pid, "SIGKILL");
-  } catch (error) {
-    if (!isErrno(error, "ESRCH")) throw error;
-  }
 }
 
 /** When the shell is loaded. */

@@ -1,7 +1,7 @@
 /**
  * The mounts inside a container's root, made from outside by a thread that has joined the container's namespaces while its
- * first process waits. Everything is `nodev`, and devices are bound one by one: so a device node that the container makes
- * opens nothing, with or without a device cgroup.
+ * first process waits. Without --privileged everything is `nodev`, and devices are bound one by one: so a device node that the
+ * container makes opens nothing, with or without a device cgroup.
  */
 
 import { basename, dirname, join } from "node:path";
@@ -55,18 +55,21 @@ const DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/ura
  * @throws PosixError
  */
 export function mountRootfs(spec: RuntimeSpec, root: number, cgroup: Cgroup | null): void {
-  addMountAttributes(root, MS_NODEV, false);
+  const hasAllDevices = spec.linux.resources.devices.some(({ allow }) => allow);
+  const always = hasAllDevices ? 0 : MS_NODEV;
+  if (always !== 0) addMountAttributes(root, always, false);
   for (const each of spec.mounts) {
     if (each.type === "proc") continue;
     if (each.type === "cgroup") mountCgroup(root, each, cgroup);
-    else mountAt(root, each);
-    if (each.destination === "/dev") fillDev(root, spec);
+    else mountAt(root, each, always);
+    if (each.destination === "/dev" && each.type === "tmpfs") fillDev(root, spec);
   }
   for (const path of spec.linux.maskedPaths) mask(root, path);
   for (const path of spec.linux.readonlyPaths) makeReadOnly(root, path);
 }
 
-function mountAt(root: number, { destination, type, source, options }: Mount): void {
+/** `always`: attributes of a bind mount besides those that its options ask for. */
+function mountAt(root: number, { destination, type, source, options }: Mount, always = MS_NODEV): void {
   const path = hostPath(destination);
   const isBind = options.includes("bind") || options.includes("rbind");
   const from = isBind ? openAt(AT_FDCWD, hostPath(source), O_PATH) : null;
@@ -83,7 +86,7 @@ function mountAt(root: number, { destination, type, source, options }: Mount): v
         mount(descriptorPath(from), descriptorPath(target), "", MS_BIND | MS_REC, "");
       }
     });
-    if (from !== null) withPath(root, path, (mounted) => addMountAttributes(mounted, flags | MS_NODEV, true));
+    if (from !== null) withPath(root, path, (mounted) => addMountAttributes(mounted, flags | always, true));
   } finally {
     if (from !== null) close(from);
   }

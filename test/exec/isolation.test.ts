@@ -1,7 +1,7 @@
 /** The boundary of a container: what it sees, what it may, and attempts to get out. */
 
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { busyboxStore, needsContainers } from "../helpers/busybox.ts";
@@ -66,6 +66,7 @@ test("--read-only, --tmpfs and volumes keep what they promise", { skip: needsCon
     [`${shared}:/`, /cannot be "\/"/],
     [`${shared}:/x:rx`, /neither ro nor rw/],
     [`${shared}:/../x`, /"\.\."/],
+    ["/dev:/dev", /the container's own/],
   ] as const) {
     const { exitCode, stderr } = store.inside(["-v", volume, "bb:1", "true"]);
     assert.equal(exitCode, 125, volume);
@@ -83,6 +84,16 @@ test("a device that a container makes opens nothing", { skip: needsContainers },
   const [, major, minor] = /^ +(\d+) +(\d+) +\d+ \w+$/m.exec(readFileSync("/proc/partitions", "utf8")) ?? [];
   const read = store.inside(["bb:1", "sh", "-c", `mknod /dev/disk b ${major} ${minor} && head -c 1 /dev/disk`]);
   assert.match(read.stderr, /Permission denied|Operation not permitted/);
+});
+
+test("--privileged has the host's devices, also as a volume", { skip: needsContainers }, async () => {
+  await using store = busyboxStore();
+  const script =
+    "mknod /x c 1 5 && head -c 2 /x | wc -c; grep -c . /proc/keys >/dev/null && echo keys; grep CapEff /proc/self/status";
+  assert.match(store.shell(script, "--privileged"), /^2\nkeys\nCapEff:\t[0-9a-f]*f{6}$/);
+  const before = readdirSync("/dev");
+  assert.equal(store.shell("echo x >/dev/null; head -c 2 /dev/zero | wc -c", "--privileged", "-v", "/dev:/dev"), "2");
+  assert.deepEqual(readdirSync("/dev"), before);
 });
 
 test("no link of the image leads a mount or a name out of it", { skip: needsContainers }, async () => {

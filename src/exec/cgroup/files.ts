@@ -3,6 +3,7 @@
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../../errors.ts";
+import { sendSignal } from "../signal.ts";
 
 /** Makes a group. @throws a system error, `EEXIST` too: a group of this name is somebody else's */
 export function makeDirectory(path: string): void {
@@ -28,7 +29,7 @@ export function removeDirectory(path: string): boolean {
       if (!isErrno(error, "EBUSY")) throw error;
       if (Date.now() > deadline) return false;
     }
-    for (const pid of processesIn(path)) kill(pid);
+    for (const pid of processesIn(path)) if (pid > 0) sendSignal(pid, "SIGKILL"); // 0: of a pid namespace not seen here
   }
 }
 
@@ -38,14 +39,6 @@ function processesIn(path: string): readonly number[] {
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENODEV")) return [];
     throw error;
-  }
-}
-
-function kill(pid: number): void {
-  try {
-    if (pid > 0) process.kill(pid, "SIGKILL"); // 0: of a pid namespace that we do not see
-  } catch (error) {
-    if (!isErrno(error, "ESRCH")) throw error;
   }
 }
 

@@ -6,6 +6,7 @@ import {
   parseTmpfs,
   parseUlimit,
   parseVolume,
+  refuseOwnPlaces,
   refuseTwice,
 } from "../../../../layers/containers/options.ts";
 import { capabilitiesFor } from "../../../../src/exec/capabilities.ts";
@@ -22,6 +23,13 @@ test("a volume is a source and a place, both absolute", () => {
     assert.throws(() => parseVolume(text), { code: "ERR_VOLUME" }, text);
   }
   assert.throws(() => refuseTwice([parseVolume("/a:/b"), parseTmpfs("/b/")]), { code: "ERR_VOLUME" });
+});
+
+test("/dev, /proc and /sys are the container's own, unless it is privileged", () => {
+  const volume = parseVolume("/a:/dev");
+  assert.throws(() => refuseOwnPlaces([volume], false), { code: "ERR_VOLUME" });
+  refuseOwnPlaces([volume], true);
+  refuseOwnPlaces([parseVolume("/a:/dev/x")], false);
 });
 
 test("a tmpfs is without devices, setuid and programs unless it is said", () => {
