@@ -61,22 +61,29 @@ export async function runWithRuntime(
   const args = [...command.slice(1), ...state, "run", "--bundle", bundle, "--pid-file", pidFile, id];
   keepDescriptorsToOurselves();
   const child = spawn(command[0] ?? runtime, args, { stdio: [...stdio], detached: !spec.process.terminal, cwd: "/" });
-  const exitCode = exitOf(child).finally(() => {
+  const ended = exitOf(child);
+  const init = await initOf(pidFile, ended);
+  const exitCode = ended.finally(() => {
     spawnSync(runtime, [...state, "delete", "--force", id], { stdio: "ignore" }); // one that failed halfway leaves its state
     rmSync(pidFile, { force: true });
   });
-  const init = await Promise.race([pidIn(pidFile), exitCode.then(() => null)]);
   if (init !== null) return { init, exitCode, terminal: null };
   const message = `Cannot start the container: "${runtime}" ended with ${await exitCode}; what it said is above`;
   throw new ConflictError("ERR_LAUNCH", message, { data: { exitCode: await exitCode } });
 }
 
-/** The process id that a runtime writes when the command is about to run. */
-async function pidIn(file: string): Promise<number> {
+/** The process id that a runtime writes when the command is about to run; null if it ends without one. */
+async function initOf(file: string, ended: Promise<number>): Promise<number | null> {
+  let isOver = false;
+  const end = ended.then(() => {
+    isOver = true;
+  });
   for (;;) {
+    const isLast = isOver; // a command may have ended already
     const pid = existsSync(file) ? Number(readFileSync(file, "latin1")) : 0;
     if (pid > 0) return pid;
-    await sleep(TURN_MS);
+    if (isLast) return null;
+    await Promise.race([sleep(TURN_MS), end]);
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * npm run bench -- SECTION... [--rounds N] [--images NAME,...] [--only PATTERN]     sections: import mount diff commit fuse
+ * npm run bench -- SECTION... [--rounds N] [--images NAME,...] [--only PATTERN]     sections: import mount diff commit fuse run
  *
  * Prints ourselves beside the packaged tools and the limits, from one run on a journaled file system of its own. In each
  * round every variant runs once (A B C, A B C), so that what else the machine does falls on all of them. The images are
@@ -17,9 +17,10 @@ import { fuseSection } from "./fuse-section.ts";
 import { journaledWorkplace } from "./journaled.ts";
 import { cleanUp, type Measured, measure, prepare } from "./measure.ts";
 import { report } from "./report.ts";
+import { runSection as containerSection } from "./run-section.ts";
 import { commitSection, diffSection, importSection, mountSection, stored, storedName } from "./sections.ts";
 
-const ROUNDS: Readonly<Record<string, number>> = { import: 3, mount: 9, diff: 9, commit: 3, fuse: 3 };
+const ROUNDS: Readonly<Record<string, number>> = { import: 3, mount: 9, diff: 9, commit: 3, fuse: 3, run: 9 };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -60,8 +61,10 @@ function sectionsOf(name: string): readonly Section[] {
       return [commitSection(first, 10), commitSection(first, 20_000)];
     case "fuse":
       return [fuseSection(first, stored(first), storedName(first))];
+    case "run":
+      return [containerSection(names.find((image) => image !== "many-layers") ?? first)]; // many-layers has no programs
     default:
-      throw new Error(`no section "${name}": import, mount, diff, commit, fuse`);
+      throw new Error(`no section "${name}": import, mount, diff, commit, fuse, run`);
   }
 }
 
