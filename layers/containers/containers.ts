@@ -106,6 +106,7 @@ export async function createContainer(store: Store, text: string, request: Conta
     image,
     view: false,
     init: true,
+    isTransient: request.autoRemove,
     ...(request.name !== undefined && { name: request.name }),
     ...(reference !== null && { reference }),
     alongside: (id) => {

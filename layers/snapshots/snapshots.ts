@@ -60,6 +60,8 @@ export interface PrepareOptions {
   /** The overlay options to mount it with. */
   readonly options?: string;
   readonly labels?: Readonly<Record<string, string>>;
+  /** It is thrown away when its user ends: after a power cut it may be missing, and its directory garbage. */
+  readonly isTransient?: boolean;
   /** Runs in the transaction that records the snapshot, for what is recorded with it. */
   readonly alongside?: (id: number) => void;
 }
@@ -87,7 +89,7 @@ export async function prepare(store: Store, options: PrepareOptions): Promise<Sn
     makeInitLayer(init, new MergedTree(lowerdirsOf(store, image), form), form);
   }
   const now = Date.now();
-  return store.db.transaction("durable", () => {
+  return store.db.transaction(options.isTransient ? "relaxed" : "durable", () => {
     const name = options.name ?? unusedName(store, image, reference);
     if (getSnapshotRow(store.db, name) !== null) throw exists(name);
     if (getImage(store.db, image.digest) === null) throw imageGone(image);
