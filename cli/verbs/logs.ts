@@ -3,8 +3,9 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
-import { findContainer, isHeld, repairContainers } from "../../layers/containers/containers.ts";
+import { repairContainers } from "../../layers/containers/containers.ts";
 import { logPath } from "../../layers/containers/detached.ts";
+import { findContainer, isHeld } from "../../layers/containers/held.ts";
 import { isErrno } from "../../src/errors.ts";
 import type { Context } from "../context.ts";
 import { STDOUT, writeBytes } from "../output.ts";

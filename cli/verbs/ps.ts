@@ -1,7 +1,8 @@
 /** `layerctl ps`: containers and what has become of them. */
 
 import type { Command } from "commander";
-import { type ContainerEntry, listContainerEntries, repairContainers } from "../../layers/containers/containers.ts";
+import { repairContainers } from "../../layers/containers/containers.ts";
+import { type ContainerEntry, listContainerEntries } from "../../layers/containers/list.ts";
 import { familiar } from "../../layers/resolve-image.ts";
 import { shortDigest } from "../../src/digest.ts";
 import type { Context } from "../context.ts";

@@ -1,13 +1,9 @@
 /** `layerctl run IMAGE [CMD...]`: a command in a container of its own, in front. */
 
 import type { Command } from "commander";
-import {
-  type ContainerRequest,
-  createContainer,
-  repairContainers,
-  runContainer,
-} from "../../layers/containers/containers.ts";
+import { repairContainers, runContainer } from "../../layers/containers/containers.ts";
 import { runDetached } from "../../layers/containers/detached.ts";
+import { type ContainerRequest, createContainer } from "../../layers/containers/held.ts";
 import { startProcess } from "../../layers/containers/start-process.ts";
 import type { Store } from "../../layers/store.ts";
 import { UsageError } from "../../src/errors.ts";

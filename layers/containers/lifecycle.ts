@@ -10,7 +10,8 @@ import { getSnapshotById } from "../../src/meta/snapshots.ts";
 import { imageOfRow } from "../image.ts";
 import { getSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
-import { findContainer, isHeld, isRunning, removePatiently, untilEnded } from "./containers.ts";
+import { removePatiently } from "./containers.ts";
+import { findContainer, isHeld, isRunning, untilEnded } from "./held.ts";
 
 const LARGEST_SIGNAL = 64;
 

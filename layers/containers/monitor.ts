@@ -11,8 +11,9 @@ import { bytesOf, joinHost } from "../../src/paths.ts";
 import { socketPair } from "../../src/sys/socket.ts";
 import { packError } from "../../src/thread-errors.ts";
 import { Store } from "../store.ts";
-import { createContainer, type HeldContainer, holdContainer, runContainer } from "./containers.ts";
+import { runContainer } from "./containers.ts";
 import { LOG, type MonitorTask } from "./detached.ts";
+import { createContainer, type HeldContainer, holdContainer } from "./held.ts";
 import { startProcess } from "./start-process.ts";
 
 const ANSWER_FD = 3;

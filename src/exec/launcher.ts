@@ -8,63 +8,28 @@
  */
 
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
-import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
-import { basename } from "node:path";
 import type { Readable } from "node:stream";
 import { ConflictError, isErrno, UnsupportedError } from "../errors.ts";
-import { display, type HostPath, hostPath } from "../paths.ts";
+import { type HostPath, hostPath } from "../paths.ts";
 import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../sys/file.ts";
 import { setProcessLimit } from "../sys/limits.ts";
 import { raiseLoopback } from "../sys/loopback.ts";
 import { inNamespaces, setHostname, type ThreadNamespace } from "../sys/namespaces.ts";
-import { setprivName } from "./capabilities.ts";
 import { addToCgroup, type Cgroup, makeCgroup, removeCgroup, takeFromCgroup } from "./cgroup/cgroup.ts";
-import { checkCommand, isShellName } from "./command.ts";
+import { chainOf, environmentOfChain } from "./chain.ts";
+import { checkCommand } from "./command.ts";
 import { makeDirectory } from "./in-root.ts";
 import { checkProcDirectory, enterRootfs, mountRootfs } from "./rootfs.ts";
-import type { NamespaceType, ProcessSpec, RuntimeSpec } from "./runtime-spec.ts";
+import type { RuntimeSpec } from "./runtime-spec.ts";
 import { sendSignal } from "./signal.ts";
 import { openTerminal } from "./terminal.ts";
-
-const UNSHARE: Readonly<Record<NamespaceType, string>> = {
-  mount: "--mount",
-  pid: "--pid",
-  network: "--net",
-  ipc: "--ipc",
-  uts: "--uts",
-  user: "--user",
-  cgroup: "--cgroup",
-  time: "--time",
-};
 
 /** Where the chain finds its end of the socket, and the container's standard error: its own is for the launcher. */
 const SOCKET_FD = 3;
 const EXIT_FAILURE = 1;
-
-/**
- * What the shell does: says that it is loaded, waits until its root has changed, takes its terminal, and becomes the
- * command. The environment is the container's only from here on: a host program must not see its LD_PRELOAD. Behind
- * "read" no redirection is for one command alone, which would take a descriptor that the container's limits may refuse.
- */
-const SCRIPT = `exec 5<&0 0<&3
-printf r >&3 && read -r go && [ "$go" = go ] || exit 125
-exec 0<&5 2>&4 3>&- 4>&- 5<&-
-[ "$1" = - ] || exec 0<>"$1" 1>&0 2>&0
-cd -- "$2" || exit 125
-shift 2
-unset PWD OLDPWD SHLVL _
-while [ "$1" != -- ]; do export "$1" || exit 125; shift; done
-shift
-exec "$@"`;
-
-/**
- * The head of the chain waits until it is in its cgroup, so that all that follows is, and the cgroup namespace begins there.
- * With the thread that started it the whole chain dies (--pdeathsig).
- */
-const HEAD = 'read -r go <&3 && exec "$@"';
-const SHELL = "/bin/sh";
 
 export interface LaunchOptions {
   /** For standard input, output and error: descriptors, or nothing; with a terminal the container has that instead. */
@@ -164,78 +129,6 @@ function withRoot<Result>(path: HostPath, work: (root: number) => Result): Resul
   } finally {
     close(root);
   }
-}
-
-function chainOf(spec: RuntimeSpec): readonly string[] {
-  const { process: task, linux, root } = spec;
-  const types = linux.namespaces.map(({ type }) => type);
-  const unshared = types.map((type) => UNSHARE[type]);
-  const shell = shellFor(task);
-  return [
-    ...[shell, "-c", HEAD, "layerctl"],
-    ...[program("setpriv"), "--pdeathsig", "KILL", "--", program("unshare"), ...unshared],
-    ...["--fork", "--kill-child=KILL", "--propagation", "private", `--mount-proc=${textOf(`${root.path}/proc`)}`, "--"],
-    ...[program("setsid"), "--", program("setpriv"), ...privileges(task), "--"],
-    ...[shell, "-c", SCRIPT, "layerctl", task.terminal ? "/dev/pts/0" : "-", textOf(task.cwd)],
-    ...[...task.env.filter(isShellName), "--", ...task.args].map(textOf),
-  ];
-}
-
-function privileges({ user, capabilities, noNewPrivileges }: ProcessSpec): readonly string[] {
-  const kept = capabilities.bounding.map((name) => `,+${setprivName(name)}`).join("");
-  const groups = user.additionalGids.length === 0 ? ["--clear-groups"] : ["--groups", user.additionalGids.join(",")];
-  return [
-    ...["--pdeathsig", "KILL", "--reuid", String(user.uid), "--regid", String(user.gid), ...groups],
-    ...["--bounding-set", `-all${kept}`, "--inh-caps", "-all"],
-    ...(noNewPrivileges ? ["--no-new-privs"] : []),
-  ];
-}
-
-/**
- * What the host's programs see: nothing of the container's but variables that no shell can hold, which mean nothing to
- * them, and which only bash passes on.
- */
-function environmentOfChain({ env }: ProcessSpec): Record<string, string> {
-  const others = env.filter((variable) => !isShellName(variable));
-  return Object.fromEntries(others.map((variable) => splitVariable(variable)));
-}
-
-function splitVariable(variable: string): readonly [string, string] {
-  const equals = variable.indexOf("=", 1);
-  return [variable.slice(0, equals), variable.slice(equals + 1)];
-}
-
-/** What bash sets itself and lets nobody change. */
-const KEPT_BY_BASH = /^(?:UID|EUID|PPID|BASHOPTS|BASH_VERSINFO|SHELLOPTS)=/;
-const BASH = "/bin/bash";
-
-/** The shell that becomes the command: bash passes variables on whose names no shell has, others set what bash keeps. */
-function shellFor({ env }: ProcessSpec): string {
-  const odd = env.find((variable) => !isShellName(variable));
-  const kept = env.find((variable) => KEPT_BY_BASH.test(variable));
-  const shell = odd === undefined ? SHELL : BASH;
-  const isBash = existsSync(shell) && basename(realpathSync(shell)) === "bash";
-  if ((odd === undefined || isBash) && (kept === undefined || !isBash)) return shell;
-  const [name] = splitVariable(kept ?? odd ?? "");
-  const message = `Cannot pass on variable "${name}": no shell here can; leave it away, or use --runtime crun or runc`;
-  throw new UnsupportedError("ERR_ENVIRONMENT_NAME", message, { data: { variable: name } });
-}
-
-const DIRECTORIES = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
-
-/** An absolute path: the PATH that counts is not the user's, nor the container's. */
-function program(name: string): string {
-  const path = DIRECTORIES.map((directory) => `${directory}/${name}`).find((each) => existsSync(each));
-  if (path !== undefined) return path;
-  const message = `Cannot start a container: ${name} is not installed; install util-linux, or use --runtime crun or runc`;
-  throw new UnsupportedError("ERR_NO_LAUNCHER", message);
-}
-
-/** Node gives programs their arguments as UTF-8. */
-function textOf(argument: string): string {
-  if (!/[\udc80-\udcff]/.test(argument) || Buffer.from(argument).toString() === argument) return argument;
-  const message = `Cannot pass on "${display(hostPath(argument))}": it is not UTF-8`;
-  throw new UnsupportedError("ERR_ARGUMENT_BYTES", message);
 }
 
 /** The process id of a child that could be started. @throws a system error */

@@ -1,0 +1,122 @@
+/**
+ * The chain of host programs that becomes a container's command, as the arguments of the first. Each replaces the one before
+ * it, but for unshare(1), which starts the container's first process and waits for it.
+ */
+
+import { existsSync, realpathSync } from "node:fs";
+import { basename } from "node:path";
+import { UnsupportedError } from "../errors.ts";
+import { display, hostPath } from "../paths.ts";
+import { setprivName } from "./capabilities.ts";
+import { isShellName } from "./command.ts";
+import type { NamespaceType, ProcessSpec, RuntimeSpec } from "./runtime-spec.ts";
+
+const UNSHARE: Readonly<Record<NamespaceType, string>> = {
+  mount: "--mount",
+  pid: "--pid",
+  network: "--net",
+  ipc: "--ipc",
+  uts: "--uts",
+  user: "--user",
+  cgroup: "--cgroup",
+  time: "--time",
+};
+
+/**
+ * What the shell does: says that it is loaded, waits until its root has changed, takes its terminal, and becomes the
+ * command. The environment is the container's only from here on: a host program must not see its LD_PRELOAD. Behind
+ * "read" no redirection is for one command alone, which would take a descriptor that the container's limits may refuse.
+ */
+const SCRIPT = `exec 5<&0 0<&3
+printf r >&3 && read -r go && [ "$go" = go ] || exit 125
+exec 0<&5 2>&4 3>&- 4>&- 5<&-
+[ "$1" = - ] || exec 0<>"$1" 1>&0 2>&0
+cd -- "$2" || exit 125
+shift 2
+unset PWD OLDPWD SHLVL _
+while [ "$1" != -- ]; do export "$1" || exit 125; shift; done
+shift
+exec "$@"`;
+
+/**
+ * The head of the chain waits until it is in its cgroup, so that all that follows is, and the cgroup namespace begins there.
+ * With the thread that started it the whole chain dies (--pdeathsig).
+ */
+const HEAD = 'read -r go <&3 && exec "$@"';
+const SHELL = "/bin/sh";
+
+/**
+ * The programs and their arguments. Descriptor 3 of the first is the launcher's socket, 4 the container's standard error.
+ * @throws {UnsupportedError} `ERR_NO_LAUNCHER`, `ERR_ENVIRONMENT_NAME`, `ERR_ARGUMENT_BYTES`
+ */
+export function chainOf(spec: RuntimeSpec): readonly string[] {
+  const { process: task, linux, root } = spec;
+  const types = linux.namespaces.map(({ type }) => type);
+  const unshared = types.map((type) => UNSHARE[type]);
+  const shell = shellFor(task);
+  return [
+    ...[shell, "-c", HEAD, "layerctl"],
+    ...[program("setpriv"), "--pdeathsig", "KILL", "--", program("unshare"), ...unshared],
+    ...["--fork", "--kill-child=KILL", "--propagation", "private", `--mount-proc=${textOf(`${root.path}/proc`)}`, "--"],
+    ...[program("setsid"), "--", program("setpriv"), ...privileges(task), "--"],
+    ...[shell, "-c", SCRIPT, "layerctl", task.terminal ? "/dev/pts/0" : "-", textOf(task.cwd)],
+    ...[...task.env.filter(isShellName), "--", ...task.args].map(textOf),
+  ];
+}
+
+function privileges({ user, capabilities, noNewPrivileges }: ProcessSpec): readonly string[] {
+  const kept = capabilities.bounding.map((name) => `,+${setprivName(name)}`).join("");
+  const groups = user.additionalGids.length === 0 ? ["--clear-groups"] : ["--groups", user.additionalGids.join(",")];
+  return [
+    ...["--pdeathsig", "KILL", "--reuid", String(user.uid), "--regid", String(user.gid), ...groups],
+    ...["--bounding-set", `-all${kept}`, "--inh-caps", "-all"],
+    ...(noNewPrivileges ? ["--no-new-privs"] : []),
+  ];
+}
+
+/**
+ * What the host's programs see: nothing of the container's but variables that no shell can hold, which mean nothing to
+ * them, and which only bash passes on.
+ */
+export function environmentOfChain({ env }: ProcessSpec): Record<string, string> {
+  const others = env.filter((variable) => !isShellName(variable));
+  return Object.fromEntries(others.map((variable) => splitVariable(variable)));
+}
+
+function splitVariable(variable: string): readonly [string, string] {
+  const equals = variable.indexOf("=", 1);
+  return [variable.slice(0, equals), variable.slice(equals + 1)];
+}
+
+/** What bash sets itself and lets nobody change. */
+const KEPT_BY_BASH = /^(?:UID|EUID|PPID|BASHOPTS|BASH_VERSINFO|SHELLOPTS)=/;
+const BASH = "/bin/bash";
+
+/** The shell that becomes the command: bash passes variables on whose names no shell has, others set what bash keeps. */
+function shellFor({ env }: ProcessSpec): string {
+  const odd = env.find((variable) => !isShellName(variable));
+  const kept = env.find((variable) => KEPT_BY_BASH.test(variable));
+  const shell = odd === undefined ? SHELL : BASH;
+  const isBash = existsSync(shell) && basename(realpathSync(shell)) === "bash";
+  if ((odd === undefined || isBash) && (kept === undefined || !isBash)) return shell;
+  const [name] = splitVariable(kept ?? odd ?? "");
+  const message = `Cannot pass on variable "${name}": no shell here can; leave it away, or use --runtime crun or runc`;
+  throw new UnsupportedError("ERR_ENVIRONMENT_NAME", message, { data: { variable: name } });
+}
+
+const DIRECTORIES = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
+
+/** An absolute path: the PATH that counts is not the user's, nor the container's. */
+function program(name: string): string {
+  const path = DIRECTORIES.map((directory) => `${directory}/${name}`).find((each) => existsSync(each));
+  if (path !== undefined) return path;
+  const message = `Cannot start a container: ${name} is not installed; install util-linux, or use --runtime crun or runc`;
+  throw new UnsupportedError("ERR_NO_LAUNCHER", message);
+}
+
+/** Node gives programs their arguments as UTF-8. */
+function textOf(argument: string): string {
+  if (!/[\udc80-\udcff]/.test(argument) || Buffer.from(argument).toString() === argument) return argument;
+  const message = `Cannot pass on "${display(hostPath(argument))}": it is not UTF-8`;
+  throw new UnsupportedError("ERR_ARGUMENT_BYTES", message);
+}
