@@ -1,4 +1,4 @@
-/** `layerctl bundle IMAGE DIR`: what an OCI runtime wants, with a mounted root. */
+/** `layerctl bundle REF DIR`: what an OCI runtime wants, with a mounted root. */
 
 import type { Command } from "commander";
 import { bundleImage } from "../../layers/containers/bundle.ts";
@@ -15,7 +15,7 @@ interface Options extends ContainerFlags {
 export function define(command: Command): void {
   defineContainerOptions(
     command
-      .argument("<image>", "an image of the store")
+      .argument("<ref>", "an image of the store")
       .argument("<dir>", "the bundle; made if its parent exists, and empty otherwise")
       .argument("[command...]", "what is to be run, with its arguments (default: the image's)")
       .passThroughOptions()

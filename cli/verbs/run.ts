@@ -1,4 +1,4 @@
-/** `layerctl run IMAGE [CMD...]`: a command in a container of its own, in front. */
+/** `layerctl run REF [CMD...]`: a command in a container of its own, in front. */
 
 import type { Command } from "commander";
 import { repairContainers, runContainer } from "../../layers/containers/containers.ts";
@@ -27,7 +27,7 @@ interface Options extends ContainerFlags {
 export function define(command: Command): void {
   defineContainerOptions(
     command
-      .argument("<image>", "an image of the store")
+      .argument("<ref>", "an image of the store")
       .argument("[command...]", "what to run, with its arguments (default: the image's)")
       .passThroughOptions()
       .option("--name <name>", "of the container (default: the image's, with four random digits)")

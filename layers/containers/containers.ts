@@ -7,8 +7,7 @@
  */
 
 import { hostname as hostnameOfHost } from "node:os";
-import { setTimeout as sleep } from "node:timers/promises";
-import { ConflictError, NotFoundError } from "../../src/errors.ts";
+import { NotFoundError } from "../../src/errors.ts";
 import { findCgroup, outOfMemoryKills, removeCgroup } from "../../src/exec/cgroup/cgroup.ts";
 import type { RuntimeSpec } from "../../src/exec/runtime-spec.ts";
 import {
@@ -126,7 +125,7 @@ async function takeDown(store: Store, id: number, exitCode: number | null): Prom
   }
   setContainerExited(store.db, id, exitCode, Date.now());
   const isUnused = getContainer(store.db, id)?.state === "created"; // nothing has run in it yet
-  if (row.autoRemove || isUnused) await removeWhenFree(store, snapshot.name);
+  if (row.autoRemove || isUnused) await removeSnapshot(store, snapshot.name, { ignoreCopies: true });
 }
 
 function endCgroup(store: Store, row: ContainerRow, name: string): void {
@@ -135,38 +134,6 @@ function endCgroup(store: Store, row: ContainerRow, name: string): void {
   const kills = outOfMemoryKills(cgroup);
   if (kills > 0) store.logger.warn("container.out-of-memory", { name, kills });
   if (!removeCgroup(cgroup)) store.logger.warn("container.cgroup.kept", { name, cgroup: cgroup.name });
-}
-
-const PATIENCE_MS = 2_000;
-const TURN_MS = 10;
-
-/** As `removePatiently`; if somebody keeps it longer, the next command that repairs tries again. */
-async function removeWhenFree(store: Store, name: string): Promise<void> {
-  try {
-    await removePatiently(store, name);
-  } catch (error) {
-    if (!(error instanceof ConflictError) || error.code !== "ERR_SNAPSHOT_MOUNTED") throw error;
-    store.logger.warn("container.kept", { name, reason: error.message });
-  }
-}
-
-/**
- * Removes a snapshot. A container that is being started has a copy of every mount for a moment, this one's too: that is
- * waited for. @throws as `removeSnapshot`
- */
-export async function removePatiently(
-  store: Store,
-  name: string,
-  options: { readonly signal?: AbortSignal } = {},
-): Promise<void> {
-  for (const deadline = Date.now() + PATIENCE_MS; ; await sleep(TURN_MS)) {
-    try {
-      return await removeSnapshot(store, name, options);
-    } catch (error) {
-      const isElsewhere = error instanceof ConflictError && error.data.pid !== undefined;
-      if (!isElsewhere || Date.now() > deadline) throw error;
-    }
-  }
 }
 
 /**

@@ -8,9 +8,8 @@ import { getContainer } from "../../src/meta/containers.ts";
 import { getImage } from "../../src/meta/images.ts";
 import { getSnapshotById } from "../../src/meta/snapshots.ts";
 import { imageOfRow } from "../image.ts";
-import { getSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
+import { getSnapshot, removeSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
-import { removePatiently } from "./containers.ts";
 import { findContainer, isHeld, isRunning, untilEnded } from "./held.ts";
 
 const LARGEST_SIGNAL = 64;
@@ -102,13 +101,14 @@ export async function waitForContainer(store: Store, name: string, signal: Abort
  */
 export async function removeNamed(store: Store, name: string, force: boolean, signal: AbortSignal): Promise<void> {
   const { id } = getSnapshot(store, name);
-  if (getContainer(store.db, id) !== null && isHeld(store, id)) {
+  const isContainer = getContainer(store.db, id) !== null;
+  if (isContainer && isHeld(store, id)) {
     if (!force) throw isRunning(name, "remove");
     signalTo(store, id, constants.signals.SIGKILL);
     await untilEnded(store, id, signal);
     if (getSnapshotById(store.db, id) === null) return; // it was to go when it ended
   }
-  await removePatiently(store, name, { signal });
+  await removeSnapshot(store, name, { signal, ignoreCopies: isContainer });
 }
 
 function isStopped(name: string): ConflictError {

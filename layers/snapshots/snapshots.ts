@@ -25,7 +25,14 @@ import { suggestion } from "../closest-names.ts";
 import { createTemporary } from "../content/temporary.ts";
 import { type Image, lowerdirsOf } from "../image.ts";
 import { snapshotDirectory } from "../layout.ts";
-import { describeForeign, foreignMounts, liveMounts, mountLockName, removeDeadMounts } from "../live-mounts.ts";
+import {
+  describeForeign,
+  type ForeignMount,
+  foreignMounts,
+  liveMounts,
+  mountLockName,
+  removeDeadMounts,
+} from "../live-mounts.ts";
 import { acquireLock } from "../locks.ts";
 import { canonicalPath } from "../mount-target.ts";
 import type { Store } from "../store.ts";
@@ -129,23 +136,28 @@ export function getSnapshot(store: Store, nameOrTarget: string): Snapshot {
   });
 }
 
+export interface RemoveOptions {
+  readonly signal?: AbortSignal;
+  /**
+   * A mount in another mount namespace at the store's own place for it does not count: nobody works there, it came with a copy
+   * of the mount table.
+   */
+  readonly ignoreCopies?: boolean;
+}
+
 /**
  * Removes a snapshot with its changes.
  * @throws {ConflictError} `ERR_SNAPSHOT_MOUNTED` if it is mounted now, whoever mounted it
  * @throws {NotFoundError} as `getSnapshot`
  */
-export async function removeSnapshot(
-  store: Store,
-  nameOrTarget: string,
-  options: { readonly signal?: AbortSignal } = {},
-): Promise<void> {
+export async function removeSnapshot(store: Store, nameOrTarget: string, options: RemoveOptions = {}): Promise<void> {
   const { id } = getSnapshot(store, nameOrTarget);
   await using _lock = await acquireLock(store.layout, mountLockName(id), "exclusive", options);
   store.useReserve();
   removeDeadMounts(store, id);
   store.db.transaction("durable", () => {
     const found = getSnapshot(store, nameOrTarget);
-    refuseMounted(store, found);
+    refuseMounted(store, found, options.ignoreCopies ?? false);
     deleteMount(store.db, found.id);
     deleteSnapshot(store.db, found.id);
   });
@@ -153,10 +165,12 @@ export async function removeSnapshot(
 }
 
 /** In this mount namespace or in another one: its upperdir must not be taken from under a mount. */
-function refuseMounted(store: Store, snapshot: Snapshot): void {
-  const { name, id } = snapshot;
+function refuseMounted(store: Store, snapshot: Snapshot, ignoreCopies: boolean): void {
+  const { name, id, merged } = snapshot;
   const here = liveTarget(store, snapshot);
-  const foreign = here === null ? foreignMounts(store).find((mount) => mount.snapshot === id) : undefined;
+  const counts = ({ snapshot, target }: ForeignMount): boolean =>
+    snapshot === id && !(ignoreCopies && target === merged);
+  const foreign = here === null ? foreignMounts(store).find(counts) : undefined;
   const target = here ?? foreign?.target;
   if (target === undefined) return;
   const where = foreign === undefined ? `at "${display(target)}"` : describeForeign(foreign);

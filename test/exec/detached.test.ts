@@ -128,6 +128,22 @@ test("one that runs is neither started nor removed; rm -f does it", { skip: need
   assert.deepEqual(readdirSync(join(store.root, "snapshots")), []);
 });
 
+test("a copy of the mount table that somebody has keeps no container", { skip: needsContainers }, async () => {
+  await using store = busyboxStore();
+  detach(store, "sleep 1000");
+  const copy = spawn("unshare", ["-m", "sleep", "1000"], { stdio: "ignore" });
+  try {
+    await until(() => /^sleep/.test(readFileSync(`/proc/${copy.pid}/cmdline`, "latin1")));
+    assert.match(readFileSync(`/proc/${copy.pid}/mountinfo`, "utf8"), new RegExp(`${store.root}/snapshots/1/merged `));
+    store.ok("rm", "-f", "c");
+    assert.equal(store.inside(["bb:1", "true"]).exitCode, 0);
+    assert.deepEqual(readdirSync(join(store.root, "snapshots")), []);
+  } finally {
+    copy.kill("SIGKILL");
+    await once(copy, "exit");
+  }
+});
+
 test("logs -f goes on until the end", { skip: needsContainers }, async () => {
   await using store = busyboxStore();
   detach(store, "for i in 1 2 3 4 5; do echo $i; sleep 0.2; done");
