@@ -13,11 +13,11 @@ const skip = requires("root", "fuse", "program:getfattr");
 /** Takes a file's pages from the page cache. */
 const forget = (name: string): string => `dd if=${name} iflag=nocache count=0 2>&-`;
 
-/** How often a script asks for content. */
+/** How often a script asks for content, or what a file is. */
 function readsOf(mount: FuseMount, script: string): number {
   const count = (): number => {
     const { requests } = JSON.parse(mount.sh(`getfattr --only-values -n ${STATISTICS_XATTR} .`)) as Statistics;
-    return (requests.read ?? 0) + (requests.getattr ?? 0);
+    return (requests.read ?? 0) + (requests.getattr ?? 0) + (requests.statx ?? 0);
   };
   mount.sh("stat *");
   const before = count();
