@@ -20,6 +20,7 @@ test("the package has the wrapper, what it runs, and the documentation, and noth
     "dist/apply-worker.cjs",
     "dist/cli.cjs",
     "dist/fill-worker.cjs",
+    "dist/fuse-copy.cjs",
     "dist/fuse-server.cjs",
     "dist/fuse-thread.cjs",
     "dist/fuse-unmount.cjs",
