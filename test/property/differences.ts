@@ -33,6 +33,7 @@ export const KNOWN: readonly KnownDifference[] = [
     reason: "a directory that only one layer has is listed as it is there, whiteouts too, which cannot be looked up",
     witness: { layers: ["a/ -a/b"], program: [] },
     ignores: (line) => line.endsWith("is listed, and lstat answers ENOENT"),
+    explains: (_, { step, expected, found }) => step?.do.startsWith("list") === true && isAmong(expected, found),
   },
   {
     subject: /^kernel:(.*redirect_dir=off|userxattr)|^fuse-user$/,
@@ -80,6 +81,12 @@ export const KNOWN: readonly KnownDifference[] = [
 
 function hasSpecialLinks({ tree }: Layer): boolean {
   return [...tree.names.keys()].some((path) => linksOf(tree, path) > 1 && inodeAt(tree, path)?.kind !== "file");
+}
+
+/** True if all the names that one listing has are in another. */
+function isAmong(names: string, others: string): boolean {
+  const there = others.split(" ");
+  return names.split(" ").every((name) => name === "" || there.includes(name));
 }
 
 function hasHiddenLinks(layers: readonly Layer[]): boolean {

@@ -42,7 +42,10 @@ export function observe(fileSystem: FileSystem): readonly string[] {
     if (typeof seen === "string" || seen.inode.kind !== "directory") return;
     const names = tried(() => fileSystem.names(path));
     if (typeof names === "string") found.push([path, `${display(path)}/ cannot be listed: ${names}`]);
-    else for (const name of names) visit(join(path, name));
+    else {
+      for (const name of new Set(names)) visit(join(path, name));
+      if (new Set(names).size < names.length) found.push([path, `${display(path)}/ lists a name more than once`]);
+    }
   };
   visit("");
   const first = new Map<string, Path>();

@@ -13,6 +13,7 @@ import { notationOf } from "./model/layers.ts";
 import { scriptOf } from "./script.ts";
 import { type Failure, type Searched, search } from "./search.ts";
 import { KERNELS, type Subject, subjectOf } from "./subjects.ts";
+import { Survey } from "./survey.ts";
 import { endWorkers } from "./workers.ts";
 
 const HELP = `npm run property -- [--subject SUBJECT]... [--runs N] [--seed N] [--minutes M] [--script FILE]
@@ -33,6 +34,7 @@ made as small as it can be, and printed with a script that reproduces it. As roo
   --script    write the script of what was found to this file too
   --shrink    seconds to look for smaller cases (60)
   --quick     look for no smaller case, and for no difference that is known and gone
+  --survey    go on after a finding, and count what is found by kind, each with its shortest case
   --mutations make deliberate bugs in a copy of the tree, and see whether each is found
 
 Exits with 0 if nothing was found. The last line says how many cases ran.
@@ -51,6 +53,7 @@ const { values, positionals } = parseArgs({
     script: { type: "string" },
     directory: { type: "string", default: existsSync(MEMORY) ? MEMORY : tmpdir() },
     shrink: { type: "string", default: "60" },
+    survey: { type: "boolean", default: false },
     mutations: { type: "boolean", default: false },
     quick: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
@@ -88,14 +91,16 @@ async function runAll(): Promise<void> {
       const subject = subjectOf(text);
       const begun = performance.now();
       const gone = values.quick ? [] : await goneDifferences(subject, directory.host());
-      const searched = await searchIn(subject, directory.host());
+      const survey = values.survey ? new Survey() : null;
+      const searched = await searchIn(subject, directory.host(), survey);
       const seconds = (performance.now() - begun) / 1000;
       cases += searched.cases;
       for (const reason of gone) print(`${subject.name}: known as a difference, and none any more: ${reason}`);
       if (searched.failure !== null) printFailure(subject, searched.failure);
       const known = searched.known === 0 ? "" : `, ${searched.known} of them differ as is known`;
       print(`${subject.name}: ${searched.cases} cases${known}, ${(searched.cases / seconds).toFixed(1)} a second`);
-      if (searched.failure !== null || gone.length > 0) process.exitCode = 1;
+      if (survey !== null) print(survey.toString());
+      if (searched.failure !== null || gone.length > 0 || survey?.isEmpty === false) process.exitCode = 1;
     }
   } finally {
     await endWorkers();
@@ -103,7 +108,11 @@ async function runAll(): Promise<void> {
   print(`${process.exitCode === 1 ? "a difference was found" : "nothing was found"} in ${cases} cases`);
 }
 
-function searchIn(subject: Subject, directory: Parameters<typeof search>[0]["directory"]): Promise<Searched> {
+function searchIn(
+  subject: Subject,
+  directory: Parameters<typeof search>[0]["directory"],
+  survey: Survey | null,
+): Promise<Searched> {
   const minutes = values.minutes === undefined ? null : Number(values.minutes);
   return search({
     subject,
@@ -112,6 +121,7 @@ function searchIn(subject: Subject, directory: Parameters<typeof search>[0]["dir
     untilMs: minutes === null ? Number.POSITIVE_INFINITY : Date.now() + minutes * 60_000,
     shrinkMs: values.quick ? 0 : Number(values.shrink) * 1000,
     directory,
+    ...(survey !== null && { onFinding: (failing, finding) => survey.add(failing, finding) }),
   });
 }
 

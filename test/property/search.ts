@@ -4,7 +4,7 @@ import fc from "fast-check";
 import type { HostPath } from "../../src/paths.ts";
 import { type Finding, tryBatch } from "./batch.ts";
 import { knownOf } from "./differences.ts";
-import { anyCase, type Case } from "./generate/case.ts";
+import { type Case, casesOf } from "./generate/case.ts";
 import type { Subject } from "./subjects.ts";
 
 export interface SearchOptions {
@@ -19,8 +19,8 @@ export interface SearchOptions {
   readonly shrinkMs: number;
   /** Where cases are laid out. */
   readonly directory: HostPath;
-  /** Called after each batch with the number of cases so far. */
-  readonly onProgress?: (cases: number) => void;
+  /** If given, it gets what is found, and the search goes on. */
+  readonly onFinding?: (failing: Case, finding: Finding) => void;
 }
 
 export interface Failure {
@@ -45,8 +45,15 @@ type Candidate = fc.Value<Case>;
 
 /** Generates the values themselves, so that they can be tried many at a time. */
 class Candidates extends fc.Arbitrary<Candidate> {
+  readonly #cases: fc.Arbitrary<Case>;
+
+  constructor(cases: fc.Arbitrary<Case>) {
+    super();
+    this.#cases = cases;
+  }
+
   override generate(random: fc.Random, biasFactor: number | undefined): fc.Value<Candidate> {
-    return new fc.Value(anyCase.generate(random, biasFactor), undefined);
+    return new fc.Value(this.#cases.generate(random, biasFactor), undefined);
   }
   override canShrinkWithoutContext(_value: unknown): _value is Candidate {
     return false;
@@ -58,7 +65,7 @@ class Candidates extends fc.Arbitrary<Candidate> {
 
 /** The cases of a batch. */
 function candidates(seed: number, count: number): readonly Candidate[] {
-  return fc.sample(new Candidates(), { seed, numRuns: count });
+  return fc.sample(new Candidates(casesOf(seed)), { seed, numRuns: count });
 }
 
 /** Stops at the first failure that is not known. */
@@ -72,13 +79,13 @@ export async function search(options: SearchOptions): Promise<Searched> {
       const failing = batch[index];
       if (finding === null || failing === undefined) continue;
       if (isKnown(options, failing, finding)) known += 1;
+      else if (options.onFinding !== undefined) options.onFinding(failing.value, finding);
       else {
-        const smallest = await shrink(options, failing, finding);
+        const smallest = await shrink(options, casesOf(seed), failing, finding);
         return { cases: cases + index + 1, known, failure: { seed, found: failing.value, ...smallest } };
       }
     }
     cases += batch.length;
-    options.onProgress?.(cases);
   }
   return { cases, known, failure: null };
 }
@@ -94,6 +101,7 @@ function tryAll({ subject, directory }: SearchOptions, batch: readonly Candidate
 /** Goes to the first smaller case that fails, and on from there: as many candidates at a time as a batch has. */
 async function shrink(
   options: SearchOptions,
+  cases: fc.Arbitrary<Case>,
   failing: Candidate,
   first: Finding,
 ): Promise<Omit<Failure, "seed" | "found">> {
@@ -101,7 +109,7 @@ async function shrink(
   let [current, finding, smallerTried] = [failing, first, 0];
   for (let isSmaller = true; isSmaller && Date.now() < untilMs; ) {
     isSmaller = false;
-    const smaller = anyCase.shrink(current.value_, current.context)[Symbol.iterator]();
+    const smaller = cases.shrink(current.value_, current.context)[Symbol.iterator]();
     while (!isSmaller && Date.now() < untilMs) {
       const batch = next(smaller, options.subject.batch);
       if (batch.length === 0) break;

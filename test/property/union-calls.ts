@@ -49,7 +49,7 @@ const ERRNO = {
 /** Room for an entry with the longest name, and a little more. */
 const SMALL_LISTING_BYTES = 448;
 /** A listing that takes more does not end. */
-const MOST_LISTING_CALLS = 500;
+const MOST_LISTING_CALLS = 60;
 const NS_OF_TIMES = 123_456_789;
 const FOREVER = { seconds: 1, rest: 0 };
 

@@ -188,22 +188,10 @@ export const MUTATIONS: readonly Mutation[] = [
     "const stored: string | null = override === null ? name : storedXattr(name, this.namespace, override);",
   ),
   mutation(
-    "a diff lists whiteouts of nothing",
-    "layers/diff/upper-diff.ts",
-    "if (old !== null) this.#collector.delete(path);\n      return;",
-    "this.#collector.delete(path);\n      return;",
-  ),
-  mutation(
     "a diff forgets what an opaque directory hides",
     "layers/diff/upper-diff.ts",
     "if (!hides || below === null) return;",
     "if (hides || below === null) return;",
-  ),
-  mutation(
-    "a diff forgets opacity one directory down",
-    "layers/diff/upper-diff.ts",
-    "const opaque = hides || (isMarked",
-    "const opaque = (isMarked",
   ),
   mutation(
     "a diff does not follow redirects",

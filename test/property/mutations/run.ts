@@ -35,7 +35,11 @@ process.exitCode = missed === 0 ? 0 : 1;
 function tryMutation(mutation: Mutation, root: string): Caught {
   using _ = mutate(root, mutation);
   const args = [join(root, "test/property/run.ts"), "--subject", "core", "--runs", String(CORE_RUNS), "--quick"];
-  const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: "utf8", timeout: PATIENCE_MS });
+  const { stdout, stderr, status } = spawnSync(process.execPath, args, {
+    encoding: "utf8",
+    timeout: PATIENCE_MS,
+    killSignal: "SIGINT",
+  });
   const property = /^core: (.*?)(?: \(.*\))?$/m.exec(stdout)?.[1];
   const cases = /a difference was found in (\d+) cases/.exec(stdout)?.[1];
   if (status === 1 && cases !== undefined) return { isCaught: true, words: `${property} | ${cases} cases` };
