@@ -36,12 +36,6 @@ export const MUTATIONS: readonly Mutation[] = [
     "null as string | null",
   ),
   mutation(
-    "copy-up counts a link too many",
-    COPY_UP,
-    "stat.nlink + node.extraNames - 2;",
-    "stat.nlink + node.extraNames - 1;",
-  ),
-  mutation(
     "copy-up does not tell the directory's listing",
     COPY_UP,
     "  union.indexOf(parent).setPresent(name, node.type >> 12, node.ino);\n",
