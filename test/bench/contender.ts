@@ -11,6 +11,8 @@ export interface Contender {
   readonly after?: string;
   /** True for the row that the others of its table are divided by. */
   readonly isLimit?: boolean;
+  /** Where a FUSE mount is whose server is measured too, below "$W". */
+  readonly serves?: string;
   /** True for a row that is measured beside us whatever `--only` says, as the limit is. */
   readonly isReference?: boolean;
   /** What we hold ourselves to: times the limit, or seconds. */

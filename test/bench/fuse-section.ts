@@ -10,15 +10,22 @@ interface Mount {
   readonly label: string;
   readonly mount: string;
   readonly needs?: readonly string[];
+  /** It has a process that is measured too. */
+  readonly isServed?: boolean;
 }
 
 const MOUNTS: readonly Mount[] = [
   { label: "kernel overlayfs", mount: 'mount -i -t overlay overlay -o "lowerdir=$L,upperdir=$U,workdir=$K" "$M"' },
-  { label: "layerctl fuse", mount: '"$C" fuse -o "lowerdir=$L,upperdir=$U,workdir=$K,aufs=off" "$M"' },
+  {
+    label: "layerctl fuse",
+    mount: '"$C" fuse -o "lowerdir=$L,upperdir=$U,workdir=$K,aufs=off" "$M"',
+    isServed: true,
+  },
   {
     label: "fuse-overlayfs",
     mount: 'fuse-overlayfs -o "lowerdir=$L,upperdir=$U,workdir=$K" "$M"',
     needs: ["fuse-overlayfs"],
+    isServed: true,
   },
 ];
 
@@ -29,32 +36,50 @@ interface Work {
   readonly warm?: string;
 }
 
-/** Opens, reads and closes 20,000 files, without a process for each. */
-const READ = `"$NODE" -e '
-  const fs = require("fs");
-  for (const path of fs.readFileSync(process.argv[1], "latin1").split("\\n").filter(Boolean)) {
-    const fd = fs.openSync(process.argv[2] + "/" + path, "r");
+/** A script of node, without a process for each file; by two workers, each does the half that its number (0 or 1) says. */
+const script = (source: string, workers: 1 | 2): string => {
+  const run = (worker: number): string => `"$NODE" -e '${source}' "$M" "$W/paths" ${worker} ${workers}`;
+  return workers === 1 ? run(0) : `${run(0)} & ${run(1)}; wait $!`;
+};
+const ARGUMENTS = 'const fs = require("fs"), [, root, paths, worker, workers] = process.argv;';
+/** Opens, reads and closes 20,000 files. */
+const read = (workers: 1 | 2 = 1): string =>
+  script(
+    `${ARGUMENTS}
+  for (const [i, path] of fs.readFileSync(paths, "latin1").split("\\n").filter(Boolean).entries()) {
+    if (i % workers != worker) continue;
+    const fd = fs.openSync(root + "/" + path, "r");
     fs.readSync(fd, Buffer.allocUnsafe(65536)); fs.closeSync(fd);
-  }' "$W/paths" "$M"`;
+  }`,
+    workers,
+  );
 /** Makes, renames or unlinks 10,000 files, a hundred a directory. */
-const many = (call: string): string => `"$NODE" -e '
-  const fs = require("fs"), data = Buffer.alloc(4096, 120);
+const many = (call: string, workers: 1 | 2 = 1): string =>
+  script(
+    `${ARGUMENTS} const data = Buffer.alloc(4096, 120);
   for (let i = 0; i < 10000; i++) {
-    const directory = process.argv[1] + "/many/d" + Math.floor(i / 100), file = directory + "/f" + i;
-    ${call}
-  }' "$M"`;
-const MAKE = many("if (i % 100 === 0) fs.mkdirSync(directory, { recursive: true }); fs.writeFileSync(file, data);");
+    const number = Math.floor(i / 100), directory = root + "/many/d" + number, file = directory + "/f" + i;
+    if (number % workers == worker) { ${call} }
+  }`,
+    workers,
+  );
+const CREATE = "if (i % 100 === 0) fs.mkdirSync(directory, { recursive: true }); fs.writeFileSync(file, data);";
+const UNLINK = "fs.unlinkSync(file);";
+const MAKE = many(CREATE);
 const SOME = "usr/share usr/lib etc";
 
 const WORKS: readonly Work[] = [
   { name: "find -ls, cold", command: 'find "$M" -ls' },
   { name: "find -ls, warm", command: 'find "$M" -ls', warm: 'find "$M" -ls >"$W/o"' },
   { name: "tar -c of 20k files, cold", command: `tar -C "$M" -cf - -T "$W/paths" | cat >"$W/o"` },
-  { name: "tar -c of 20k files, warm", command: `tar -C "$M" -cf - -T "$W/paths" | cat >"$W/o"`, warm: READ },
-  { name: "open, read, close of 20k files, warm", command: READ, warm: READ },
+  { name: "tar -c of 20k files, warm", command: `tar -C "$M" -cf - -T "$W/paths" | cat >"$W/o"`, warm: read() },
+  { name: "open, read, close of 20k files, warm", command: read(), warm: read() },
+  { name: "open, read, close of 20k files by two workers, warm", command: read(2), warm: read() },
   { name: "create 10k files of 4 KiB", command: MAKE, warm: ":" },
+  { name: "create 10k files of 4 KiB by two workers", command: many(CREATE, 2), warm: ":" },
   { name: "rename 10k files", command: many('fs.renameSync(file, file + "r");'), warm: MAKE },
-  { name: "unlink 10k files", command: many("fs.unlinkSync(file);"), warm: MAKE },
+  { name: "unlink 10k files", command: many(UNLINK), warm: MAKE },
+  { name: "unlink 10k files by two workers", command: many(UNLINK, 2), warm: MAKE },
   { name: "chmod -R of lower files", command: 'chmod -R g+w "$M/usr/share"', warm: 'find "$M/usr/share" >"$W/o"' },
   { name: "rm -rf of lower files", command: `cd "$M" && rm -rf ${SOME}`, warm: 'find "$M" >"$W/o"' },
   {
@@ -88,13 +113,14 @@ export function fuseSection(image: string, stored: string, name: string): Sectio
         isLimit: true,
       },
       ...MOUNTS.map(
-        ({ label, mount, needs }): Contender => ({
+        ({ label, mount, needs, isServed }): Contender => ({
           table,
           label,
           command: places + command,
           before: `${places} mkdir -p "$M" "$U" "$K"; ${mount} >"$W/o" 2>&1; ${warm}`,
           after: places + AFTER,
           ...(needs !== undefined && { needs }),
+          ...(isServed && { serves: "m" }),
         }),
       ),
     ];

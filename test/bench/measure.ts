@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { type ServerUsage, watchServer } from "./server-usage.ts";
 
 export interface Measured {
   readonly wallSeconds: number;
@@ -10,6 +11,8 @@ export interface Measured {
   readonly cpuSeconds: number;
   /** The largest process waited for; NaN likewise. */
   readonly peakMiB: number;
+  /** Of the server of a FUSE mount, if one was asked for. */
+  readonly server?: ServerUsage;
 }
 
 const TIME = "/usr/bin/time";
@@ -24,8 +27,9 @@ export function cleanUp(script: string, env: NodeJS.ProcessEnv): void {
   if (script !== "") spawnSync("bash", ["-c", script], { env, stdio: "ignore" });
 }
 
-/** Runs and times a line, whose output goes nowhere. */
-export function measure(script: string, env: NodeJS.ProcessEnv): Measured {
+/** Runs and times a line, whose output goes nowhere, and measures the server of the mount at `serves` meanwhile. */
+export function measure(script: string, env: NodeJS.ProcessEnv, serves?: string): Measured {
+  const ended = serves === undefined ? null : watchServer(join(env.W ?? "", serves));
   const report = join(env.W ?? "", "time.txt");
   const timed = existsSync(TIME)
     ? [TIME, "-f", "%U %S %M", "-o", report, "bash", "-c", script]
@@ -33,9 +37,10 @@ export function measure(script: string, env: NodeJS.ProcessEnv): Measured {
   const start = process.hrtime.bigint();
   runBash(timed, script, env);
   const wallSeconds = Number(process.hrtime.bigint() - start) / 1e9;
-  if (!existsSync(TIME)) return { wallSeconds, cpuSeconds: Number.NaN, peakMiB: Number.NaN };
+  const measured = { wallSeconds, ...(ended !== null && { server: ended() }) };
+  if (!existsSync(TIME)) return { ...measured, cpuSeconds: Number.NaN, peakMiB: Number.NaN };
   const [user = 0, system = 0, peakKiB = 0] = readFileSync(report, "utf8").trim().split(" ").map(Number);
-  return { wallSeconds, cpuSeconds: user + system, peakMiB: peakKiB / 1024 };
+  return { ...measured, cpuSeconds: user + system, peakMiB: peakKiB / 1024 };
 }
 
 function runBash([program = "", ...args]: readonly string[], script: string, env: NodeJS.ProcessEnv): void {

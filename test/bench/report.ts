@@ -2,6 +2,7 @@
 
 import type { Contender } from "./contender.ts";
 import type { Measured } from "./measure.ts";
+import type { ServerUsage } from "./server-usage.ts";
 
 export interface Row {
   readonly contender: Contender;
@@ -16,6 +17,7 @@ export function report(rows: readonly Row[]): string {
 
 function tableOf(name: string, rows: readonly Row[]): string {
   const limit = rows.find((row) => row.contender.isLimit);
+  const hasServers = rows.some((row) => row.contender.serves !== undefined);
   const lines = rows.map(({ contender, runs }) => {
     const walls = runs.map((run) => run.wallSeconds);
     const wall = median(walls);
@@ -26,13 +28,37 @@ function tableOf(name: string, rows: readonly Row[]): string {
       `${seconds(Math.min(...walls))}–${seconds(Math.max(...walls))}`,
       seconds(median(runs.map((run) => run.cpuSeconds))),
       rounded(median(runs.map((run) => run.peakMiB)), 0),
+      ...(hasServers ? serverCells(runs) : []),
       rounded(times, 2),
       targetOf(contender, wall, times),
     ];
   });
-  const head = ["variant", "wall s (median)", "min–max", "cpu s", "peak MiB", "× limit", "target"];
+  const head = [
+    "variant",
+    "wall s (median)",
+    "min–max",
+    "cpu s",
+    "peak MiB",
+    ...(hasServers ? SERVER_HEAD : []),
+    "× limit",
+    "target",
+  ];
   const cells = [head, head.map((_, at) => (at === 0 ? "---" : "--:")), ...lines];
   return `### ${name}\n\n${cells.map((line) => `| ${line.join(" | ")} |`).join("\n")}\n`;
+}
+
+const SERVER_HEAD = ["server cpu s", "server peak MiB"];
+
+function serverCells(runs: readonly Measured[]): readonly string[] {
+  const of = (pick: (server: ServerUsage) => number): number =>
+    median(runs.map(({ server }) => (server === undefined ? Number.NaN : pick(server))));
+  return [
+    seconds(of((server) => server.cpuSeconds)),
+    rounded(
+      of((server) => server.peakMiB),
+      0,
+    ),
+  ];
 }
 
 function targetOf({ target }: Contender, wall: number, times: number): string {

@@ -84,7 +84,7 @@ async function runSection(section: Section, rounds: number): Promise<string> {
       if (stopped) return "stopped";
       try {
         prepare(`${contender.before ?? ""}\nsync -f "$W"`, env);
-        measured.push(measure(contender.command, env));
+        measured.push(measure(contender.command, env, contender.serves));
       } catch (error) {
         console.error(
           `left out: ${contender.table}: ${contender.label}: ${error instanceof Error ? error.message : error}`,
