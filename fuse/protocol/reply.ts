@@ -12,7 +12,9 @@ const TWO_TO_32 = 0x1_0000_0000;
 
 /** What the kernel is told about a file beside what statx(2) says. */
 export interface Attributes {
+  /** Without its `ctime`. */
   readonly stat: Stat;
+  readonly ctime: Time;
   readonly ino: number;
   readonly nlink: number;
   readonly uid: number;
@@ -91,16 +93,16 @@ export class Reply {
   }
 
   /** `struct fuse_attr`. */
-  attributes({ stat, ino, nlink, uid, gid, mode }: Attributes): void {
+  attributes({ stat, ctime, ino, nlink, uid, gid, mode }: Attributes): void {
     this.u64(ino);
     this.u64(stat.sizeBytes);
     this.u64(stat.blocks512);
     this.u64(stat.atimeSeconds);
     this.u64(stat.mtimeSeconds);
-    this.u64(stat.ctimeSeconds);
+    this.u64(ctime.seconds);
     this.u32(stat.atimeRest);
     this.u32(stat.mtimeRest);
-    this.u32(stat.ctimeRest);
+    this.u32(ctime.rest);
     this.u32(mode);
     this.u32(nlink);
     this.u32(uid);
@@ -119,7 +121,7 @@ export class Reply {
   }
 
   /** `struct fuse_statx_out`: `birth` is null where it is not known. */
-  statxOut({ stat, ino, nlink, uid, gid, mode }: Attributes, birth: Time | null, valid: Timeout): void {
+  statxOut({ stat, ctime, ino, nlink, uid, gid, mode }: Attributes, birth: Time | null, valid: Timeout): void {
     this.u64(valid.seconds);
     this.u32(valid.rest);
     for (let spare = 0; spare < 5; spare++) this.u32(0);
@@ -130,7 +132,7 @@ export class Reply {
     for (const word of [ino, stat.sizeBytes, stat.blocks512, 0]) this.u64(word);
     this.#time(stat.atimeSeconds, stat.atimeRest);
     this.#time(birth?.seconds ?? 0, birth?.rest ?? 0);
-    this.#time(stat.ctimeSeconds, stat.ctimeRest);
+    this.#time(ctime.seconds, ctime.rest);
     this.#time(stat.mtimeSeconds, stat.mtimeRest);
     for (const word of [stat.rdevMajor, stat.rdevMinor, 0, 0]) this.u32(word);
     for (let spare = 0; spare < 14; spare++) this.u64(0);
@@ -176,7 +178,7 @@ export class Reply {
 const [STATX_BASIC, STATX_BTIME] = [0x7ff, 0x800];
 
 /** Nanoseconds after whole seconds since the epoch. */
-interface Time {
+export interface Time {
   readonly seconds: number;
   readonly rest: number;
 }

@@ -35,7 +35,7 @@ export function read({ union, files }: Session, request: Request, reply: Reply):
 }
 
 /** `struct fuse_write_in`. */
-export function write({ union }: Session, request: Request, reply: Reply): void {
+export function write({ union, files }: Session, request: Request, reply: Reply): void {
   const node = union.node(request.nodeId);
   const [offset, size, flags] = [request.u64(8), request.u32(16), request.u32(20)];
   copyUp(union, node);
@@ -43,7 +43,8 @@ export function write({ union }: Session, request: Request, reply: Reply): void 
   const fd = contentFd(union, node, true);
   const bytes = request.bytes(40, size);
   const write = (): number => writeAll(fd, bytes, offset);
-  const done = (flags & WRITE_CACHE) === 0 ? write() : keepingTime(fd, write);
+  const isTold = files.hasWriteback && (flags & WRITE_CACHE) !== 0; // without writeback a mapping's pages come like this too
+  const done = isTold ? keepingTime(fd, write) : write();
   reply.u32(done);
   reply.u32(0);
 }

@@ -119,7 +119,11 @@ export class Files {
   /** The kernel closed it once, that was opened with `flags`. */
   release(node: Node, flags: number): void {
     node.opens = Math.max(0, node.opens - 1);
-    if ((flags & O_ACCMODE) !== O_RDONLY) node.writers = Math.max(0, node.writers - 1);
+    if ((flags & O_ACCMODE) !== O_RDONLY) {
+      node.writers = Math.max(0, node.writers - 1);
+      // What was written through a mapping past the cache the kernel has not seen: it would go on to show the old time.
+      if (node.ioMode === "passthrough") this.#union.onSideEffect(node);
+    }
     if (node.opens > 0) return;
     this.#closeBacking(node);
     node.ioMode = "closed";

@@ -152,7 +152,7 @@ function timeOf(milliseconds: bigint): TimeChange {
 /** One array serves all: the addon takes out of it what there is before the next call. */
 const words = new Uint32Array(STAT_WORDS);
 
-function statWords({ stat, mode, uid, gid, nlink, ino }: Attributes): Uint32Array {
+function statWords({ stat, ctime, mode, uid, gid, nlink, ino }: Attributes): Uint32Array {
   words.set([mode, uid, gid]);
   setLong(3, stat.sizeBytes);
   words[5] = 0; // the device is the mount's
@@ -163,7 +163,7 @@ function statWords({ stat, mode, uid, gid, nlink, ino }: Attributes): Uint32Arra
   setLong(10, stat.blocks512);
   setLong(12, milliseconds(stat.atimeSeconds, stat.atimeRest));
   setLong(14, milliseconds(stat.mtimeSeconds, stat.mtimeRest));
-  setLong(16, milliseconds(stat.ctimeSeconds, stat.ctimeRest));
+  setLong(16, milliseconds(ctime.seconds, ctime.rest));
   return words;
 }
 

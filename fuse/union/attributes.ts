@@ -4,6 +4,7 @@ import type { Stat } from "../../src/sys/stat.ts";
 import type { IdRange } from "../options.ts";
 import type { Attributes } from "../protocol/reply.ts";
 import { nlinkOf } from "./hard-links.ts";
+import { shownCtime } from "./hidden-change.ts";
 import type { Node } from "./node.ts";
 import type { Union } from "./union.ts";
 
@@ -14,6 +15,7 @@ export function attributesOf(union: Union, node: Node, stat: Stat): Attributes {
   const { options } = union;
   return {
     stat,
+    ctime: shownCtime(node, stat),
     ino: node.ino,
     nlink: node.isDirectory ? directoryLinks(union, node, stat) : nlinkOf(node, stat),
     uid: options.squashUid ?? shownId(stat.uid, options.uidMapping),

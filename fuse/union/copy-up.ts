@@ -17,6 +17,7 @@ import { contentFd, hold } from "./content.ts";
 import { copyContent } from "./copy-content.ts";
 import { ERRNO } from "./errno.ts";
 import { indexNameOf, storeExtraNames } from "./hard-links.ts";
+import { hideChange } from "./hidden-change.ts";
 import { hostPathAt, type Location } from "./layer.ts";
 import type { Node } from "./node.ts";
 import { markOrigin, originOf } from "./origin.ts";
@@ -97,8 +98,8 @@ function place(union: Union, upper: Upper, node: Node, stat: Stat, temporary: st
   node.isWhole = true;
   if (!node.isDirectory) node.lowers = node.type === file.S_IFREG ? node.lowers : [];
   turnDescriptor(union, node);
+  if (node.isDirectory) hideChange(node, stat, union.statOf(node));
   union.onSideEffect(node); // other blocks, another time of change
-  union.onSideEffect(parent);
 }
 
 /**
@@ -114,20 +115,20 @@ function linkKnownNames(union: Union, upper: Upper, node: Node, stat: Stat, path
     file.renameAt(upper.work.fd, temporary, upper.layer.fd, union.childPath(parent, name));
     union.indexOf(parent).setPresent(name, stat.mode >> 12, Number(stat.ino));
     keepTimes(union, parent, before);
-    union.onSideEffect(parent);
   }
   const copy = statAt(upper.layer.fd, path);
   union.nodes.setLink(node, copy.nlink > 1 ? `${upper.layer.fileSystem}:${copy.ino}` : "");
 }
 
 /** Nothing was changed in a directory whose file was copied up. Best effort, as in the kernel. */
-function keepTimes(union: Union, directory: Node, { atimeNs, mtimeNs }: Stat): void {
+function keepTimes(union: Union, directory: Node, before: Stat): void {
   const { fd, path } = union.placeOf(directory);
   try {
-    file.setTimes(fd, path, atimeNs, mtimeNs);
+    file.setTimes(fd, path, before.atimeNs, before.mtimeNs);
   } catch (error) {
     if (!isSystemError(error)) throw error;
   }
+  hideChange(directory, before, union.statOf(directory));
 }
 
 /** A file that lost its name while it was below, and is still open: its copy has none either. */

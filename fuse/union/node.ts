@@ -6,6 +6,7 @@
 import { close, S_IFDIR } from "../../src/sys/file.ts";
 import { ROOT_ID } from "../protocol/constants.ts";
 import type { DirectoryIndex } from "./directory-index.ts";
+import type { HiddenChange } from "./hidden-change.ts";
 import type { Location } from "./layer.ts";
 
 /** A name of a node: an entry of a directory. */
@@ -68,6 +69,8 @@ export class Node {
   isScanned = false;
   /** A directory of the upperdir: files in it may be copies of lower ones. */
   isImpure: boolean | null = null;
+  /** A directory that a copy-up touched: what is not shown of that. Whatever changes it otherwise sets this to null. */
+  hiddenChange: HiddenChange | null = null;
   /** What new entries get from a directory; null: to be looked up. */
   inheritance: Inheritance | null = null;
 

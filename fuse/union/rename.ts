@@ -162,6 +162,7 @@ function enter(union: Union, old: End, target: End): void {
   union.nodes.detach(node, old.parent, old.name);
   union.nodes.attach(node, target.parent, target.name);
   union.indexOf(target.parent).setPresent(target.name, node.type >> 12, node.ino);
+  node.hiddenChange = null;
   if (node.isDirectory) node.inheritance = null;
   else if (old.parent.isImpure !== false && old.parent !== target.parent) markImpure(union, target.parent);
 }
@@ -174,6 +175,7 @@ function exchange(union: Union, upper: Upper, old: End, target: End): void {
   file.renameAt(upper.layer.fd, path, upper.layer.fd, newPath, file.RENAME_EXCHANGE);
   union.nodes.detach(target.node, target.parent, target.name);
   enter(union, old, target);
+  target.node.hiddenChange = null;
   union.nodes.attach(target.node, old.parent, old.name);
   union.indexOf(old.parent).setPresent(old.name, target.node.type >> 12, target.node.ino);
   if (!target.node.isDirectory && target.parent.isImpure !== false && old.parent !== target.parent) {

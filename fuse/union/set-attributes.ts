@@ -44,6 +44,7 @@ export function setAttributes(union: Union, node: Node, change: Change): Stat {
   const { fd, path } = union.placeOf(node);
   if (atime !== undefined || mtime !== undefined) setTimesPartly(fd, path, atime ?? "keep", mtime ?? "keep");
   node.inheritance = null;
+  node.hiddenChange = null;
   return union.statOf(node);
 }
 

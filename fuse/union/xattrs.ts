@@ -51,6 +51,7 @@ export function setAttribute(
     if ((mode & 0o2000) !== 0) changeOwnership(union, node, { mode: mode & ~0o2000 });
   }
   node.inheritance = null;
+  node.hiddenChange = null;
 }
 
 /** @throws PosixError `ENODATA`, `EROFS` */
@@ -60,6 +61,7 @@ export function removeAttribute(union: Union, node: Node, name: string): void {
   const { layer } = copyUp(union, node);
   removeXattr(union.xattrTargetOf(node), union.storedName(layer, name));
   node.inheritance = null;
+  node.hiddenChange = null;
 }
 
 function check(union: Union, name: string): void {

@@ -126,7 +126,6 @@ const KERNEL_UNPRIVILEGED: readonly Difference[] = [
 const FUSE: readonly Difference[] = [
   NO_WHITEOUTS,
   ONE_LINK,
-  COPY_UP_CTIME,
   {
     reason: "listings are kept by the kernel, and the mount says noatime",
     checks: ["times: listing a directory sets its atime (lower)", "times: listing a directory sets its atime (new)"],
