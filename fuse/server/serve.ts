@@ -34,6 +34,8 @@ export interface ThreadTask extends Task {
 /** What the thread says. */
 export type ThreadMessage =
   | { readonly kind: "ready" }
+  /** The mount is gone: whatever becomes of the thread after this, it has done its work. */
+  | { readonly kind: "ended" }
   | { readonly kind: "failed"; readonly error: PackedError }
   | { readonly kind: "log"; readonly level: keyof Logger; readonly event: string; readonly fields: LogFields };
 
@@ -98,12 +100,16 @@ async function serveThread(task: Task, counters: Counters, log: Logger, onReady:
   const workerData: ThreadTask = { ...task, counters: counters.shared, debug: task.options.debug };
   const thread = new Worker(THREAD, { workerData, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB } });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let hasEnded = false;
   thread.on("message", (message: ThreadMessage) => {
     if (message.kind === "log") log[message.level](message.event, message.fields);
     else if (message.kind === "failed") reject(unpackError(message.error));
+    else if (message.kind === "ended") hasEnded = true;
     else onReady();
   });
-  thread.on("error", reject);
-  thread.on("exit", () => resolve());
+  thread.on("error", (error) => {
+    if (!hasEnded) reject(error);
+  });
+  thread.on("exit", () => resolve()); // not before: a thread that is ended inside a call of libc takes the process with it
   await promise;
 }

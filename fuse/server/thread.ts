@@ -34,6 +34,7 @@ try {
   const device = mountAt(target, options);
   say({ kind: "ready" });
   new Server(union, device, counters, log).serve();
+  say({ kind: "ended" });
 } catch (error) {
   say({ kind: "failed", error: packError(error) });
 }

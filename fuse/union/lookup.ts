@@ -178,9 +178,11 @@ function walk(union: Union, directory: Location, path: string): Step {
     const stat = statAtOrNull(at.layer.fd, at.path);
     if (stat === null) return { location: null, isLast, path: `${before}${name}${after.join("")}` };
     if ((stat.mode & S_IFMT) !== S_IFDIR || isWhiteout(stat)) return { location: null, isLast: true, path };
-    isLast ||= isLowest || isOpaque(union, at);
-    const redirect = isLast ? null : redirectAt(union, at);
-    before = redirect?.startsWith("/") ? redirect : `${before}${redirect ?? name}`;
+    const isEnd = isLowest || isOpaque(union, at);
+    const redirect = isEnd ? null : redirectAt(union, at);
+    const isAway = redirect?.startsWith("/") ?? false;
+    isLast = isEnd || (isLast && !isAway); // an opaque directory above does not count for what lies elsewhere
+    before = isAway ? (redirect ?? "") : `${before}${redirect ?? name}`;
     if (after.length > 0) before += "/";
   }
   return { location: at, isLast, path: before };

@@ -32,6 +32,7 @@ test("the package has the wrapper, what it runs, and the documentation, and noth
     "docs/formats.md",
     "docs/fuse-native.md",
     "docs/fuse-performance.md",
+    "docs/union-semantics.md",
     "package.json",
   ]);
   for (const name of ["bin/layerctl", "bin/layerctl-fuse"]) assert.equal((files.get(name) ?? 0) & 0o111, 0o111);

@@ -18,7 +18,9 @@ import { contentAt, nodeAt, openUnion, ROOT, writeOver } from "../../../helpers/
 
 const NAMES = ["a", "b", "c"];
 const BASE = "a/ a/a/ a/a/a/ a/a/a/x=1 a/b/ a/b/y=2 b/ b/c/ b/c/z=3 b/x=4 c/ c/a/ c/a/b/ c/a/b/w=5";
-const [LAYERS, CALLS, SEEDS] = [7, 12, 20];
+const [LAYERS, CALLS] = [7, 12];
+/** The last ones found that an absolute redirect below an opaque directory led nowhere. */
+const SEEDS = [...Array.from({ length: 20 }, (_, at) => at + 1), 218, 291];
 
 /** Files and directories, and what the files hold. */
 function listUnion(union: Union, directory: Node = union.root, path = ""): string[] {
@@ -96,7 +98,7 @@ test("a directory that was renamed, and back in a layer above, has what it had",
   }
 });
 
-for (let seed = 1; seed <= SEEDS; seed++) {
+for (const seed of SEEDS) {
   test(`directories that are moved about in layer over layer are what they are in one tree (seed ${seed})`, async () => {
     await using directory = temporaryDirectory();
     const plain = join(directory.path, "plain");
