@@ -97,6 +97,7 @@ export const FATTR = {
   size: 8,
   atime: 16,
   mtime: 32,
+  fh: 64,
   atimeNow: 128,
   mtimeNow: 256,
   ctime: 1024,

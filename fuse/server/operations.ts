@@ -6,6 +6,7 @@
 import { PosixError } from "../../src/errors.ts";
 import { readlinkAt, S_IFDIR, S_IFMT, S_IFREG } from "../../src/sys/file.ts";
 import { STATISTICS_XATTR } from "../../src/sys/fuse-device.ts";
+import type { Stat } from "../../src/sys/stat.ts";
 import { birthTimeAt } from "../../src/sys/stat.ts";
 import { fileSystemUse } from "../../src/sys/statfs.ts";
 import type { TimeChange } from "../../src/sys/times.ts";
@@ -68,6 +69,11 @@ const doStatx: Handler = ({ union, valid }, request, reply) => {
   reply.statxOut(attributesOf(union, node, union.statOf(node)), birth, valid);
 };
 
+/** True for the time that the page cache tells of a file, because a name of it was removed, say: no reason for a copy. */
+function hasTime({ mtimeSeconds, mtimeRest }: Stat, time: TimeChange | undefined): boolean {
+  return typeof time === "object" && time.seconds === mtimeSeconds && time.rest === mtimeRest;
+}
+
 /** `struct fuse_setattr_in`. */
 const setattr: Handler = ({ union, files, valid }, request, reply) => {
   const mask = request.u32(0);
@@ -87,7 +93,9 @@ const setattr: Handler = ({ union, files, valid }, request, reply) => {
     ...(mtime !== undefined && { mtime }),
     killSuidgid: (mask & FATTR.killSuidgid) !== 0,
   };
-  const stat = setAttributes(union, node, change);
+  const isToldOnly =
+    (mask & ~FATTR.fh) === (FATTR.mtime | FATTR.ctime) && !node.upper && hasTime(union.statOf(node), mtime);
+  const stat = isToldOnly ? union.statOf(node) : setAttributes(union, node, change);
   files.wasChanged(node);
   reply.attrOut(attributesOf(union, node, stat), valid);
 };

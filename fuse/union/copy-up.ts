@@ -16,7 +16,7 @@ import { getXattr, listXattrs, setXattr } from "../../src/sys/xattr.ts";
 import { contentFd, hold } from "./content.ts";
 import { copyContent } from "./copy-content.ts";
 import { ERRNO } from "./errno.ts";
-import { indexNameOf, storeExtraNames } from "./hard-links.ts";
+import { indexNameOf, nlinkOf, storeExtraNames } from "./hard-links.ts";
 import { hideChange } from "./hidden-change.ts";
 import { hostPathAt, type Location } from "./layer.ts";
 import type { Node } from "./node.ts";
@@ -82,14 +82,10 @@ function place(union: Union, upper: Upper, node: Node, stat: Stat, temporary: st
   } else {
     // Until the link is made, one more name than there will be: too many only keep the copy in the index for longer.
     const extraNames = stat.nlink + node.extraNames - 2; // the copy has two links: the index's, and the one made here
-    tryXattr(union, () => storeExtraNames(union, joinHost(upper.work.path, temporary), extraNames + 1));
-    file.renameAt(upper.work.fd, temporary, upper.index.fd, indexName);
+    enterIndex(union, upper, node, temporary, indexName, extraNames + 1);
     file.linkAt(upper.index.fd, indexName, upper.layer.fd, path);
     tryXattr(union, () => storeExtraNames(union, joinHost(upper.index.path, indexName), extraNames));
-    upper.index.isUsed = true;
-    node.indexName = indexName;
     node.extraNames = extraNames;
-    union.nodes.setLink(node, `index:${indexName}`);
   }
   union.indexOf(parent).setPresent(name, node.type >> 12, node.ino);
   if (!node.isDirectory) markImpure(union, parent);
@@ -100,6 +96,23 @@ function place(union: Union, upper: Upper, node: Node, stat: Stat, temporary: st
   turnDescriptor(union, node);
   if (node.isDirectory) hideChange(node, stat, union.statOf(node));
   union.onSideEffect(node); // other blocks, another time of change
+}
+
+/** Moves a copy into the index; it has `extraNames` names more than this link. */
+function enterIndex(
+  union: Union,
+  upper: Upper,
+  node: Node,
+  temporary: string,
+  indexName: string,
+  extraNames: number,
+): void {
+  tryXattr(union, () => storeExtraNames(union, joinHost(upper.work.path, temporary), extraNames));
+  file.renameAt(upper.work.fd, temporary, upper.index.fd, indexName);
+  upper.index.isUsed = true;
+  node.indexName = indexName;
+  node.extraNames = extraNames;
+  union.nodes.setLink(node, `index:${indexName}`);
 }
 
 /**
@@ -131,7 +144,10 @@ function keepTimes(union: Union, directory: Node, before: Stat): void {
   hideChange(directory, before, union.statOf(directory));
 }
 
-/** A file that lost its name while it was below, and is still open: its copy has none either. */
+/**
+ * A file that lost the names it was known by while it was below, and is still in use. If it has others its copy is in the
+ * index, where they are found to be its names (`findIndexed`); else the copy has none either.
+ */
 function copyUnnamed(union: Union, upper: Upper, node: Node, lower: Location): void {
   const stat = statIn(lower);
   const prepared = takePrepared(union, node);
@@ -139,11 +155,20 @@ function copyUnnamed(union: Union, upper: Upper, node: Node, lower: Location): v
   try {
     if (prepared === null) makeCopy(union, upper, node, lower, stat, temporary, "all");
     copyMetadata(union, upper, temporary, lower, stat, node.type);
-    if (node.fd >= 0) file.close(node.fd);
-    hold(node, { fd: upper.work.fd, path: temporary });
+    const othersCount = nlinkOf(node, stat);
+    const origin = othersCount > 0 ? originOf(lower) : null;
+    if (origin === null) {
+      if (node.fd >= 0) file.close(node.fd);
+      hold(node, { fd: upper.work.fd, path: temporary });
+      node.extraNames = 0;
+      union.nodes.setLink(node, ""); // other names of the lower file are not this one's
+    } else {
+      tryXattr(union, () => markOrigin(union, joinHost(upper.work.path, temporary), origin));
+      enterIndex(union, upper, node, temporary, origin.toString("hex"), othersCount - 1);
+    }
     node.upper = true;
     node.isWhole = true;
-    node.extraNames = 0;
+    if (node.indexName !== null) turnDescriptor(union, node);
   } finally {
     discard(upper, temporary);
   }

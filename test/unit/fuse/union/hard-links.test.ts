@@ -3,9 +3,12 @@ import { execFileSync } from "node:child_process";
 import { linkSync, mkdirSync } from "node:fs";
 import { test } from "node:test";
 import { attributesOf } from "../../../../fuse/union/attributes.ts";
+import { contentFd } from "../../../../fuse/union/content.ts";
 import { create, link } from "../../../../fuse/union/create.ts";
 import { unlink } from "../../../../fuse/union/remove.ts";
+import { setAttributes } from "../../../../fuse/union/set-attributes.ts";
 import type { Union } from "../../../../fuse/union/union.ts";
+import { writeAt } from "../../../../src/sys/data.ts";
 import { listDirectory } from "../../../../src/sys/directory.ts";
 import { S_IFDIR } from "../../../../src/sys/file.ts";
 import { requires } from "../../../helpers/requires.ts";
@@ -54,6 +57,31 @@ test("a copy is in the index as long as a name shows it, and leaves it with the 
     for (const name of ["a", "b"]) unlink(union, union.root, name);
     assert.equal(contentAt(union, "c"), "Aelow");
     unlink(union, union.root, "c");
+  }
+  assert.deepEqual(listDirectory(directory.host("work", "index")), []);
+});
+
+test("a file that is changed after its only known name is gone is still the one that its other names show", {
+  skip: requires("root"),
+}, async () => {
+  await using directory = temporaryDirectory();
+  const options = writeLinks(directory);
+  {
+    using union = openUnion(options);
+    const node = nodeAt(union, "b");
+    node.lookups = 1; // the kernel has it open
+    unlink(union, union.root, "b");
+    setAttributes(union, node, { mode: 0o600, killSuidgid: false });
+    writeAt(contentFd(union, node, true), Buffer.from("B"), 1, 0);
+    assert.equal(nodeAt(union, "a"), node);
+    assert.equal(nlinkAt(union, "a"), 2);
+    assert.equal(contentAt(union, "c"), "Below");
+  }
+  {
+    using union = openUnion(options);
+    assert.equal(nodeAt(union, "a"), nodeAt(union, "c"));
+    assert.equal(contentAt(union, "a"), "Below");
+    for (const name of ["a", "c"]) unlink(union, union.root, name);
   }
   assert.deepEqual(listDirectory(directory.host("work", "index")), []);
 });
