@@ -12,9 +12,17 @@ import { nativeAddon } from "./native-addon.ts";
 let koffi: typeof Koffi | undefined;
 let library: Koffi.LibraryHandle | undefined;
 
+/** libc's errno of this thread, in place. */
+let errno = new Int32Array(1);
+/** What it was after the last call that failed. */
+let failedWith = 0;
+
 function load(): Koffi.LibraryHandle {
+  if (library !== undefined) return library;
   koffi ??= loadKoffi();
-  library ??= koffi.load(null);
+  library = koffi.load(null);
+  const location = library.func("void *__errno_location()") as unknown as () => object;
+  errno = new Int32Array(koffi.view(location(), errno.byteLength));
   return library;
 }
 
@@ -38,7 +46,10 @@ export function declare<Result extends number | bigint = number>(
   let bound: ((...args: readonly Argument[]) => Result) | undefined;
   return (...args) => {
     bound ??= load().func(prototype) as unknown as (...args: readonly Argument[]) => Result;
-    return bound(...args);
+    const result = bound(...args);
+    // Now: whenever a function is called the engine may do work of its own first, whose system calls overwrite errno.
+    if (result < 0) failedWith = errno[0] ?? 0;
+    return result;
   };
 }
 
@@ -71,9 +82,9 @@ export function detachOutput(): void {
   for (const fd of [1, 2]) library.func("int dup2(int from, int to)")(nothing, fd);
 }
 
-/** The errno of the last call in this thread. Read it before anything else is called. */
+/** The errno of the last call in this thread that failed, with a result below 0. */
 export function lastErrno(): number {
-  return koffi === undefined ? 0 : koffi.errno();
+  return failedWith;
 }
 
 /** The error for a call that has just failed. `path` is a byte string. */

@@ -166,7 +166,7 @@ test("a terminal's output is kept as well, and an open input stays open", { skip
 
 test("--rm goes when it ends, whoever waits", { skip: needsContainers }, async () => {
   await using store = busyboxStore();
-  detach(store, "sleep 0.5; exit 6", "--rm");
+  detach(store, "sleep 3; exit 6", "--rm");
   const waiting = spawn(LAYERCTL, ["--root", store.root, "wait", "c"], { stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   waiting.stdout?.on("data", (bytes: Buffer) => {
