@@ -30,7 +30,7 @@ import type { ProcessConfig } from "../oci/image-config.ts";
 import { removeSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
 import { unmount } from "../unmount.ts";
-import { type HeldContainer, lockName, noContainer } from "./held.ts";
+import { type HeldContainer, letWaitersSee, lockName, noContainer } from "./held.ts";
 import type { ContainerOptions } from "./options.ts";
 import { writeOwnFiles } from "./own-files.ts";
 import { containerSpec } from "./spec.ts";
@@ -124,6 +124,7 @@ async function takeDown(store: Store, id: number, exitCode: number | null): Prom
     await unmount(store, snapshot.name, { discard: row.autoRemove });
   }
   setContainerExited(store.db, id, exitCode, Date.now());
+  if (row.autoRemove) await letWaitersSee(store, id);
   const isUnused = getContainer(store.db, id)?.state === "created"; // nothing has run in it yet
   if (row.autoRemove || isUnused) await removeSnapshot(store, snapshot.name, { ignoreCopies: true });
 }

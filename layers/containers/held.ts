@@ -140,3 +140,24 @@ export function isRunning(name: string, verb: string): ConflictError {
   const message = `Cannot ${verb} container "${name}": it is running; stop it first ("layerctl stop ${name}")`;
   return new ConflictError("ERR_CONTAINER_RUNNING", message, { data: { name } });
 }
+
+function waitersLockName(id: number): string {
+  return `container-waiters-${id}`;
+}
+
+/** As long as it is held, a container that goes when it ends stays until its exit code was seen; null if it goes now. */
+export function keepForWaiter(store: Store, id: number): Lock | null {
+  return tryAcquireLock(store.layout, waitersLockName(id), "shared");
+}
+
+const WAITERS_PATIENCE_MS = 3_000;
+
+/** Returns when everybody who waits for the container has seen its exit code, or is too slow. */
+export async function letWaitersSee(store: Store, id: number): Promise<void> {
+  const signal = AbortSignal.timeout(WAITERS_PATIENCE_MS);
+  try {
+    using _lock = await acquireLock(store.layout, waitersLockName(id), "exclusive", { signal });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}

@@ -10,7 +10,7 @@ import { getSnapshotById } from "../../src/meta/snapshots.ts";
 import { imageOfRow } from "../image.ts";
 import { getSnapshot, removeSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
-import { findContainer, isHeld, isRunning, untilEnded } from "./held.ts";
+import { findContainer, isHeld, isRunning, keepForWaiter, untilEnded } from "./held.ts";
 
 const LARGEST_SIGNAL = 64;
 
@@ -81,6 +81,7 @@ const TURN_MS = 10;
  */
 export async function waitForContainer(store: Store, name: string, signal: AbortSignal): Promise<number> {
   const { id } = findContainer(store, name);
+  using _kept = keepForWaiter(store, id);
   const message = `Cannot wait for container "${name}":`;
   for (;;) {
     const isRun = isHeld(store, id); // before the row, which is written last
