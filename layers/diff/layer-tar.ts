@@ -20,7 +20,7 @@ import {
   S_IFREG,
 } from "../../src/sys/file.ts";
 import type { Stat } from "../../src/sys/stat.ts";
-import { type EntryType, NO_XATTRS, type TarEntry } from "../tar/entry.ts";
+import { EMPTY_FILE, type EntryType, NO_XATTRS, type TarEntry } from "../tar/entry.ts";
 import { byPath, inodeKey, type LayerDiff, type LayerNode, WHITEOUT_PREFIX } from "./change.ts";
 import { TarFiller } from "./tar-filler.ts";
 import { type TarSink, TarStreamWriter } from "./tar-stream-writer.ts";
@@ -81,7 +81,7 @@ export class LayerTarWriter extends TarStreamWriter {
   }
 
   whiteout(path: LayerPath): undefined {
-    this.add({ ...WHITEOUT, path: childPath(parentPath(path), WHITEOUT_PREFIX + baseName(path)) });
+    this.add({ ...EMPTY_FILE, path: childPath(parentPath(path), WHITEOUT_PREFIX + baseName(path)) });
   }
 
   /** Adds a file, directory … or, for a file that is in already, a hard link to it. Resolves without waiting if it can. */
@@ -135,20 +135,6 @@ export class LayerTarWriter extends TarStreamWriter {
     return null;
   }
 }
-
-const WHITEOUT: Omit<TarEntry, "path"> = {
-  type: "file",
-  linkTarget: "",
-  mode: 0,
-  uid: 0,
-  gid: 0,
-  mtimeNs: 0n,
-  sizeBytes: 0,
-  extents: null,
-  deviceMajor: 0,
-  deviceMinor: 0,
-  xattrs: NO_XATTRS,
-};
 
 /** As tar writes it: directories end with "/", the root is "./". */
 function memberName(path: LayerPath, type: EntryType): string {

@@ -32,3 +32,19 @@ export interface TarEntry {
 
 /** The map of a member without extended attributes. */
 export const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
+
+/** An empty file of mode 0, owner 0:0 and time 0: a whiteout, once it has its name. */
+export const EMPTY_FILE: TarEntry = {
+  path: "",
+  type: "file",
+  linkTarget: "",
+  mode: 0,
+  uid: 0,
+  gid: 0,
+  mtimeNs: 0n,
+  sizeBytes: 0,
+  extents: null,
+  deviceMajor: 0,
+  deviceMinor: 0,
+  xattrs: NO_XATTRS,
+};

@@ -3,7 +3,7 @@
  * differs is written. A commit of many files is over before node has optimised its code, so that each call counts.
  */
 
-import { NO_XATTRS, type TarEntry } from "./entry.ts";
+import { EMPTY_FILE } from "./entry.ts";
 import { BLOCK_BYTES } from "./header.ts";
 import {
   encodeEntry,
@@ -32,23 +32,9 @@ export interface PlainFile {
 /** The most that `writePlainFile` writes: two headers, and a block with a record. */
 export const MOST_PLAIN_BYTES: number = 3 * BLOCK_BYTES;
 
-const NOTHING: TarEntry = {
-  path: "",
-  type: "file",
-  linkTarget: "",
-  mode: 0,
-  uid: 0,
-  gid: 0,
-  mtimeNs: 0n,
-  sizeBytes: 0,
-  extents: null,
-  deviceMajor: 0,
-  deviceMinor: 0,
-  xattrs: NO_XATTRS,
-};
 /** Headers without a name, all numbers 0: of a file, and of one with a record before it. */
-const FILE = encodeEntry(NOTHING);
-const TIMED_FILE = encodeEntry({ ...NOTHING, mtimeNs: 1n }).fill(0, BLOCK_BYTES, 2 * BLOCK_BYTES);
+const FILE = encodeEntry(EMPTY_FILE);
+const TIMED_FILE = encodeEntry({ ...EMPTY_FILE, mtimeNs: 1n }).fill(0, BLOCK_BYTES, 2 * BLOCK_BYTES);
 writeOctal(TIMED_FILE, 124, 11, 0);
 const FILE_SUM = sumOf(FILE);
 const RECORD_SUM = sumOf(TIMED_FILE.subarray(0, BLOCK_BYTES));

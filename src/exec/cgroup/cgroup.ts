@@ -1,7 +1,7 @@
 /**
  * The control group of a container, on whatever this host has: version 1 where trees of it are mounted, on hybrid hosts
- * too, else version 2. A limit that cannot be set is an error that names the
- * controller; without limits a container does without what the host refuses.
+ * too, else version 2. A limit that cannot be set is an error that names the controller; without limits a container does
+ * without what the host refuses.
  */
 
 import { existsSync, readFileSync } from "node:fs";
@@ -12,15 +12,6 @@ import { findHierarchies, type Hierarchies } from "./hierarchies.ts";
 import type { Resources } from "./resources.ts";
 import { version1Steps } from "./version1.ts";
 import { version2Steps } from "./version2.ts";
-
-/** A file to be written in the group of a controller. */
-export interface Step {
-  readonly controller: string;
-  readonly file: string;
-  readonly value: string;
-  /** A limit of the user's, which must be set. Others are set where the host lets them be. */
-  readonly isRequired: boolean;
-}
 
 export interface Cgroup {
   readonly name: string;

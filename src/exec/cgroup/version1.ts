@@ -2,9 +2,9 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Step } from "./cgroup.ts";
 import type { Hierarchies } from "./hierarchies.ts";
 import type { Resources } from "./resources.ts";
+import { required, type Step } from "./step.ts";
 
 /** null, zero, full, random, urandom, tty, console, ptmx, terminals; and making, but not opening, any other. */
 const DEVICES = [
@@ -15,12 +15,6 @@ const DEVICES = [
 /** In the order in which the kernel takes them. */
 export function version1Steps(resources: Resources, hierarchies: Hierarchies): readonly Step[] {
   const { memory, cpu, pids } = resources;
-  const required = (controller: string, file: string, value: number | string): Step => ({
-    controller,
-    file,
-    value: String(value),
-    isRequired: true,
-  });
   const steps: Step[] = [];
   if (memory !== undefined) {
     const { limit, swap } = memory;

@@ -1,15 +1,9 @@
 /** What limits are in cgroup v2 (Documentation/admin-guide/cgroup-v2.rst). */
 
-import type { Step } from "./cgroup.ts";
 import type { Resources } from "./resources.ts";
+import { required, type Step } from "./step.ts";
 
 export function version2Steps({ memory, cpu, pids }: Resources): readonly Step[] {
-  const required = (controller: string, file: string, value: number | string): Step => ({
-    controller,
-    file,
-    value: String(value),
-    isRequired: true,
-  });
   const steps: Step[] = [];
   if (memory !== undefined) {
     const { limit, swap } = memory;
