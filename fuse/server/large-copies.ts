@@ -121,11 +121,12 @@ export class LargeCopies implements Disposable {
   /** Null if it is there at once, because the file system shares extents. */
   #begin(node: Node): Copy | null {
     const upper = this.#union.writable();
+    const temporary = upper.temporaryName();
     const from = openContent(this.#union, node);
+    let to = -1;
     try {
       const stat = statAt(from, null);
-      const temporary = upper.temporaryName();
-      const to = file.openAt(upper.work.fd, temporary, file.O_CREAT | file.O_EXCL | file.O_RDWR, 0o600);
+      to = file.openAt(upper.work.fd, temporary, file.O_CREAT | file.O_EXCL | file.O_RDWR, 0o600);
       if (isShared(upper, from, to, `${stat.devMajor}:${stat.devMinor}`)) {
         file.close(to);
         file.close(from);
@@ -142,6 +143,10 @@ export class LargeCopies implements Disposable {
       return copy;
     } catch (error) {
       file.close(from);
+      if (to >= 0) {
+        file.close(to);
+        discard(upper, temporary);
+      }
       throw error;
     }
   }
