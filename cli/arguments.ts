@@ -5,9 +5,7 @@
  */
 
 import { readFileSync } from "node:fs";
-
-const REPLACEMENT = "\ufffd";
-const ESCAPE_BASE = 0xdc00;
+import { REPLACEMENT, textOfBytes } from "../src/paths.ts";
 
 /** The arguments after the script's name, lossless. `commandLine` reads what the kernel holds (/proc/self/cmdline). */
 export function argumentTexts(
@@ -17,7 +15,7 @@ export function argumentTexts(
   const decoded = argv.slice(2);
   if (!decoded.some((argument) => argument.includes(REPLACEMENT))) return decoded;
   const raw = splitNul(commandLine());
-  return raw.slice(raw.length - decoded.length).map(escapedText);
+  return raw.slice(raw.length - decoded.length).map(textOfBytes);
 }
 
 /** The value of an environment variable, lossless; undefined if it is unset or empty. */
@@ -31,7 +29,7 @@ export function environmentText(
   if (!value.includes(REPLACEMENT)) return value;
   const prefix = `${name}=`;
   const raw = splitNul(block()).find((entry) => entry.toString("latin1").startsWith(prefix));
-  return raw === undefined ? value : escapedText(raw.subarray(prefix.length));
+  return raw === undefined ? value : textOfBytes(raw.subarray(prefix.length));
 }
 
 function splitNul(bytes: Buffer): readonly Buffer[] {
@@ -43,25 +41,4 @@ function splitNul(bytes: Buffer): readonly Buffer[] {
     at = stop + 1;
   }
   return parts;
-}
-
-/** UTF-8 where it is valid, escapes elsewhere. */
-function escapedText(bytes: Buffer): string {
-  let text = "";
-  for (let at = 0; at < bytes.length; ) {
-    const length = sequenceLength(bytes, at);
-    if (length === 0) text += String.fromCharCode(ESCAPE_BASE + (bytes[at] ?? 0));
-    else text += bytes.toString("utf8", at, at + length);
-    at += length || 1;
-  }
-  return text;
-}
-
-/** The length of the valid UTF-8 sequence at `at`, or 0 if there is none. */
-function sequenceLength(bytes: Buffer, at: number): number {
-  const lead = bytes[at] ?? 0;
-  const length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
-  if (length < 2) return length;
-  const decoded = bytes.toString("utf8", at, at + length);
-  return decoded.includes(REPLACEMENT) && !bytes.subarray(at, at + 3).equals(Buffer.from(REPLACEMENT)) ? 0 : length;
 }

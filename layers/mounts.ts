@@ -85,6 +85,21 @@ export interface SnapshotMount {
 export async function mountImage(store: Store, text: string, request: MountRequest = {}): Promise<MountedSnapshot> {
   const known = knownSnapshot(store, text, request);
   if (known !== null) return mountSnapshot(store, known, request);
+  const snapshot = await prepareImage(store, text, request);
+  try {
+    return await mountPrepared(store, snapshot, request);
+  } catch (error) {
+    await removeSnapshot(store, snapshot.name);
+    throw error;
+  }
+}
+
+/**
+ * Makes a snapshot of an image, its layers unpacked, for a mount that may come later; `target` and `backend` are not used.
+ * @throws {NotFoundError} `ERR_NAME_NOT_FOUND`, with `name` `ERR_IMAGE_NOT_FOUND`
+ * @throws as `checkOverlayOptions`, `ensureUnpacked` and `prepare`
+ */
+export async function prepareImage(store: Store, text: string, request: MountRequest = {}): Promise<Snapshot> {
   const find = request.name === undefined ? findImageAmongOthers : findImage;
   const { row, reference } = find(store, text);
   const view = request.readOnly ?? false;
@@ -92,7 +107,7 @@ export async function mountImage(store: Store, text: string, request: MountReque
   checkOverlayOptions(options, !view);
   const image = imageOfRow(store, row);
   await ensureUnpacked(store, image.layers, signalOf(request));
-  const snapshot = await prepare(store, {
+  return await prepare(store, {
     image,
     view,
     init: request.init ?? false,
@@ -100,12 +115,6 @@ export async function mountImage(store: Store, text: string, request: MountReque
     ...(request.name === undefined ? {} : { name: request.name }),
     ...(reference === null ? {} : { reference }),
   });
-  try {
-    return await mountPrepared(store, snapshot, request);
-  } catch (error) {
-    await removeSnapshot(store, snapshot.name);
-    throw error;
-  }
 }
 
 /**

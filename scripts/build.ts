@@ -1,5 +1,5 @@
 /**
- * Builds dist/: cli.cjs (the entry), main.cjs (everything the command line needs, in one file, because each file read at
+ * Builds dist/: library.cjs (what programs import), cli.cjs (the command's entry), main.cjs (everything the command line needs, in one file, because each file read at
  * start-up costs), and the threads: apply-worker.cjs unpacks layers, fill-worker.cjs reads files for a tar. Verbs are
  * imported dynamically: esbuild keeps each of them in a function that runs when the verb is chosen.
  */
@@ -80,6 +80,7 @@ rmSync(dist, { recursive: true, force: true });
 await build({ ...common, entryPoints: ["cli/main.ts"], outfile: join(dist, "main.cjs") });
 // esbuild escapes strings and not regular expressions, and one character more makes V8 keep two bytes for all of them.
 if (!isAscii(readFileSync(join(dist, "main.cjs")))) throw new Error("Cannot build: main.cjs is not ASCII");
+await build({ ...common, entryPoints: ["layers/library/index.ts"], outfile: join(dist, "library.cjs") });
 await build({ ...common, entryPoints: ["layers/apply/worker.ts"], outfile: join(dist, "apply-worker.cjs") });
 await build({ ...common, entryPoints: ["fuse/server/thread.ts"], outfile: join(dist, "fuse-thread.cjs") });
 await build({ ...common, entryPoints: ["fuse/server/unmount-thread.ts"], outfile: join(dist, "fuse-unmount.cjs") });

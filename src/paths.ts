@@ -29,6 +29,9 @@ export const WHITEOUT_PREFIX = ".wh.";
 export const PATH_MAX = 4095;
 
 const LONE_ESCAPE = /[\udc80-\udcff]/u;
+const ESCAPE_BASE = 0xdc00;
+/** What a decoder gives for bytes that are not UTF-8. */
+export const REPLACEMENT = "\ufffd";
 
 /**
  * Text to a host path: its UTF-8, and for each lone surrogate U+DC80–U+DCFF the byte 0x80–0xFF that it stands for (as in
@@ -43,6 +46,37 @@ export function hostPath(text: string): HostPath {
       : Buffer.from(character, "utf8").toString("latin1");
   }
   return path as HostPath;
+}
+
+/** The text that `hostPath` turns into these bytes: UTF-8 where it is valid, lone surrogates elsewhere. */
+export function textOfBytes(bytes: Buffer): string {
+  const decoded = bytes.toString("utf8");
+  if (!decoded.includes(REPLACEMENT)) return decoded;
+  let text = "";
+  for (let at = 0; at < bytes.length; ) {
+    const length = sequenceLength(bytes, at);
+    if (length === 0) text += String.fromCharCode(ESCAPE_BASE + (bytes[at] ?? 0));
+    else text += bytes.toString("utf8", at, at + length);
+    at += length || 1;
+  }
+  return text;
+}
+
+/** The length of the valid UTF-8 sequence at `at`, or 0 if there is none. */
+function sequenceLength(bytes: Buffer, at: number): number {
+  const lead = bytes[at] ?? 0;
+  const length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+  if (length < 2) return length;
+  const decoded = bytes.toString("utf8", at, at + length);
+  return decoded.includes(REPLACEMENT) && !bytes.subarray(at, at + 3).equals(Buffer.from(REPLACEMENT)) ? 0 : length;
+}
+
+/**
+ * The bytes of a path given as text, for `node:fs`: its UTF-8, and for each lone surrogate U+DC80–U+DCFF the byte 0x80–0xFF
+ * that it stands for. Only such text can name every file.
+ */
+export function pathBytes(text: string): Buffer {
+  return bytesOf(hostPath(text));
 }
 
 /** Bytes, as a directory listing or a system call gives them, to a host path. */
