@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { repairContainers } from "../../layers/containers/containers.ts";
 import { type ContainerEntry, listContainerEntries } from "../../layers/containers/list.ts";
+import { isPaused } from "../../layers/containers/pause.ts";
 import { familiar } from "../../layers/resolve-image.ts";
 import { shortDigest } from "../../src/digest.ts";
 import type { Context } from "../context.ts";
@@ -50,7 +51,7 @@ function documentOf({ snapshot, row, command }: ContainerEntry): object {
     image: snapshot.image,
     reference: snapshot.reference,
     command,
-    state: row.state,
+    state: stateOf(row),
     pid: row.init,
     exitCode: row.exitCode,
     created: timeOf(snapshot.createdAtMs),
@@ -68,7 +69,11 @@ function imageOf({ reference, image }: ContainerEntry["snapshot"]): string {
   return image === null ? "" : shortDigest(image);
 }
 
-function statusOf({ state, exitCode }: ContainerEntry["row"]): string {
-  if (state !== "exited") return state;
-  return exitCode === null ? "lost" : `exited (${exitCode})`;
+function stateOf(row: ContainerEntry["row"]): string {
+  return row.state === "running" && isPaused(row) ? "paused" : row.state;
+}
+
+function statusOf(row: ContainerEntry["row"]): string {
+  if (row.state !== "exited") return stateOf(row);
+  return row.exitCode === null ? "lost" : `exited (${row.exitCode})`;
 }

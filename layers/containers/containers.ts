@@ -20,9 +20,8 @@ import {
 } from "../../src/meta/containers.ts";
 import { getImage } from "../../src/meta/images.ts";
 import { getSnapshotById } from "../../src/meta/snapshots.ts";
-import { type HostPath, joinHost } from "../../src/paths.ts";
+import type { HostPath } from "../../src/paths.ts";
 import { imageOfRow } from "../image.ts";
-import { snapshotDirectory } from "../layout.ts";
 import { liveMounts } from "../live-mounts.ts";
 import { tryAcquireLock } from "../locks.ts";
 import { mountSnapshot } from "../mounts.ts";
@@ -30,9 +29,10 @@ import type { ProcessConfig } from "../oci/image-config.ts";
 import { removeSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
 import { unmount } from "../unmount.ts";
-import { type HeldContainer, letWaitersSee, lockName, noContainer } from "./held.ts";
+import { containerDirectory, type HeldContainer, letWaitersSee, lockName, noContainer } from "./held.ts";
 import type { ContainerOptions } from "./options.ts";
 import { writeOwnFiles } from "./own-files.ts";
+import { goOnIfAbandoned } from "./pause.ts";
 import { containerSpec } from "./spec.ts";
 
 /** A container that is mounted and held by this process, and in which nothing runs yet. */
@@ -55,11 +55,6 @@ export interface StartedProcess {
 /** A name that no other container's group has, whatever store that is in. */
 export function cgroupName(container: string): string {
   return `layerctl-${container}-${Math.random().toString(16).slice(2, 10)}`;
-}
-
-/** Where a container's own files are: what is mounted into it, and its log. */
-export function containerDirectory(store: Store, id: number): HostPath {
-  return joinHost(snapshotDirectory(store.layout, id), "container");
 }
 
 /**
@@ -143,7 +138,9 @@ function endCgroup(store: Store, row: ContainerRow, name: string): void {
  */
 export async function repairContainers(store: Store): Promise<void> {
   if (store.db.isReadOnly) return;
-  for (const { snapshot } of listUnfinishedContainers(store.db)) {
+  for (const unfinished of listUnfinishedContainers(store.db)) {
+    const { snapshot } = unfinished;
+    goOnIfAbandoned(store, unfinished);
     using lock = tryAcquireLock(store.layout, lockName(snapshot), "exclusive");
     const row = lock === null ? null : getContainer(store.db, snapshot);
     if (row === null || !isUnfinished(row)) continue;

@@ -6,8 +6,7 @@ import { UnsupportedError } from "../../src/errors.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
 import { type PackedError, unpackError } from "../../src/thread-errors.ts";
 import type { Store } from "../store.ts";
-import { containerDirectory } from "./containers.ts";
-import type { ContainerRequest } from "./held.ts";
+import { type ContainerRequest, containerDirectory } from "./held.ts";
 
 /** What a monitor is to do. */
 export type MonitorTask = { readonly root: HostPath } & (

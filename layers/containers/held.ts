@@ -6,8 +6,10 @@
 import { ConflictError, UnsupportedError } from "../../src/errors.ts";
 import { getContainer, insertContainer, setContainerStarting } from "../../src/meta/containers.ts";
 import { getSnapshotRow } from "../../src/meta/snapshots.ts";
+import { type HostPath, joinHost } from "../../src/paths.ts";
 import { canRestoreOwners } from "../../src/privilege.ts";
 import { imageOfRow } from "../image.ts";
+import { snapshotDirectory } from "../layout.ts";
 import { acquireLock, type Lock, tryAcquireLock } from "../locks.ts";
 import { findImage } from "../resolve-image.ts";
 import { checkSnapshotName } from "../snapshots/names.ts";
@@ -24,6 +26,11 @@ export interface ContainerRequest {
   /** It goes when it has ended. */
   readonly autoRemove: boolean;
   readonly signal?: AbortSignal;
+}
+
+/** Where a container's own files are: what is mounted into it, and its log. */
+export function containerDirectory(store: Store, id: number): HostPath {
+  return joinHost(snapshotDirectory(store.layout, id), "container");
 }
 
 /** Of the lock that whoever runs a container holds. */

@@ -3,6 +3,7 @@
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConflictError, NotFoundError, UsageError } from "../../src/errors.ts";
+import { isFrozen, thaw } from "../../src/exec/cgroup/freezer.ts";
 import { sendSignal } from "../../src/exec/signal.ts";
 import { getContainer } from "../../src/meta/containers.ts";
 import { getImage } from "../../src/meta/images.ts";
@@ -11,6 +12,7 @@ import { imageOfRow } from "../image.ts";
 import { getSnapshot, removeSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
 import { findContainer, isHeld, isRunning, keepForWaiter, untilEnded } from "./held.ts";
+import { cgroupOf } from "./pause.ts";
 
 const LARGEST_SIGNAL = 64;
 
@@ -32,19 +34,30 @@ export function parseSignal(text: string): number {
 }
 
 /**
- * Sends a signal to the first process of a container.
+ * Sends a signal to the first process of a container. A paused one goes on where it is to end, by SIGKILL or the image's
+ * stop signal; other signals wait in it.
  * @throws {ConflictError} `ERR_CONTAINER_STOPPED`
  * @throws as `findContainer`
  */
 export function killContainer(store: Store, name: string, signal: number): void {
-  const { id } = findContainer(store, name);
-  if (!signalTo(store, id, signal)) throw isStopped(name);
+  const snapshot = findContainer(store, name);
+  const isToEnd = signal === constants.signals.SIGKILL || signal === stopSignalOf(store, snapshot);
+  if (!(isToEnd ? endBy(store, snapshot.id, signal) : signalTo(store, snapshot.id, signal))) throw isStopped(name);
 }
 
 /** False if nothing runs in it. */
 function signalTo(store: Store, id: number, signal: number): boolean {
   const init = getContainer(store.db, id)?.init;
   return init != null && isHeld(store, id) && sendSignal(init, signal);
+}
+
+/** Sends a signal, and lets the container go on if it is paused, so that the signal comes to something. As `signalTo`. */
+function endBy(store: Store, id: number, signal: number): boolean {
+  if (!signalTo(store, id, signal)) return false;
+  const row = getContainer(store.db, id);
+  const group = row === null ? null : cgroupOf(row);
+  if (group !== null && isFrozen(group)) thaw(group);
+  return true;
 }
 
 /**
@@ -54,13 +67,13 @@ function signalTo(store: Store, id: number, signal: number): boolean {
  */
 export async function stopContainer(store: Store, name: string, graceMs: number, signal: AbortSignal): Promise<void> {
   const snapshot = findContainer(store, name);
-  if (!signalTo(store, snapshot.id, stopSignalOf(store, snapshot))) return await untilEnded(store, snapshot.id, signal);
+  if (!endBy(store, snapshot.id, stopSignalOf(store, snapshot))) return await untilEnded(store, snapshot.id, signal);
   const patience = AbortSignal.any([AbortSignal.timeout(graceMs), signal]);
   try {
     await untilEnded(store, snapshot.id, patience);
   } catch (error) {
     if (signal.aborted || !patience.aborted) throw error;
-    signalTo(store, snapshot.id, constants.signals.SIGKILL);
+    endBy(store, snapshot.id, constants.signals.SIGKILL);
     await untilEnded(store, snapshot.id, signal);
   }
 }
@@ -105,7 +118,7 @@ export async function removeNamed(store: Store, name: string, force: boolean, si
   const isContainer = getContainer(store.db, id) !== null;
   if (isContainer && isHeld(store, id)) {
     if (!force) throw isRunning(name, "remove");
-    signalTo(store, id, constants.signals.SIGKILL);
+    endBy(store, id, constants.signals.SIGKILL);
     await untilEnded(store, id, signal);
     if (getSnapshotById(store.db, id) === null) return; // it was to go when it ended
   }

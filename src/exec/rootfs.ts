@@ -24,7 +24,7 @@ import {
 } from "../sys/mount.ts";
 import { changeDirectory, pivotToWorkingDirectory } from "../sys/namespaces.ts";
 import { statAt, statAtOrNull } from "../sys/stat.ts";
-import type { Cgroup } from "./cgroup/cgroup.ts";
+import type { Cgroup } from "./cgroup/group.ts";
 import { descriptorPath, makeDirectory, makeFile, withPath } from "./in-root.ts";
 import type { Mount, RuntimeSpec } from "./runtime-spec.ts";
 

@@ -4,21 +4,22 @@
  * without what the host refuses.
  */
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { isSystemError, UnsupportedError } from "../../errors.ts";
-import { makeDirectory, removeDirectory, writeControl } from "./files.ts";
+import { killAllIn, makeDirectory, removeDirectory, writeControl } from "./files.ts";
+import { isFrozen, thaw } from "./freezer.ts";
+import { type Cgroup, readControl } from "./group.ts";
 import { findHierarchies, type Hierarchies } from "./hierarchies.ts";
 import type { Resources } from "./resources.ts";
 import { version1Steps } from "./version1.ts";
 import { version2Steps } from "./version2.ts";
 
-export interface Cgroup {
-  readonly name: string;
-  /** One directory a hierarchy. */
-  readonly directories: readonly string[];
-  readonly version: 1 | 2;
-}
+/** What every container's group is for, without limits too: pausing it, and its statistics. */
+const ALWAYS: Readonly<Record<1 | 2, readonly string[]>> = {
+  1: ["freezer", "memory", "cpu", "cpuacct", "pids", "blkio"],
+  2: ["freezer", "memory", "cpu", "pids", "io"],
+};
 
 /**
  * Makes the group `name` with these limits; null if this host has no cgroups that we may use, and no limits are asked for.
@@ -27,7 +28,7 @@ export interface Cgroup {
 export function makeCgroup(name: string, resources: Resources): Cgroup | null {
   const hierarchies = findHierarchies();
   const steps = hierarchies.version === 2 ? version2Steps(resources) : version1Steps(resources, hierarchies);
-  const controllers = new Set(steps.map((step) => step.controller));
+  const controllers = new Set([...ALWAYS[hierarchies.version], ...steps.map((step) => step.controller)]);
   const made: string[] = [];
   try {
     for (const controller of controllers) {
@@ -73,17 +74,17 @@ export function takeFromCgroup({ directories }: Cgroup, pid: number): void {
 
 /** Removes the group, and kills what is in it. False if something cannot be killed. */
 export function removeCgroup(group: Cgroup): boolean {
+  if (isFrozen(group)) {
+    for (const directory of group.directories) killAllIn(directory); // so that nothing of it goes on
+    thaw(group);
+  }
   return group.directories.map((directory) => removeDirectory(directory)).every(Boolean);
 }
 
 /** How many processes of the group were killed because its memory was used up. */
-export function outOfMemoryKills({ directories, version }: Cgroup): number {
-  for (const directory of directories) {
-    const file = join(directory, version === 2 ? "memory.events" : "memory.oom_control");
-    if (!existsSync(file)) continue;
-    return Number(/^oom_kill (\d+)$/m.exec(readFileSync(file, "latin1"))?.[1] ?? 0);
-  }
-  return 0;
+export function outOfMemoryKills(group: Cgroup): number {
+  const text = readControl(group, group.version === 2 ? "memory.events" : "memory.oom_control");
+  return Number(/^oom_kill (\d+)$/m.exec(text ?? "")?.[1] ?? 0);
 }
 
 /** False if the host refuses what is not required. */

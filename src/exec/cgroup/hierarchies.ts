@@ -15,8 +15,11 @@ export interface Hierarchies {
   readonly all: readonly string[];
 }
 
-/** What limits need. On hybrid hosts the first version's trees have them, and the second's only what is left over. */
-const CONTROLLERS = ["memory", "cpu", "cpuset", "pids", "devices"];
+/** What containers use. On hybrid hosts the first version's trees have them, and the second's only what is left over. */
+const CONTROLLERS = ["memory", "cpu", "cpuacct", "cpuset", "pids", "blkio", "freezer", "devices"];
+
+/** What version 2 does in every group, without a controller of this name. */
+const CORE = ["cpuacct", "freezer", "devices"];
 
 /** The trees as they are mounted here. */
 export function findHierarchies(): Hierarchies {
@@ -39,7 +42,7 @@ export function findHierarchies(): Hierarchies {
   return {
     version: 2,
     all: [root],
-    directoryOf: (name) => (controllers.includes(name) && hand(root, name) ? root : null),
+    directoryOf: (name) => (CORE.includes(name) || (controllers.includes(name) && hand(root, name)) ? root : null),
   };
 }
 
