@@ -55,7 +55,7 @@ export async function bundleImage(
   try {
     const hostname = request.options.hostname ?? snapshot.name.slice(0, 63);
     const ownMounts = writeOwnFiles(joinHost(directory, "etc"), hostname, request.options.network);
-    const cgroup = cgroupName(snapshot.name);
+    const cgroup = cgroupName(store, snapshot.name);
     const spec = containerSpec({ config, options: request.options, rootfs: target, hostname, cgroup, ownMounts });
     writeBundle(directory, { ...spec, root: { ...spec.root, path: "rootfs" } });
     return { name: snapshot.name, directory };

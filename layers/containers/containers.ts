@@ -6,6 +6,7 @@
  * whose lock is free and whose row says "running" was left by a process that died: `repairContainers` finishes it.
  */
 
+import { statSync } from "node:fs";
 import { hostname as hostnameOfHost } from "node:os";
 import { NotFoundError } from "../../src/errors.ts";
 import { findCgroup, outOfMemoryKills, removeCgroup } from "../../src/exec/cgroup/cgroup.ts";
@@ -20,7 +21,7 @@ import {
 } from "../../src/meta/containers.ts";
 import { getImage } from "../../src/meta/images.ts";
 import { getSnapshotById } from "../../src/meta/snapshots.ts";
-import type { HostPath } from "../../src/paths.ts";
+import { bytesOf, type HostPath } from "../../src/paths.ts";
 import { imageOfRow } from "../image.ts";
 import { liveMounts } from "../live-mounts.ts";
 import { tryAcquireLock } from "../locks.ts";
@@ -52,9 +53,10 @@ export interface StartedProcess {
   readonly exitCode: Promise<number>;
 }
 
-/** A name that no other container's group has, whatever store that is in. */
-export function cgroupName(container: string): string {
-  return `layerctl-${container}-${Math.random().toString(16).slice(2, 10)}`;
+/** A name that no other container's group has, whatever store that is in: the number before the last tells the store. */
+export function cgroupName(store: Store, container: string): string {
+  const { ino } = statSync(bytesOf(store.layout.root), { bigint: true });
+  return `layerctl-${container}-${ino.toString(16)}-${Math.random().toString(16).slice(2, 10)}`;
 }
 
 /**
@@ -71,7 +73,7 @@ export async function runContainer<Started extends StartedProcess>(
   const { id, name } = snapshot;
   const row = getContainer(store.db, id);
   if (row === null) throw noContainer(name);
-  const cgroup = cgroupName(name);
+  const cgroup = cgroupName(store, name);
   setContainerStarting(store.db, id, cgroup);
   let exitCode: number | null = null;
   try {

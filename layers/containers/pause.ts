@@ -46,11 +46,6 @@ export function unpauseContainer(store: Store, name: string): void {
   thaw(group);
 }
 
-/** For what cannot be done to a container that is paused. */
-export function isPausedError(name: string, verb: string): ConflictError {
-  return wrongState("ERR_CONTAINER_PAUSED", verb, name, `it is paused; "layerctl unpause ${name}" lets it go on`);
-}
-
 /**
  * Does `work` while the container `id` stands still; one that is not running, or paused already, stays as it is. If this
  * process is killed meanwhile, the next command lets the container go on.

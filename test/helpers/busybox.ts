@@ -1,7 +1,7 @@
 /** A store with a busybox image, to run commands in, and what runs may leave on the machine. */
 
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Outcome, type RunOptions, type TestStore, temporaryStore } from "./layerctl.ts";
 import { mountsBelow } from "./leftovers.ts";
@@ -34,7 +34,16 @@ export function busyboxStore(): ContainerStore {
     if (exitCode !== 0) throw new Error(`${script}: exit ${exitCode}: ${stdout}${stderr}`);
     return stdout.toString().replace(/\n$/, "");
   };
-  return { ...store, inside, shell };
+  const dispose = async (): Promise<void> => {
+    if (cgroupsOf(store).length > 0) endContainers(store); // of a test that failed
+    await store[Symbol.asyncDispose]();
+  };
+  return { ...store, inside, shell, [Symbol.asyncDispose]: dispose };
+}
+
+function endContainers(store: TestStore): void {
+  const { containers } = JSON.parse(store.ok("ps", "--json")) as { containers: readonly { name: string }[] };
+  for (const { name } of containers) store.run(["rm", "-f", name]);
 }
 
 function busyboxTar(): Buffer {
@@ -54,14 +63,16 @@ function busyboxTar(): Buffer {
 export function tracesOf(store: TestStore): readonly string[] {
   return [
     ...mountsBelow(store.path).map((target) => `mount ${target}`),
-    ...cgroupsOfContainers().map((path) => `cgroup ${path}`),
+    ...cgroupsOf(store).map((path) => `cgroup ${path}`),
     ...processesOf(store).map((text) => `process ${text}`),
   ];
 }
 
-/** Every group of a container, of whatever store. */
-export function cgroupsOfContainers(): readonly string[] {
-  const { stdout } = spawnSync("find", ["/sys/fs/cgroup", "-maxdepth", "3", "-type", "d", "-name", "layerctl-*"], {
+/** Every group of a container of this store. */
+export function cgroupsOf(store: TestStore): readonly string[] {
+  const { ino } = statSync(store.root, { bigint: true });
+  const name = `layerctl-*-${ino.toString(16)}-*`;
+  const { stdout } = spawnSync("find", ["/sys/fs/cgroup", "-maxdepth", "4", "-type", "d", "-name", name], {
     encoding: "utf8",
   });
   return stdout.split("\n").filter(Boolean);
