@@ -3,7 +3,7 @@
 import { type Command, Option } from "commander";
 import type { ContainerOptions, Network } from "../layers/containers/options.ts";
 import { UnsupportedError } from "../src/errors.ts";
-import type { LimitTexts } from "../src/exec/cgroup/resources.ts";
+import type { LimitTexts } from "../src/exec/cgroup/limits.ts";
 
 /** As commander gives them. */
 export interface ContainerFlags extends LimitTexts {
@@ -22,6 +22,7 @@ export interface ContainerFlags extends LimitTexts {
   readonly privileged?: boolean;
   readonly securityOpt?: readonly string[];
   readonly ulimit?: readonly string[];
+  readonly device?: readonly string[];
   readonly network: Network;
   readonly init?: boolean;
 }
@@ -48,11 +49,21 @@ export function defineContainerOptions(command: Command): Command {
     .addOption(list("--ulimit <name=soft[:hard]>", "a limit of the command, such as nofile=1024:4096"))
     .option("-m, --memory <size>", "the most memory, such as 32m; what needs more is killed")
     .option("--memory-swap <size>", "the most memory and swap together; -1: no limit (default: twice the memory)")
+    .option("--memory-reservation <size>", "what it keeps where memory is short")
+    .option("--oom-kill-disable", "what uses up its memory waits (cgroup v1)")
     .option("--cpus <number>", "the most processor time, in processors, such as 0.5")
     .option("--cpu-shares <number>", "the weight where processors are short (others have 1024)")
+    .option("--cpu-period <microseconds>", "the time that --cpu-quota is of (default: 100000)")
+    .option("--cpu-quota <microseconds>", "the most processor time of a period")
     .option("--cpuset-cpus <list>", "the processors that are used, such as 0-2,4")
     .option("--cpuset-mems <list>", "the memory nodes that are used")
     .option("--pids-limit <number>", "the most processes and threads; -1: no limit")
+    .option("--blkio-weight <number>", "the weight where disks are busy, from 10 to 1000")
+    .addOption(list("--device-read-bps <device:rate>", "the most bytes read of it in a second, such as /dev/sda:1mb"))
+    .addOption(list("--device-write-bps <device:rate>", "the most bytes written"))
+    .addOption(list("--device-read-iops <device:rate>", "the most reads"))
+    .addOption(list("--device-write-iops <device:rate>", "the most writes"))
+    .addOption(list("--device <src[:dst][:rwm]>", "a device of this host, and what may be done: read, write, mknod"))
     .addOption(
       new Option("--network <network>", "none: only a loopback of its own; host: this host's")
         .choices(["none", "host"])
@@ -91,23 +102,21 @@ export function containerOptions(
     securityOptions: flags.securityOpt ?? [],
     ulimits: flags.ulimit ?? [],
     limits: limitsOf(flags),
+    devices: flags.device ?? [],
     network: flags.network,
     terminal: flags.tty ?? false,
     interactive: flags.interactive ?? false,
   };
 }
 
+const LIMITS: readonly (keyof LimitTexts)[] = [
+  ...(["memory", "memorySwap", "memoryReservation", "oomKillDisable", "pidsLimit"] as const),
+  ...(["cpus", "cpuShares", "cpuPeriod", "cpuQuota", "cpusetCpus", "cpusetMems"] as const),
+  ...(["blkioWeight", "deviceReadBps", "deviceWriteBps", "deviceReadIops", "deviceWriteIops"] as const),
+];
+
 function limitsOf(flags: ContainerFlags): LimitTexts {
-  const { memory, memorySwap, cpus, cpuShares, cpusetCpus, cpusetMems, pidsLimit } = flags;
-  return {
-    ...(memory !== undefined && { memory }),
-    ...(memorySwap !== undefined && { memorySwap }),
-    ...(cpus !== undefined && { cpus }),
-    ...(cpuShares !== undefined && { cpuShares }),
-    ...(cpusetCpus !== undefined && { cpusetCpus }),
-    ...(cpusetMems !== undefined && { cpusetMems }),
-    ...(pidsLimit !== undefined && { pidsLimit }),
-  };
+  return Object.fromEntries(LIMITS.filter((name) => flags[name] !== undefined).map((name) => [name, flags[name]]));
 }
 
 function requireInit(findInit: () => string | null): string {

@@ -54,6 +54,7 @@ function documentOf({ snapshot, row, command }: ContainerEntry): object {
     state: stateOf(row),
     pid: row.init,
     exitCode: row.exitCode,
+    oomKilled: row.oomKilled,
     created: timeOf(snapshot.createdAtMs),
     started: timeOf(row.startedAtMs),
     finished: timeOf(row.finishedAtMs),
@@ -75,5 +76,6 @@ function stateOf(row: ContainerEntry["row"]): string {
 
 function statusOf(row: ContainerEntry["row"]): string {
   if (row.state !== "exited") return stateOf(row);
-  return row.exitCode === null ? "lost" : `exited (${row.exitCode})`;
+  if (row.exitCode === null) return "lost";
+  return `exited (${row.exitCode})${row.oomKilled ? ", out of memory" : ""}`;
 }

@@ -16,6 +16,7 @@ import {
   getContainer,
   listUnfinishedContainers,
   setContainerExited,
+  setContainerOutOfMemory,
   setContainerRunning,
   setContainerStarting,
 } from "../../src/meta/containers.ts";
@@ -130,7 +131,10 @@ function endCgroup(store: Store, row: ContainerRow, name: string): void {
   const cgroup = row.cgroup === null ? null : findCgroup(row.cgroup);
   if (cgroup === null) return;
   const kills = outOfMemoryKills(cgroup);
-  if (kills > 0) store.logger.warn("container.out-of-memory", { name, kills });
+  if (kills > 0) {
+    store.logger.warn("container.out-of-memory", { name, kills });
+    setContainerOutOfMemory(store.db, row.snapshot);
+  }
   if (!removeCgroup(cgroup)) store.logger.warn("container.cgroup.kept", { name, cgroup: cgroup.name });
 }
 

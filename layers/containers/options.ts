@@ -1,7 +1,7 @@
 /** What a user asks of a container, as docker spells it: parsed and refused as there, before anything is made. */
 
 import { UsageError } from "../../src/errors.ts";
-import type { LimitTexts } from "../../src/exec/cgroup/resources.ts";
+import type { LimitTexts } from "../../src/exec/cgroup/limits.ts";
 import type { Mount, Rlimit } from "../../src/exec/runtime-spec.ts";
 import { isLimitName } from "../../src/sys/limits.ts";
 
@@ -26,6 +26,8 @@ export interface ContainerOptions {
   readonly securityOptions: readonly string[];
   readonly ulimits: readonly string[];
   readonly limits: LimitTexts;
+  /** Devices of this host; containers of older builds have none. */
+  readonly devices?: readonly string[];
   readonly network: Network;
   readonly terminal: boolean;
   /** Detached, the command's standard input stays open. */

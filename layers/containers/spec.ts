@@ -2,9 +2,11 @@
 
 import { UsageError } from "../../src/errors.ts";
 import { capabilitiesFor } from "../../src/exec/capabilities.ts";
-import { parseResources } from "../../src/exec/cgroup/resources.ts";
+import { parseLimits } from "../../src/exec/cgroup/limits.ts";
+import type { Resources } from "../../src/exec/cgroup/resources.ts";
 import { DEFAULT_PATH } from "../../src/exec/command.ts";
-import { defaultMounts, hostDevices, MASKED_PATHS, READONLY_PATHS } from "../../src/exec/default-mounts.ts";
+import { defaultMounts, MASKED_PATHS, READONLY_PATHS } from "../../src/exec/default-mounts.ts";
+import { type GivenDevice, hostDevices, parseDevice } from "../../src/exec/devices.ts";
 import { findUser, type KnownUser } from "../../src/exec/names.ts";
 import {
   type Mount,
@@ -52,6 +54,7 @@ export function containerSpec(request: SpecRequest): RuntimeSpec {
   const volumes = volumesOf(options);
   const taken = new Set(volumes.map(({ destination }) => destination));
   const before = [...defaultMounts(options.privileged), ...ownMounts].filter((each) => !taken.has(each.destination));
+  const devices = devicesOf(options);
   const init = options.init === undefined ? [] : [initMount(options.init)];
   return {
     ociVersion: OCI_VERSION,
@@ -61,11 +64,11 @@ export function containerSpec(request: SpecRequest): RuntimeSpec {
     mounts: [...before, ...init, ...byDepth(volumes)],
     linux: {
       namespaces: namespacesOf(options).map((type) => ({ type })),
-      devices: options.privileged ? hostDevices() : [],
+      devices: [...(options.privileged ? hostDevices() : []), ...devices.map(({ device }) => device)],
       maskedPaths: options.privileged ? [] : MASKED_PATHS,
       readonlyPaths: options.privileged ? [] : READONLY_PATHS,
       cgroupsPath: `/${request.cgroup}`,
-      resources: parseResources(options.limits, options.privileged),
+      resources: resourcesOf(options, devices),
     },
   };
 }
@@ -75,11 +78,21 @@ export function checkOptions(config: ProcessConfig, options: ContainerOptions): 
   volumesOf(options);
   options.ulimits.map(parseUlimit);
   parseSecurityOptions(options.securityOptions);
-  parseResources(options.limits, options.privileged);
+  resourcesOf(options, devicesOf(options));
   parseEnvironment(options.env);
   capabilitiesOf(options);
   commandOf(config, options);
   workdirOf(config, options);
+}
+
+function devicesOf({ devices }: ContainerOptions): readonly GivenDevice[] {
+  return (devices ?? []).map(parseDevice);
+}
+
+function resourcesOf(options: ContainerOptions, devices: readonly GivenDevice[]): Resources {
+  const { privileged, limits } = options;
+  const all = { allow: privileged, access: "rwm" };
+  return { ...parseLimits(limits), devices: privileged ? [all] : [all, ...devices.map(({ rule }) => rule)] };
 }
 
 function volumesOf({ volumes, tmpfs, privileged }: ContainerOptions): readonly Mount[] {

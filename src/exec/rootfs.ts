@@ -25,8 +25,9 @@ import {
 import { changeDirectory, pivotToWorkingDirectory } from "../sys/namespaces.ts";
 import { statAt, statAtOrNull } from "../sys/stat.ts";
 import type { Cgroup } from "./cgroup/group.ts";
+import { allowsAllDevices } from "./cgroup/resources.ts";
 import { descriptorPath, makeDirectory, makeFile, withPath } from "./in-root.ts";
-import type { Mount, RuntimeSpec } from "./runtime-spec.ts";
+import type { Device, Mount, RuntimeSpec } from "./runtime-spec.ts";
 
 /** Options that are flags of mount(2); of the others each is for the file system. */
 const FLAGS: Readonly<Record<string, number>> = {
@@ -55,8 +56,7 @@ const DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/ura
  * @throws PosixError
  */
 export function mountRootfs(spec: RuntimeSpec, root: number, cgroup: Cgroup | null): void {
-  const hasAllDevices = spec.linux.resources.devices.some(({ allow }) => allow);
-  const always = hasAllDevices ? 0 : MS_NODEV;
+  const always = allowsAllDevices(spec.linux.resources) ? 0 : MS_NODEV;
   if (always !== 0) addMountAttributes(root, always, false);
   for (const each of spec.mounts) {
     if (each.type === "proc") continue;
@@ -111,8 +111,9 @@ function fillDev(root: number, spec: RuntimeSpec): void {
   withPath(root, "dev", (dev) => {
     for (const [name, target] of LINKS) symlinkAt(target, dev, name);
   });
-  for (const path of [...DEVICES, ...spec.linux.devices.map((device) => device.path)]) {
-    if (statAtOrNull(AT_FDCWD, hostPath(path)) !== null) bindDevice(root, hostPath(path), path);
+  const devices = [...DEVICES.map((path) => ({ path })), ...spec.linux.devices];
+  for (const { path, source = path } of devices as readonly Pick<Device, "path" | "source">[]) {
+    if (statAtOrNull(AT_FDCWD, hostPath(source)) !== null) bindDevice(root, hostPath(source), path);
   }
 }
 

@@ -61,6 +61,8 @@ export interface Namespace {
 /** A device node that is made; `fileMode` has the permissions only. */
 export interface Device {
   readonly path: string;
+  /** The device of the host, where it has another path there. Our own: runtimes read over what they do not know. */
+  readonly source?: string;
   readonly type: "c" | "b";
   readonly major: number;
   readonly minor: number;

@@ -21,6 +21,8 @@ export interface ContainerRow {
   /** The name of its cgroup, while it has one. */
   readonly cgroup: string | null;
   readonly exitCode: number | null;
+  /** Something in it was killed because its memory was used up, when it last ran. */
+  readonly oomKilled: boolean;
   /** When something was last started in it; null if nothing ever was. */
   readonly startedAtMs: number | null;
   readonly finishedAtMs: number | null;
@@ -34,6 +36,7 @@ interface Columns {
   readonly init: number | null;
   readonly cgroup: string | null;
   readonly exit_code: number | null;
+  readonly oom_killed: number;
   readonly started_at_ms: number | null;
   readonly finished_at_ms: number | null;
 }
@@ -65,7 +68,7 @@ export function listUnfinishedContainers(db: Database): readonly ContainerRow[] 
 /** It is about to be started: from now on something of it may be on the machine. */
 export function setContainerStarting(db: Database, snapshot: number, cgroup: string | null): void {
   const sql = `UPDATE containers SET state = 'running', cgroup = ?, init = NULL, exit_code = NULL,
-    finished_at_ms = NULL WHERE snapshot = ?`;
+    oom_killed = 0, finished_at_ms = NULL WHERE snapshot = ?`;
   db.run(sql, cgroup, snapshot);
 }
 
@@ -73,6 +76,11 @@ export function setContainerStarting(db: Database, snapshot: number, cgroup: str
 export function setContainerRunning(db: Database, snapshot: number, init: number, startedAtMs: number): void {
   const sql = "UPDATE containers SET init = ?, started_at_ms = ? WHERE snapshot = ?";
   db.run(sql, init, startedAtMs, snapshot);
+}
+
+/** Its memory was used up. */
+export function setContainerOutOfMemory(db: Database, snapshot: number): void {
+  db.run("UPDATE containers SET oom_killed = 1 WHERE snapshot = ?", snapshot);
 }
 
 /** It has ended, and nothing of it is on the machine. `exitCode` is null if nobody saw it. */
@@ -96,6 +104,7 @@ function containerOf(row: Columns): ContainerRow {
     init: row.init,
     cgroup: row.cgroup,
     exitCode: row.exit_code,
+    oomKilled: row.oom_killed !== 0,
     startedAtMs: row.started_at_ms,
     finishedAtMs: row.finished_at_ms,
   };

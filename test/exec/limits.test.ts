@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { test } from "node:test";
 import { findHierarchies } from "../../src/exec/cgroup/hierarchies.ts";
 import { busyboxStore, cgroupsOf, needsContainers, tracesOf } from "../helpers/busybox.ts";
@@ -18,6 +19,31 @@ const FILES =
     ? ["memory.max", "cpu.max", "pids.max", "cpuset.cpus"]
     : ["memory/memory.limit_in_bytes", "cpu/cpu.cfs_quota_us", "pids/pids.max", "cpuset/cpuset.cpus"];
 
+const BLKIO_WEIGHT = existsSync("/sys/fs/cgroup/blkio/blkio.weight") ? "blkio.weight" : "blkio.bfq.weight";
+
+/** Less common limits, and what they are to be. The device is 7:0. */
+const OTHERS: readonly (readonly [options: readonly string[], file: string, value: string])[] =
+  hierarchies.version === 2
+    ? [
+        [["--memory-reservation", "8m"], "memory.low", "8388608"],
+        [["--cpu-quota", "20000", "--cpu-period", "40000"], "cpu.max", "20000 40000"],
+        [["--device-read-bps", "/dev/loop0:1mb"], "io.max", "7:0 rbps=1048576 wbps=max riops=max wiops=max"],
+      ]
+    : [
+        [["--memory-reservation", "8m"], "memory/memory.soft_limit_in_bytes", "8388608"],
+        [["-m", "8m", "--memory-swap", "8m"], "memory/memory.memsw.limit_in_bytes", "8388608"],
+        [["-m", "8m", "--oom-kill-disable"], "memory/memory.oom_control", "oom_kill_disable 1"],
+        [["--cpu-shares", "77"], "cpu/cpu.shares", "77"],
+        [["--cpu-quota", "20000", "--cpu-period", "40000"], "cpu/cpu.cfs_period_us", "40000"],
+        [["--cpu-quota", "20000", "--cpu-period", "40000"], "cpu/cpu.cfs_quota_us", "20000"],
+        [["--cpuset-mems", "0"], "cpuset/cpuset.mems", "0"],
+        [["--blkio-weight", "300"], `blkio/${BLKIO_WEIGHT}`, "300"],
+        [["--device-read-bps", "/dev/loop0:1mb"], "blkio/blkio.throttle.read_bps_device", "7:0 1048576"],
+        [["--device-write-bps", "/dev/loop0:2k"], "blkio/blkio.throttle.write_bps_device", "7:0 2048"],
+        [["--device-read-iops", "/dev/loop0:9"], "blkio/blkio.throttle.read_iops_device", "7:0 9"],
+        [["--device-write-iops", "/dev/loop0:8"], "blkio/blkio.throttle.write_iops_device", "7:0 8"],
+      ];
+
 test("limits are set, and the container sees them", { skip }, async () => {
   await using store = busyboxStore();
   const options = ["--memory", "32m", "--cpus", "0.5", "--pids-limit", "16", "--cpuset-cpus", "0"];
@@ -28,11 +54,26 @@ test("limits are set, and the container sees them", { skip }, async () => {
   assert.notEqual(store.inside([...options, "bb:1", "sh", "-c", `echo 1 >/sys/fs/cgroup/${FILES[2]}`]).exitCode, 0);
 });
 
+test("so are the less common ones", { skip }, async () => {
+  await using store = busyboxStore();
+  const all = [...new Map(OTHERS.map(([options]) => [options.join(" "), options])).values()];
+  for (const options of all) {
+    const expected = OTHERS.filter((each) => each[0].join(" ") === options.join(" "));
+    const read = store.shell(
+      `cd /sys/fs/cgroup; head -n 1 -q ${expected.map(([, file]) => file).join(" ")}`,
+      ...options,
+    );
+    assert.equal(read, expected.map(([, , value]) => value).join("\n"), options.join(" "));
+  }
+});
+
 test("what uses up its memory is killed: 137, and it is said", { skip }, async () => {
   await using store = busyboxStore();
-  const { exitCode, stderr } = store.inside(["--memory", "16m", "bb:1", "tail", "/dev/zero"]);
+  const { exitCode, stderr } = store.run(["run", "--name", "c", "--memory", "16m", "bb:1", "tail", "/dev/zero"]);
   assert.equal(exitCode, 137);
   assert.match(stderr, /container\.out-of-memory/);
+  assert.match(store.ok("ps", "-a"), /exited \(137\), out of memory$/m);
+  assert.match(store.ok("ps", "-a", "--json"), /"oomKilled": true/);
   assert.deepEqual(tracesOf(store), []);
 });
 

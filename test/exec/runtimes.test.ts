@@ -20,6 +20,7 @@ for (const runtime of ["crun", "runc"]) {
       ["--hostname", "h", "--read-only", "--tmpfs", "/t", "bb:1", "sh", "-c", "hostname; touch /t/x /x 2>&1"],
       ["--cap-drop", "ALL", "--cap-add", "kill", "bb:1", "grep", "CapEff", "/proc/self/status"],
       ["-v", `${store.path}:/v:ro`, "bb:1", "sh", "-c", "ls /v/bb.tar; touch /v/x 2>&1"],
+      ["--device", "/dev/loop-control:/dev/x:r", "bb:1", "sh", "-c", "ls -l /dev/x | cut -c1; : >>/dev/x"],
       [
         "--security-opt",
         "no-new-privileges",

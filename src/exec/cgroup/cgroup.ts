@@ -5,13 +5,14 @@
  */
 
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { isSystemError, UnsupportedError } from "../../errors.ts";
 import { killAllIn, makeDirectory, removeDirectory, writeControl } from "./files.ts";
 import { isFrozen, thaw } from "./freezer.ts";
 import { type Cgroup, readControl } from "./group.ts";
 import { findHierarchies, type Hierarchies } from "./hierarchies.ts";
 import type { Resources } from "./resources.ts";
+import type { Step } from "./step.ts";
 import { version1Steps } from "./version1.ts";
 import { version2Steps } from "./version2.ts";
 
@@ -42,8 +43,8 @@ export function makeCgroup(name: string, resources: Resources): Cgroup | null {
       if (!made.includes(directory) && !tryTo(() => makeDirectory(directory), isRequired, controller, hierarchies))
         continue;
       if (!made.includes(directory)) made.push(directory);
-      for (const { file, value, isRequired } of steps.filter((step) => step.controller === controller)) {
-        tryTo(() => writeControl(join(directory, file), value), isRequired, controller, hierarchies);
+      for (const step of steps.filter((each) => each.controller === controller)) {
+        tryTo(() => carryOut(step, directory), step.isRequired, controller, hierarchies);
       }
     }
   } catch (error) {
@@ -87,6 +88,12 @@ export function outOfMemoryKills(group: Cgroup): number {
   return Number(/^oom_kill (\d+)$/m.exec(text ?? "")?.[1] ?? 0);
 }
 
+function carryOut({ file, value, otherwise }: Step, directory: string): void {
+  const isThere = otherwise === undefined || existsSync(join(directory, file));
+  if (isThere) writeControl(join(directory, file), value);
+  else writeControl(join(directory, otherwise.file), otherwise.value);
+}
+
 /** False if the host refuses what is not required. */
 function tryTo(work: () => void, isRequired: boolean, controller: string, hierarchies: Hierarchies): boolean {
   try {
@@ -94,9 +101,14 @@ function tryTo(work: () => void, isRequired: boolean, controller: string, hierar
     return true;
   } catch (error) {
     if (!isSystemError(error)) throw error;
-    if (isRequired) throw missing(controller, hierarchies, `the kernel says ${error.code}`, error);
+    if (isRequired) throw missing(controller, hierarchies, saidOf(error), error);
     return false;
   }
+}
+
+function saidOf(error: NodeJS.ErrnoException): string {
+  const file = error.path === undefined ? "" : ` for "${basename(error.path)}"`;
+  return `the kernel says ${error.code}${file}`;
 }
 
 function missing(controller: string, { version }: Hierarchies, state: string, cause?: unknown): UnsupportedError {

@@ -7,6 +7,8 @@ export interface Step {
   readonly value: string;
   /** A limit of the user's, which must be set. Others are set where the host lets them be. */
   readonly isRequired: boolean;
+  /** What is written where the kernel has no such file. */
+  readonly otherwise?: { readonly file: string; readonly value: string };
 }
 
 /** The step of a limit that the user asks for. */
