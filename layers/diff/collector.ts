@@ -4,6 +4,8 @@
  *
  * Hard links: names that share a file afterwards have changed together. If one of them is new or different, or they did
  * not share a file before, the others are changes too ("links"), because a layer can only link to what it holds itself.
+ * Names that shared a file before and are several files now, all as that was (a copy-up without an index that nothing came
+ * after, a file put in the place of its equal), have parted: one of these files need not be stored, the others are changes.
  */
 
 import { baseName, type LayerPath, parentPath } from "../../src/paths.ts";
@@ -22,7 +24,7 @@ import {
 } from "./change.ts";
 import { type CompareOptions, compareNodes } from "./compare.ts";
 
-/** One name of a file that has several. */
+/** One name of a file that has several, or had. */
 interface LinkedName {
   readonly node: LayerNode;
   /** The file at this path before; null if there was none. */
@@ -37,7 +39,10 @@ export class DiffCollector {
   readonly #changes: LayerChange[] = [];
   readonly #skipped: SkippedEntry[] = [];
   readonly #directories = new Map<LayerPath, LayerNode>();
+  /** By the file afterwards. */
   readonly #links = new Map<string, LinkedName[]>();
+  /** Files before, of which a name leads to another file that is the same; how many of their names were found. */
+  readonly #copied = new Map<string, { readonly nlink: number; found: number }>();
 
   constructor(options: CompareOptions) {
     this.#options = options;
@@ -67,12 +72,24 @@ export class DiffCollector {
     const what = before === null ? NOTHING : compareNodes(before, node, this.#options);
     const isChange = before === null || what.length > 0;
     if (isChange) this.#add(before === null ? "A" : "C", node, what);
-    if (!isDir && node.stat.nlink > 1) this.#link({ node, before, isChange });
+    if (!isDir && (node.stat.nlink > 1 || (before !== null && before.stat.nlink > 1))) {
+      this.#link({ node, before, isChange });
+    }
+  }
+
+  /** True if names may have parted whose other names were not looked at: then the whole trees are to be compared. */
+  get mayHaveParted(): boolean {
+    return [...this.#copied.values()].some(({ nlink, found }) => found < nlink);
   }
 
   /** Everything taken in, in order. */
   finish(): LayerDiff {
-    for (const names of this.#links.values()) if (!isKeptGroup(names)) this.#addUnchanged(names);
+    const kept: (readonly LinkedName[])[] = [];
+    for (const names of this.#links.values()) {
+      if (isKeptGroup(names)) kept.push(names);
+      else this.#addUnchanged(names);
+    }
+    for (const names of partedOf(kept)) this.#addUnchanged(names);
     this.#changes.sort(byPath);
     return { changes: this.#changes, parents: this.#parents(), skipped: this.#skipped.sort(byPath) };
   }
@@ -87,6 +104,11 @@ export class DiffCollector {
     const names = this.#links.get(key);
     if (names === undefined) this.#links.set(key, [name]);
     else names.push(name);
+    const { before, isChange } = name;
+    if (before === null || isChange || inodeKey(before.stat) === key || before.stat.nlink < 2) return;
+    const copied = this.#copied.get(inodeKey(before.stat));
+    if (copied === undefined) this.#copied.set(inodeKey(before.stat), { nlink: before.stat.nlink, found: 1 });
+    else copied.found += 1;
   }
 
   #addUnchanged(names: readonly LinkedName[]): void {
@@ -113,4 +135,24 @@ function isKeptGroup(names: readonly LinkedName[]): boolean {
   if (names.length === 1) return true;
   const keys = new Set(names.map(({ before }) => (before === null ? null : inodeKey(before.stat))));
   return keys.size === 1 && names.every(({ isChange }) => !isChange);
+}
+
+/** Of the groups that were one file before and are several now: all but the one that is still that file, or else the first. */
+function partedOf(kept: readonly (readonly LinkedName[])[]): readonly (readonly LinkedName[])[] {
+  const byBefore = new Map<string, (readonly LinkedName[])[]>();
+  for (const names of kept) {
+    const [{ before, isChange } = { before: null, isChange: true }] = names;
+    if (before === null || isChange || before.stat.nlink < 2) continue;
+    const key = inodeKey(before.stat);
+    byBefore.set(key, [...(byBefore.get(key) ?? []), names]);
+  }
+  return [...byBefore].flatMap(([key, groups]) => {
+    if (groups.length > 1) groups.sort((a, b) => (firstPath(a) < firstPath(b) ? -1 : 1));
+    const stays = groups.find(([first]) => first !== undefined && inodeKey(first.node.stat) === key) ?? groups[0];
+    return groups.filter((names) => names !== stays);
+  });
+}
+
+function firstPath(names: readonly LinkedName[]): LayerPath {
+  return names.map(({ node }) => node.path).reduce((first, path) => (path < first ? path : first));
 }

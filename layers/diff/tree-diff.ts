@@ -27,6 +27,7 @@ export function diffTrees(
   const root = after?.root ?? null;
   const walk = new TreeWalk(before, after, collector, () => {}, options.prune);
   walk.pair(before?.root ?? null, root);
+  if (options.prune !== false && collector.mayHaveParted) return diffTrees(before, after, { ...options, prune: false });
   return collector.finish();
 }
 

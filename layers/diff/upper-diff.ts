@@ -82,6 +82,7 @@ class UpperWalk {
   readonly #namespace: OverlayNamespace;
   readonly #override: OverrideAttribute | null;
   readonly #collector: DiffCollector;
+  readonly #options: CompareOptions;
   readonly #seen: SeenFile[] = [];
   #onMany: (() => void) | undefined;
   /** A stack, not recursion: trees may be deep. */
@@ -94,6 +95,7 @@ class UpperWalk {
     this.#namespace = options.namespace ?? "trusted";
     this.#override = options.override ?? null;
     this.#collector = new DiffCollector(options);
+    this.#options = options;
     this.#onMany = options.onMany;
   }
 
@@ -112,7 +114,18 @@ class UpperWalk {
     if (below !== null) this.#collector.compare(nodeOf(this.#lower, below), root);
     this.#children({ directory: root, below, hides: false }); // as in the kernel, an opaque mark on it does nothing
     for (let next = this.#waiting.pop(); next !== undefined; next = this.#waiting.pop()) this.#children(next);
+    if (this.#collector.mayHaveParted) return this.#compareAll();
     return { ...this.#collector.finish(), seen: this.#seen };
+  }
+
+  /** A file that was copied up is as it was, but may have parted from names that only the lower layers have. */
+  #compareAll(): UpperDiff {
+    const collector = new DiffCollector(this.#options);
+    new TreeWalk(this.#lower, this.#merged, collector, () => {}, false).pair(
+      this.#lower?.root ?? null,
+      this.#merged.root,
+    );
+    return { ...collector.finish(), seen: this.#seen };
   }
 
   /** A file of the upperdir shows under names of lower layers: no way to find them but to look everywhere. */

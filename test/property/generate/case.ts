@@ -1,10 +1,11 @@
 /** A case: a stack, and a program that is run on what it shows. */
 
 import fc from "fast-check";
+import { callsFor } from "../lay-out.ts";
 import { apply } from "../model/apply.ts";
 import type { Call, Step } from "../model/call.ts";
 import { type Layer, merged } from "../model/layers.ts";
-import { inodeAt, isBelow, type Tree } from "../model/tree.ts";
+import { EMPTY, inodeAt, isBelow, type Path, type Tree, withName } from "../model/tree.ts";
 import {
   anyMode,
   anyName,
@@ -87,13 +88,16 @@ const anyStep: fc.Arbitrary<Step> = fc
   .record({ call: anyCall, by: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 1) })
   .map(({ call, by }) => (by === 0 ? call : { ...call, by }));
 
-/** A step before its paths are known. `emptied`: everything in the directory that it is about is removed first, call by call. */
-type RawStep = Step & { readonly emptied?: boolean };
+/**
+ * A step before its paths are known. `emptied`: everything in the directory that it is about is removed first, call by call.
+ * `equal`: what is renamed is made first, as a file like that at the new name.
+ */
+type RawStep = Step & { readonly emptied?: boolean; readonly equal?: boolean };
 
 /** Puts paths in place of what stands for them, step by step. */
 function withPaths(layers: readonly Layer[], program: readonly RawStep[]): readonly Step[] {
   let tree = merged(layers);
-  return program.flatMap(({ emptied = false, ...step }) => {
+  return program.flatMap(({ emptied = false, equal = false, ...step }) => {
     const paths = [...tree.names.keys()].sort();
     const place = (text: string): string =>
       text.replace(/^\0(\d+)\/?/, (match, nth: string) => {
@@ -105,9 +109,8 @@ function withPaths(layers: readonly Layer[], program: readonly RawStep[]): reado
       PATHS.includes(key) && typeof value === "string" ? place(value) || "a" : value,
     ]);
     const placed = Object.fromEntries(entries) as Step;
-    const steps = emptied
-      ? [...removals(tree, "to" in placed ? placed.to : "path" in placed ? placed.path : ""), placed]
-      : [placed];
+    const target = "to" in placed ? placed.to : "path" in placed ? placed.path : "";
+    const steps = [...(emptied ? removals(tree, target) : equal ? makingEqual(tree, target) : []), placed];
     for (const each of steps) tree = apply(tree, each).tree;
     return steps;
   });
@@ -122,6 +125,14 @@ function removals(tree: Tree, directory: string): readonly Step[] {
     .map((path) => ({ do: inodeAt(tree, path)?.kind === "directory" ? "rmdir" : "unlink", path }));
 }
 
+/** The calls that make a file like another, the time too, as `cp -p` does. */
+function makingEqual(tree: Tree, path: Path): readonly Step[] {
+  const inode = inodeAt(tree, path);
+  return inode?.kind === "file"
+    ? callsFor(withName(EMPTY, COPY, inode)).filter((call) => !("path" in call) || call.path !== "")
+    : [];
+}
+
 /** The fields of calls that are paths. The root is none of a call's: what is done to it is done to all cases of a mount. */
 const PATHS: readonly string[] = ["path", "from", "to"];
 
@@ -134,11 +145,22 @@ const anyReplacement: fc.Arbitrary<readonly RawStep[]> = fc
     { do: "rename", from: path, to, how: "replace", emptied: true },
   ]);
 
+const COPY = "copy";
+
+/** A copy takes the place of its original: nothing is another than before, but the names that share a file. */
+const anyCopy: fc.Arbitrary<readonly RawStep[]> = picked.map((to) => [
+  { do: "rename", from: COPY, to, how: "replace", equal: true },
+]);
+
 const anyProgram: fc.Arbitrary<readonly RawStep[]> = fc
-  .array(fc.oneof({ weight: 20, arbitrary: anyStep.map((step) => [step]) }, { weight: 2, arbitrary: anyReplacement }), {
-    minLength: 1,
-    maxLength: 16,
-  })
+  .array(
+    fc.oneof(
+      { weight: 20, arbitrary: anyStep.map((step) => [step]) },
+      { weight: 2, arbitrary: anyReplacement },
+      { weight: 1, arbitrary: anyCopy },
+    ),
+    { minLength: 1, maxLength: 16 },
+  )
   .map((steps) => steps.flat());
 
 /** Cases whose layers have files of several names, and cases whose layers have none: one kind a batch. */

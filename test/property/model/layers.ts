@@ -124,28 +124,38 @@ export interface Change {
   readonly kind: "A" | "C" | "D";
 }
 
-/** The listing of a diff. All names of a file are listed if the file differs under one, or if they are other names than before. */
+/**
+ * The listing of a diff. All names of a file are listed if the file differs under one, or if they are other names than before;
+ * of a file that has become several like it, all but one, that which it was if it is among them.
+ */
 export function changesBetween(before: Tree, after: Tree): readonly Change[] {
   const changes: Change[] = [];
   for (const path of before.names.keys()) {
     if (after.names.has(path) || inodeAt(after, parentOf(path))?.kind !== "directory") continue;
     if (inodeAt(before, parentOf(path))?.kind === "directory") changes.push({ path, kind: "D" });
   }
-  const linked = groupsOf(after);
-  for (const [path, number] of after.names) {
-    const old = inodeAt(before, path);
-    const names = linked.get(number) ?? [path];
-    const isKept = names.every((name) => isSame(inodeAt(before, name), after.inodes[number]));
-    const wasOne = names.length === 1 || new Set(names.map((name) => before.names.get(name))).size === 1;
-    if (old === undefined) changes.push({ path, kind: "A" });
-    else if (!isKept || !wasOne) changes.push({ path, kind: "C" });
+  const groups = [...groupsOf(after)].map(([number, names]) => ({
+    number,
+    names,
+    was: before.names.get(names[0] ?? ""),
+  }));
+  groups.sort((a, b) => Number(b.number === b.was) - Number(a.number === a.was));
+  const spared = new Set<number | undefined>(); // files before, of which what they are now need not be stored
+  for (const { number, names, was } of groups) {
+    const isKept = names.every(
+      (path) => before.names.get(path) === was && isSame(inodeAt(before, path), after.inodes[number]),
+    );
+    if (!isKept || spared.has(was))
+      for (const path of names) changes.push({ path, kind: before.names.has(path) ? "C" : "A" });
+    else spared.add(was);
   }
   return changes.sort((a, b) => byPath([a.path, 0], [b.path, 0]));
 }
 
+/** The names of each inode, sorted; the inodes by their first. */
 function groupsOf(tree: Tree): ReadonlyMap<number, readonly Path[]> {
   const groups = new Map<number, Path[]>();
-  for (const [path, number] of tree.names) {
+  for (const [path, number] of [...tree.names].sort(byPath)) {
     const group = groups.get(number);
     if (group === undefined) groups.set(number, [path]);
     else group.push(path);

@@ -156,6 +156,36 @@ test("names that share a file in the upperdir change together", async () => {
   assert.equal(lines(diffOf(stack)), "C /x links, A /y");
 });
 
+/** A lower file "a" that is "d/b" and "d/c" too; the upperdir has equal files of its own at these names, links of one or not. */
+async function withEqual(...names: readonly (readonly string[])[]): Promise<{ upper: string; trees: string }> {
+  await using directory = temporaryDirectory();
+  const { lowerdirs, upperdir } = makeStack(directory, ["a=1"], "");
+  const [lower = upperdir] = lowerdirs;
+  mkdirSync(joinHost(lower, "d"));
+  mkdirSync(joinHost(upperdir, "d"));
+  for (const name of ["d/b", "d/c"]) linkSync(joinHost(lower, "a"), joinHost(lower, name));
+  for (const [first = "", ...others] of names) {
+    execFileSync("cp", ["-p", "--parents", first, upperdir], { cwd: lower });
+    for (const name of others) linkSync(joinHost(upperdir, first), joinHost(upperdir, name));
+  }
+  const merged = (...layers: readonly HostPath[]): MergedTree => new MergedTree(layers, { namespace });
+  const trees = lines(diffTrees(merged(lower), merged(upperdir, lower)));
+  return { upper: lines(diffOf({ lowerdirs, upperdir })), trees };
+}
+
+test("an equal file in the place of one name of several has parted from the others, and is a change", async () => {
+  assert.deepEqual(await withEqual(["a"]), { upper: "C /a links", trees: "C /a links" });
+  assert.deepEqual(await withEqual(["d/b", "d/c"]), {
+    upper: "C /d/b links, C /d/c links",
+    trees: "C /d/b links, C /d/c links",
+  });
+  assert.deepEqual(await withEqual(["a"], ["d/b", "d/c"]), {
+    upper: "C /d/b links, C /d/c links",
+    trees: "C /d/b links, C /d/c links",
+  });
+  assert.deepEqual(await withEqual(["a", "d/b", "d/c"]), { upper: "", trees: "" }, "they are one file still");
+});
+
 test("sockets, and names that would be whiteouts in a layer, are reported and not listed", async () => {
   await using directory = temporaryDirectory();
   const stack = makeStack(directory, ["s=1"], ".wh.x=1 .wh.d/y=1");
