@@ -5,7 +5,8 @@ import type { HostPath, LayerPath } from "../../src/paths.ts";
 import { AT_FDCWD, readlinkAt, S_IFLNK, S_IFMT, S_IFREG } from "../../src/sys/file.ts";
 import type { FileSystem, Seen } from "./file-system.ts";
 import { join, type Path } from "./model/tree.ts";
-import { contentOf, inodeOfStat } from "./system-calls.ts";
+import { inodeOfStat } from "./system-calls.ts";
+import { contentOf } from "./system-data.ts";
 
 export class MergedFiles implements FileSystem {
   readonly #tree: MergedTree;

@@ -12,8 +12,8 @@ import { canRestoreOwners } from "../../src/privilege.ts";
 import type { Scene } from "../conformance/scene.ts";
 import { subjectOf as mountedSubjectOf, unmount } from "../conformance/subject.ts";
 import { writableNamespace } from "../helpers/tree.ts";
+import { UnionCalls } from "./in-process/union-calls.ts";
 import { SystemCalls } from "./system-calls.ts";
-import { UnionCalls } from "./union-calls.ts";
 import { type Job, type Ran, work } from "./work.ts";
 import { Workers } from "./workers.ts";
 
