@@ -46,6 +46,12 @@ export const VERBS: readonly VerbEntry[] = [
     exitCodeOf: containerExitCode,
     load: () => import("./verbs/run.ts"),
   },
+  {
+    name: "exec",
+    summary: "Run a command in a container that runs",
+    exitCodeOf: containerExitCode,
+    load: () => import("./verbs/exec.ts"),
+  },
   { name: "ps", summary: "List containers", load: () => import("./verbs/ps.ts") },
   { name: "logs", summary: "Show what a detached container printed", load: () => import("./verbs/logs.ts") },
   { name: "start", summary: "Start containers that have ended", load: () => import("./verbs/start.ts") },

@@ -92,7 +92,7 @@ async function mountContainer(store: Store, snapshot: Snapshot, row: ContainerRo
   const options = JSON.parse(row.options) as ContainerOptions; // as `createContainer` wrote it
   const { target } = await mountSnapshot(store, snapshot, row.autoRemove ? { options: { volatile: true } } : {});
   const directory = containerDirectory(store, snapshot.id);
-  const hostname = options.hostname ?? (options.network === "host" ? hostnameOfHost() : snapshot.name.slice(0, 63));
+  const hostname = hostnameOf(snapshot, options);
   const ownMounts = writeOwnFiles(directory, hostname, options.network);
   const spec = containerSpec({
     config: configOf(store, snapshot),
@@ -105,7 +105,13 @@ async function mountContainer(store: Store, snapshot: Snapshot, row: ContainerRo
   return { id: snapshot.id, name: snapshot.name, spec, directory, options };
 }
 
-function configOf(store: Store, { image, name }: Snapshot): ProcessConfig {
+/** The name that a container has for itself. */
+export function hostnameOf({ name }: Snapshot, options: ContainerOptions): string {
+  return options.hostname ?? (options.network === "host" ? hostnameOfHost() : name.slice(0, 63));
+}
+
+/** What the container's image says. @throws {NotFoundError} `ERR_IMAGE_NOT_FOUND` */
+export function configOf(store: Store, { image, name }: Snapshot): ProcessConfig {
   const row = image === null ? null : getImage(store.db, image);
   if (row !== null) return imageOfRow(store, row).config.config ?? {};
   const message = `Cannot start container "${name}": its image "${image}" is not in the store`;

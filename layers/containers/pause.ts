@@ -47,6 +47,17 @@ export function unpauseContainer(store: Store, name: string): void {
 }
 
 /**
+ * Waits for a `whilePaused` of others to end.
+ * @throws {ConflictError} `ERR_CONTAINER_PAUSED` if the container is paused: `verb` is what cannot be done then
+ */
+export async function refusePaused(store: Store, id: number, name: string, verb: string): Promise<void> {
+  using _lock = await acquireLock(store.layout, pauseLockName(id), "shared");
+  const row = getContainer(store.db, id);
+  if (row === null || !isPaused(row)) return;
+  throw wrongState("ERR_CONTAINER_PAUSED", verb, name, `it is paused; "layerctl unpause ${name}" lets it go on`);
+}
+
+/**
  * Does `work` while the container `id` stands still; one that is not running, or paused already, stays as it is. If this
  * process is killed meanwhile, the next command lets the container go on.
  * @throws as `freeze`, what `work` throws, and what `signal` was aborted with

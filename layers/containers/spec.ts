@@ -129,6 +129,45 @@ function processOf(config: ProcessConfig, options: ContainerOptions, user: Known
   };
 }
 
+/** What "exec" asks for, beside what the container has. Texts are as they were given. */
+export interface ExecOptions {
+  readonly command: readonly string[];
+  readonly env: readonly string[];
+  readonly user?: string;
+  readonly workdir?: string;
+  readonly privileged: boolean;
+  readonly terminal: boolean;
+}
+
+/**
+ * A further process of a container: its environment, user, directory and limits, but for what `exec` says.
+ * @throws {UsageError} `ERR_WORKDIR`, `ERR_ENVIRONMENT`
+ * @throws as `findUser`; the container's root is open as `root`
+ */
+export function furtherProcess(
+  config: ProcessConfig,
+  options: ContainerOptions,
+  exec: ExecOptions,
+  root: number,
+  hostname: string,
+): ProcessSpec {
+  const { command, terminal, workdir } = exec;
+  const user = findUser(root, exec.user ?? options.user ?? config.User ?? "");
+  const env = [...options.env, ...exec.env];
+  const privileged = exec.privileged || options.privileged;
+  const { init: _init, entrypoint: _entrypoint, ...rest } = options;
+  const whole = {
+    ...rest,
+    entrypoint: "",
+    command,
+    env,
+    terminal,
+    privileged,
+    ...(workdir !== undefined && { workdir }),
+  };
+  return processOf(config, whole, user, hostname);
+}
+
 function capabilitiesOf({ capAdd, capDrop, privileged }: ContainerOptions): ReturnType<typeof capabilitiesFor> {
   return capabilitiesFor({ add: capAdd, drop: capDrop, privileged });
 }

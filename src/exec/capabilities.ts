@@ -102,6 +102,11 @@ export function setprivName(name: CapabilityName): string {
   return name.slice("CAP_".length).toLowerCase();
 }
 
+/** The kernel's number of a capability. */
+export function capabilityNumber(name: CapabilityName): number {
+  return NAMES.indexOf(name);
+}
+
 /** The bounding set of this process: no child can have more. */
 function ownCapabilities(): ReadonlySet<CapabilityName> {
   const hex = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "0";

@@ -107,7 +107,7 @@ function shellFor({ env }: ProcessSpec): string {
 const DIRECTORIES = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
 
 /** An absolute path: the PATH that counts is not the user's, nor the container's. */
-function program(name: string): string {
+export function program(name: string): string {
   const path = DIRECTORIES.map((directory) => `${directory}/${name}`).find((each) => existsSync(each));
   if (path !== undefined) return path;
   const message = `Cannot start a container: ${name} is not installed; install util-linux, or use --runtime crun or runc`;

@@ -24,15 +24,9 @@ const MOST_INTERPRETERS = 5;
  */
 export function checkCommand(root: number, command: string, cwd: string, env: readonly string[]): void {
   const name = hostPath(command) as string;
-  const searched = env.findLast((each) => each.startsWith("PATH="))?.slice("PATH=".length) ?? DEFAULT_PATH;
-  const directory = hostPath(cwd);
-  const candidates = name.includes("/")
-    ? [name.startsWith("/") ? name : `${directory}/${name}`]
-    : hostPath(searched)
-        .split(":")
-        .map((each) => `${each === "" ? directory : each.startsWith("/") ? each : `${directory}/${each}`}/${name}`);
+  const candidates = candidatesFor(command, cwd, env);
   let denied: string | null = null;
-  for (const candidate of name === "" ? [] : candidates) {
+  for (const candidate of candidates) {
     const state = stateOf(root, candidate, 0);
     if (state === null) return;
     if (state !== "absent") denied ??= state;
@@ -44,8 +38,23 @@ export function checkCommand(root: number, command: string, cwd: string, env: re
   }
   const where = name.includes("/")
     ? "there is no such file in the image"
-    : `it is in no directory of PATH (${searched})`;
+    : `it is in no directory of PATH (${searchedIn(env)})`;
   throw new NotFoundError("ERR_COMMAND_NOT_FOUND", `Cannot run "${display(name)}": ${where}`, { data });
+}
+
+/** The absolute paths that `command` may mean, in turn; byte strings. */
+export function candidatesFor(command: string, cwd: string, env: readonly string[]): readonly string[] {
+  const name = hostPath(command) as string;
+  const directory = hostPath(cwd);
+  if (name === "") return [];
+  if (name.includes("/")) return [name.startsWith("/") ? name : `${directory}/${name}`];
+  return hostPath(searchedIn(env))
+    .split(":")
+    .map((each) => `${each === "" ? directory : each.startsWith("/") ? each : `${directory}/${each}`}/${name}`);
+}
+
+function searchedIn(env: readonly string[]): string {
+  return env.findLast((each) => each.startsWith("PATH="))?.slice("PATH=".length) ?? DEFAULT_PATH;
 }
 
 /** null if it can be executed, "absent" if it is not there, else what is against it. */

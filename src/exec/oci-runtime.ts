@@ -4,7 +4,16 @@
  */
 
 import { spawn, spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConflictError, NotFoundError } from "../errors.ts";
@@ -13,7 +22,7 @@ import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../sys/file.ts";
 import { checkCommand } from "./command.ts";
 import { exitOf, type LaunchOptions, type Running } from "./launcher.ts";
-import type { Mount, RuntimeSpec } from "./runtime-spec.ts";
+import type { Mount, ProcessSpec, RuntimeSpec } from "./runtime-spec.ts";
 
 /** Writes config.json into `directory`, which is made. @throws a system error */
 export function writeBundle(directory: HostPath, spec: RuntimeSpec): void {
@@ -69,6 +78,41 @@ export async function runWithRuntime(
   });
   if (init !== null) return { init, exitCode, terminal: null };
   const message = `Cannot start the container: "${runtime}" ended with ${await exitCode}; what it said is above`;
+  throw new ConflictError("ERR_LAUNCH", message, { data: { exitCode: await exitCode } });
+}
+
+/**
+ * As `join`, by the runtime that runs the container, whose state is in `directory` and whose root is open as `root`. A
+ * terminal is the runtime's own work.
+ * @throws as `join`
+ */
+export async function execWithRuntime(
+  runtime: string,
+  directory: HostPath,
+  root: number,
+  task: ProcessSpec,
+  { stdio, detached }: LaunchOptions & { readonly detached: boolean },
+): Promise<Running> {
+  checkCommand(root, task.args[0] ?? "", task.cwd, task.env);
+  const bundle = bytesOf(directory).toString();
+  const state = join(bundle, "runtime");
+  const [id = ""] = readdirSync(state);
+  const file = join(bundle, `exec-${process.pid}-${Math.random().toString(16).slice(2)}`);
+  const pidFile = `${file}.pid`;
+  writeFileSync(file, JSON.stringify(task), { mode: 0o600, flag: "wx" });
+  const command = forHost(runtime);
+  const wanted = ["--process", file, "--pid-file", pidFile, ...(detached ? ["--detach"] : []), id];
+  keepDescriptorsToOurselves();
+  const args = [...command.slice(1), "--root", state, "exec", ...wanted];
+  const child = spawn(command[0] ?? runtime, args, { stdio: [...stdio], detached: !task.terminal, cwd: "/" });
+  const exitCode = exitOf(child);
+  try {
+    const init = await initOf(pidFile, exitCode);
+    if (init !== null) return { init, exitCode, terminal: null };
+  } finally {
+    for (const each of [file, pidFile]) rmSync(each, { force: true });
+  }
+  const message = `Cannot run the command: "${runtime}" ended with ${await exitCode}; what it said is above`;
   throw new ConflictError("ERR_LAUNCH", message, { data: { exitCode: await exitCode } });
 }
 

@@ -1,7 +1,9 @@
 /** The terminal of a container: of its own devpts, so that nothing of the host's is in it (pty(7), devpts). */
 
-import { chown, close, O_NOFOLLOW, O_PATH, O_RDWR, openInRoot } from "../sys/file.ts";
-import { unlockTerminal } from "../sys/terminal.ts";
+import { PosixError } from "../errors.ts";
+import { chown, close, O_NOFOLLOW, O_PATH, O_RDWR, openInRoot, S_IFCHR, S_IFMT } from "../sys/file.ts";
+import { statAt } from "../sys/stat.ts";
+import { openPeer, unlockTerminal } from "../sys/terminal.ts";
 import { descriptorPath, withPath } from "./in-root.ts";
 import { bindDevice } from "./rootfs.ts";
 import type { ContainerUser } from "./runtime-spec.ts";
@@ -25,6 +27,40 @@ export function openTerminal(root: number, { uid }: ContainerUser): number {
       close(slave);
     }
     return master;
+  } catch (error) {
+    close(master);
+    throw error;
+  }
+}
+
+export interface TerminalPair {
+  /** Both are the caller's to close. */
+  readonly master: number;
+  /** What is to be a command's standard input, output and error. */
+  readonly slave: number;
+}
+
+const ENODEV = 19;
+
+/**
+ * Makes one more terminal in a container that runs, for `user`; nothing is looked up in it but its own /dev/pts/ptmx.
+ * @throws PosixError `ENODEV` if that is something else
+ */
+export function openAnotherTerminal(root: number, { uid }: ContainerUser): TerminalPair {
+  const place = openInRoot(root, "dev/pts/ptmx", O_PATH);
+  try {
+    const { mode, rdevMajor, rdevMinor } = statAt(place, null);
+    const isMultiplexer = (mode & S_IFMT) === S_IFCHR && rdevMajor === 5 && rdevMinor === 2;
+    if (!isMultiplexer) throw new PosixError(ENODEV, "open", "/dev/pts/ptmx");
+  } finally {
+    close(place);
+  }
+  const master = openInRoot(root, "dev/pts/ptmx", O_RDWR | O_NOCTTY);
+  try {
+    unlockTerminal(master);
+    const slave = openPeer(master);
+    chown(slave, null, uid, 5);
+    return { master, slave };
   } catch (error) {
     close(master);
     throw error;

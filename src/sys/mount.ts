@@ -45,6 +45,7 @@ export const MS_NODEV = 4;
 export const MS_NOEXEC = 8;
 export const MS_BIND = 0x1000;
 export const MS_REC = 0x4000;
+export const MS_PRIVATE = 0x4_0000;
 export const MS_STRICTATIME = 0x100_0000;
 /** `umount` flags. */
 export const MNT_DETACH = 2;

@@ -4,9 +4,10 @@
  */
 
 import { closeSync, openSync } from "node:fs";
-import { bytesOf } from "../paths.ts";
+import { bytesOf, type HostPath } from "../paths.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "./file.ts";
 import { check, cString, declare } from "./libc.ts";
+import { addMountAttributes, MS_PRIVATE, MS_RDONLY, MS_REC, mount } from "./mount.ts";
 
 const setnsCall = declare("int setns(int fd, int type)");
 const unshareCall = declare("int unshare(int flags)");
@@ -22,6 +23,9 @@ const SYS_PIVOT_ROOT = process.arch === "arm64" ? 41 : 155;
 /** What a thread can leave and come back to. */
 const TYPES = { mnt: 0x0002_0000, cgroup: 0x0200_0000, uts: 0x0400_0000, ipc: 0x0800_0000, net: 0x4000_0000 } as const;
 export type ThreadNamespace = keyof typeof TYPES;
+/** What a thread can join: the pid namespace counts for the children that it has afterwards. */
+const JOINABLE = { ...TYPES, pid: 0x2000_0000 } as const;
+export type JoinableNamespace = keyof typeof JOINABLE;
 
 /**
  * Does synchronous `work` in namespaces of process `pid`, and comes back. In another mount namespace the working directory
@@ -71,4 +75,36 @@ export function pivotToWorkingDirectory(): void {
 export function setHostname(name: string): void {
   const bytes = bytesOf(name);
   check(sethostnameCall(bytes, bytes.length), "sethostname");
+}
+
+/**
+ * Does synchronous `work` in a copy of the mount namespace in which nothing can be written, and comes back: a program that is
+ * started there can be overwritten by nobody through its /proc/PID/exe.
+ * @throws PosixError, and what `work` throws
+ */
+export function inReadOnlyCopy<Result>(work: () => Result): Result {
+  const directory = openAt(AT_FDCWD, ".", O_PATH | O_DIRECTORY);
+  const own = openSync("/proc/thread-self/ns/mnt", "r");
+  try {
+    check(unshareCall(CLONE_FS | TYPES.mnt), "unshare");
+    mount("", "/" as HostPath, "", MS_REC | MS_PRIVATE, "");
+    const root = openAt(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
+    try {
+      addMountAttributes(root, MS_RDONLY, true);
+    } finally {
+      close(root);
+    }
+    return work();
+  } finally {
+    check(setnsCall(own, TYPES.mnt), "setns(mnt)");
+    check(fchdirCall(directory), "fchdir");
+    close(own);
+    close(directory);
+  }
+}
+
+/** Moves this thread, with root and working directory, into the namespace that is open as `fd`; it stays. @throws PosixError */
+export function joinNamespace(name: JoinableNamespace, fd: number): void {
+  if (name === "mnt") check(unshareCall(CLONE_FS), "unshare");
+  check(setnsCall(fd, JOINABLE[name]), `setns(${name})`);
 }

@@ -42,6 +42,7 @@ export function receiveDescriptor(socket: number): number | null {
   return isDescriptor ? control.readInt32LE(16) : null;
 }
 
-function addressOf(buffer: Buffer): bigint {
+/** Where the bytes of a buffer are in memory. */
+export function addressOf(buffer: Buffer): bigint {
   return BigInt(addressCall(buffer, buffer, 0));
 }

@@ -15,12 +15,21 @@ export function isTerminal(fd: number): boolean {
 }
 
 const TIOCSPTLCK = 0x4004_5431;
+const TIOCGPTPEER = 0x5441;
 const TIOCGWINSZ = 0x5413;
 const TIOCSWINSZ = 0x5414;
 
 /** Lets the other end of a pseudoterminal be opened (unlockpt(3)). @throws PosixError */
 export function unlockTerminal(master: number): void {
   controlFile(master, TIOCSPTLCK, Buffer.alloc(4));
+}
+
+const O_RDWR_NOCTTY_CLOEXEC = 0o2 | 0o400 | 0o2000000;
+const openPeerCall = declare("int ioctl(int fd, unsigned long request, int flags)");
+
+/** The other end of a pseudoterminal, which no path has to lead to. The caller closes it. @throws PosixError */
+export function openPeer(master: number): number {
+  return check(openPeerCall(master, TIOCGPTPEER, O_RDWR_NOCTTY_CLOEXEC), "ioctl(TIOCGPTPEER)");
 }
 
 /** Gives one terminal the size of another. Best effort: a terminal need not know its size. */

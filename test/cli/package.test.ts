@@ -25,6 +25,7 @@ test("the package has the wrapper, what it runs, and the documentation, and noth
     "dist/fuse-server.cjs",
     "dist/fuse-thread.cjs",
     "dist/fuse-unmount.cjs",
+    "dist/joiner.cjs",
     "dist/library.cjs",
     "dist/main.cjs",
     "dist/monitor.cjs",
