@@ -5,7 +5,7 @@
  * Hard links: names that share a file afterwards have changed together. If one of them is new or different, or they did
  * not share a file before, the others are changes too ("links"), because a layer can only link to what it holds itself.
  * Names that shared a file before and are several files now, all as that was (a copy-up without an index that nothing came
- * after, a file put in the place of its equal), have parted: one of these files need not be stored, the others are changes.
+ * after, a file put in the place of its equal), have parted: that with the most names need not be stored, the others are changes.
  */
 
 import { baseName, type LayerPath, parentPath } from "../../src/paths.ts";
@@ -137,7 +137,7 @@ function isKeptGroup(names: readonly LinkedName[]): boolean {
   return keys.size === 1 && names.every(({ isChange }) => !isChange);
 }
 
-/** Of the groups that were one file before and are several now: all but the one that is still that file, or else the first. */
+/** Of the groups that were one file before and are several now: all but the largest, of equal ones the first. */
 function partedOf(kept: readonly (readonly LinkedName[])[]): readonly (readonly LinkedName[])[] {
   const byBefore = new Map<string, (readonly LinkedName[])[]>();
   for (const names of kept) {
@@ -146,11 +146,11 @@ function partedOf(kept: readonly (readonly LinkedName[])[]): readonly (readonly 
     const key = inodeKey(before.stat);
     byBefore.set(key, [...(byBefore.get(key) ?? []), names]);
   }
-  return [...byBefore].flatMap(([key, groups]) => {
-    if (groups.length > 1) groups.sort((a, b) => (firstPath(a) < firstPath(b) ? -1 : 1));
-    const stays = groups.find(([first]) => first !== undefined && inodeKey(first.node.stat) === key) ?? groups[0];
-    return groups.filter((names) => names !== stays);
-  });
+  return [...byBefore.values()].flatMap((groups) =>
+    groups.length < 2
+      ? []
+      : groups.sort((a, b) => b.length - a.length || (firstPath(a) < firstPath(b) ? -1 : 1)).slice(1),
+  );
 }
 
 function firstPath(names: readonly LinkedName[]): LayerPath {

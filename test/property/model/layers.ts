@@ -126,7 +126,7 @@ export interface Change {
 
 /**
  * The listing of a diff. All names of a file are listed if the file differs under one, or if they are other names than before;
- * of a file that has become several like it, all but one, that which it was if it is among them.
+ * of a file that has become several like it, all but that with the most names, or the first of these.
  */
 export function changesBetween(before: Tree, after: Tree): readonly Change[] {
   const changes: Change[] = [];
@@ -139,7 +139,7 @@ export function changesBetween(before: Tree, after: Tree): readonly Change[] {
     names,
     was: before.names.get(names[0] ?? ""),
   }));
-  groups.sort((a, b) => Number(b.number === b.was) - Number(a.number === a.was));
+  groups.sort((a, b) => b.names.length - a.names.length); // those of a length stay in the order of their first names
   const spared = new Set<number | undefined>(); // files before, of which what they are now need not be stored
   for (const { number, names, was } of groups) {
     const isKept = names.every(

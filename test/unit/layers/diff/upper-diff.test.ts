@@ -174,15 +174,10 @@ async function withEqual(...names: readonly (readonly string[])[]): Promise<{ up
 }
 
 test("an equal file in the place of one name of several has parted from the others, and is a change", async () => {
-  assert.deepEqual(await withEqual(["a"]), { upper: "C /a links", trees: "C /a links" });
-  assert.deepEqual(await withEqual(["d/b", "d/c"]), {
-    upper: "C /d/b links, C /d/c links",
-    trees: "C /d/b links, C /d/c links",
-  });
-  assert.deepEqual(await withEqual(["a"], ["d/b", "d/c"]), {
-    upper: "C /d/b links, C /d/c links",
-    trees: "C /d/b links, C /d/c links",
-  });
+  const listed = { upper: "C /a links", trees: "C /a links" };
+  assert.deepEqual(await withEqual(["a"]), listed);
+  assert.deepEqual(await withEqual(["d/b", "d/c"]), listed, "whichever is the copy: one entry does it");
+  assert.deepEqual(await withEqual(["a"], ["d/b", "d/c"]), listed);
   assert.deepEqual(await withEqual(["a", "d/b", "d/c"]), { upper: "", trees: "" }, "they are one file still");
 });
 
