@@ -11,7 +11,7 @@ import { apply } from "./model/apply.ts";
 import { callText, type Step } from "./model/call.ts";
 import { merged } from "./model/layers.ts";
 import { linesOf, type Tree } from "./model/tree.ts";
-import { AFTERWARDS, stampsBelow } from "./properties.ts";
+import { AFTERWARDS, stampsOf } from "./properties.ts";
 import { directoryOf, layOut } from "./scene.ts";
 import type { Subject } from "./subjects.ts";
 import { SystemCalls } from "./system-calls.ts";
@@ -47,11 +47,12 @@ export async function tryBatch(
   const place = joinHost(directory, `batch${batches}`);
   mkdirSync(bytesOf(place));
   try {
-    const scene = layOut(
+    const plain = layOut(
       place,
       cases.map(({ layers }) => layers),
       subject.namespace,
     );
+    const scene = (await subject.prepare?.(plain)) ?? plain;
     return await tryScene(subject, cases, scene, known);
   } catch (error) {
     if (cases.length === 1) return [brokenBy(error)];
@@ -76,8 +77,7 @@ async function tryScene(
   known: readonly KnownDifference[],
 ): Promise<readonly (Finding | null)[]> {
   const sinceMs = Date.now() - 20; // the clock of files is a tick behind
-  const layers = joinHost(scene.directory, "lower");
-  const stamps = stampsBelow(layers);
+  const stamps = stampsOf(scene.lowerdirs);
   const jobs = cases.map(({ program }, index) => ({ directory: directoryOf(index), program }));
   const ran = await runOnce(subject, scene, sinceMs, jobs);
   const judged = cases.map((each, index) => judge(each, index, ran[index], scene, sinceMs, subject, known));

@@ -5,6 +5,7 @@
 
 import type { Finding } from "./batch.ts";
 import type { Case } from "./generate/case.ts";
+import { hasReservedNames } from "./layer-properties.ts";
 import type { Step } from "./model/call.ts";
 import { type Layer, merged } from "./model/layers.ts";
 import { layerOfNotation } from "./model/notation.ts";
@@ -25,7 +26,7 @@ export interface KnownDifference {
 }
 
 /** All that follow the format of kernel overlayfs. */
-const OVERLAYS = /^(core|fuse|fuse-user|fuse-native)$|^kernel/;
+const OVERLAYS = /^(core|fuse|fuse-user|fuse-native|store)$|^kernel/;
 
 export const KNOWN: readonly KnownDifference[] = [
   {
@@ -48,6 +49,18 @@ export const KNOWN: readonly KnownDifference[] = [
     explains: ({ layers }) => layers.some(hasLinks),
   },
   {
+    subject: /^kernel:.*metacopy=on/,
+    reason: "opening a file for writing whose content was left below copies it up, and sets the time of modification",
+    witness: {
+      layers: ["a=1"],
+      program: [
+        { do: "chmod", path: "a", mode: 0o600 },
+        { do: "map", path: "a", text: "four" }, // it is too short, so nothing is written
+      ],
+    },
+    explains: (_, { expected, found }) => withoutTime(expected) === withoutTime(found) && found.includes("@now"),
+  },
+  {
     subject: OVERLAYS,
     reason: "a file of a layer has as many links as it has names there, those too that the layers above hide",
     witness: { layers: ["a=1 b<=a", "-b"], program: [{ do: "stat", path: "a" }] },
@@ -55,7 +68,7 @@ export const KNOWN: readonly KnownDifference[] = [
       step?.do === "stat" && withoutLinks(expected) === withoutLinks(found) && hasHiddenLinks(layers),
   },
   {
-    subject: /^core$|^fuse$|^fuse-native$|^kernel:.*redirect_dir=on/,
+    subject: /^(core|fuse|fuse-native|store)$|^kernel:.*redirect_dir=on/,
     reason:
       "a redirect has at most 256 bytes, so a directory of a lower layer with a longer path is not renamed: EXDEV",
     witness: {
@@ -63,6 +76,12 @@ export const KNOWN: readonly KnownDifference[] = [
       program: [{ do: "rename", from: `${"n".repeat(255)}/a`, to: "b", how: "replace" }],
     },
     refuses: (step, outcome) => step.do === "rename" && outcome === "EXDEV" && (step.from + step.to).length > 200,
+  },
+  {
+    subject: /^store$/,
+    reason: "in an image a name that begins with .wh. is a whiteout",
+    witness: { layers: [".wh.a=1"], program: [] },
+    explains: ({ layers }) => layers.some(({ tree }) => hasReservedNames(tree)),
   },
   {
     subject: /^fuse-user$/,
@@ -98,6 +117,10 @@ function hasHiddenLinks(layers: readonly Layer[]): boolean {
 
 function withoutLinks(stat: string): string {
   return stat.replace(/ links \d+/, "");
+}
+
+function withoutTime(line: string): string {
+  return line.replace(/ @\S+/, "");
 }
 
 function hasLinks({ tree }: Layer): boolean {

@@ -1,11 +1,9 @@
 /** What must be true of the layers that are made of a change: of an upperdir (4), and of several layers at once (7). */
 
-import { closeSync, mkdirSync, openSync, statSync, writeSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { DEFAULT_LIMITS } from "../../layers/apply/limits.ts";
 import { unpackLayer } from "../../layers/apply/unpack-layer.ts";
-import { BlockCompressor } from "../../layers/commit/compress.ts";
 import type { LayerDiff } from "../../layers/diff/change.ts";
-import { writeLayerTar } from "../../layers/diff/layer-tar.ts";
 import { diffSnapshot } from "../../layers/diff/subject.ts";
 import { diffTrees } from "../../layers/diff/tree-diff.ts";
 import { hasIndexEntries } from "../../src/overlay/indexed-tree.ts";
@@ -15,6 +13,7 @@ import { bytesOf, display, type HostPath, joinHost, WHITEOUT_PREFIX } from "../.
 import { canRestoreOwners } from "../../src/privilege.ts";
 import { lineDifference } from "./batch.ts";
 import { observe } from "./file-system.ts";
+import { tarOf } from "./layer-tar.ts";
 import { MergedFiles } from "./merged-files.ts";
 import { changesBetween, merged } from "./model/layers.ts";
 import { linesOf, type Tree } from "./model/tree.ts";
@@ -64,11 +63,12 @@ export async function squashes({ subject, scene, sinceMs, cases }: Aftermath): P
 }
 
 /** What begins as a whiteout in a tar does cannot be in one. */
-function hasReservedNames(tree: Tree): boolean {
+export function hasReservedNames(tree: Tree): boolean {
   return [...tree.names.keys()].some((path) => path.split("/").some((name) => name.startsWith(WHITEOUT_PREFIX)));
 }
 
-function found(
+/** A finding, unless the lines are the same. */
+export function found(
   index: number,
   property: string,
   expected: readonly string[],
@@ -83,16 +83,10 @@ function found(
 async function unpack(diff: LayerDiff, directory: HostPath): Promise<HostPath> {
   mkdirSync(bytesOf(directory));
   const file = joinHost(directory, "layer.tar");
-  const fd = openSync(bytesOf(file), "w");
-  try {
-    await using blob = new BlockCompressor("none", async (bytes) => void writeSync(fd, bytes));
-    await writeLayerTar(diff, blob);
-    await blob.finish();
-  } finally {
-    closeSync(fd);
-  }
+  const tar = await tarOf(diff);
+  writeFileSync(bytesOf(file), tar);
   const expected = { expectedDigest: null, expectedSizeBytes: null, expectedDiffId: null };
-  const location = { file, offset: 0, sizeBytes: statSync(bytesOf(file)).size };
+  const location = { file, offset: 0, sizeBytes: tar.length };
   const task = { location, directory, unpack: true, keepBlob: false, limits: DEFAULT_LIMITS, form: NATIVE };
   await unpackLayer({ ...task, ...expected }, { onBytes: () => {}, throwIfStopped: () => {} });
   return joinHost(directory, "diff");

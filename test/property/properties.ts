@@ -11,6 +11,7 @@ import type { Case } from "./generate/case.ts";
 import { diffApplies, squashes } from "./layer-properties.ts";
 import { linesOf } from "./model/tree.ts";
 import { directoryOf, indexOf } from "./scene.ts";
+import { commits } from "./store-properties.ts";
 import type { Subject } from "./subjects.ts";
 import { otherThan } from "./subjects.ts";
 
@@ -29,19 +30,17 @@ export type Found = readonly [index: number, finding: Finding];
 
 type Look = (aftermath: Aftermath) => Promise<readonly Found[]>;
 
-/** For every file below a directory what no write to it leaves as it was: its inode and the time of its last change. */
-export function stampsBelow(directory: HostPath): ReadonlyMap<string, string> {
+/** For every file of some layers what no write to it leaves as it was: its inode and the time of its last change. */
+export function stampsOf(layers: readonly HostPath[]): ReadonlyMap<string, string> {
   const stamps = new Map<string, string>();
   const visit = (path: HostPath, name: string): void => {
-    const { ino, ctimeNs } = statAt(AT_FDCWD, path);
-    stamps.set(name, `inode ${ino}, last changed at ${ctimeNs}`);
+    stamps.set(name, stampOf(path));
     for (const entry of listDirectory(path)) {
-      const below = name === "" ? entry.name : `${name}/${entry.name}`;
-      if (entry.kind === "directory") visit(joinHost(path, entry.name), below);
-      else stamps.set(below, stampOf(joinHost(path, entry.name)));
+      if (entry.kind === "directory") visit(joinHost(path, entry.name), `${name}/${entry.name}`);
+      else stamps.set(`${name}/${entry.name}`, stampOf(joinHost(path, entry.name)));
     }
   };
-  visit(directory, "");
+  for (const [at, layer] of layers.entries()) visit(layer, `lowerdir${at}`);
   return stamps;
 }
 
@@ -52,10 +51,10 @@ function stampOf(path: HostPath): string {
 
 /** (6) */
 const lowerUnchanged: Look = async ({ scene, stamps }) => {
-  const now = stampsBelow(joinHost(scene.directory, "lower"));
+  const now = stampsOf(scene.lowerdirs);
   const paths = [...new Set([...stamps.keys(), ...now.keys()])].filter((path) => stamps.get(path) !== now.get(path));
   return paths.map((path) => {
-    const index = indexOf(path.replace(/^layer\d+\/?/, "")) ?? 0;
+    const index = indexOf(path.replace(/^lowerdir\d+\/?/, "")) ?? 0;
     const [expected, found] = [stamps.get(path) ?? "nothing", now.get(path) ?? "nothing"];
     return [index, { property: `the lower layers are never written (${path})`, expected, found, step: null }];
   });
@@ -80,4 +79,4 @@ function shownBy(property: string, other: (subject: Subject) => Subject): Look {
 const remounted = shownBy("it shows the same after a remount", (subject) => subject);
 const elsewhere = shownBy("another file system shows the same of the upperdir", otherThan);
 
-export const AFTERWARDS: readonly Look[] = [lowerUnchanged, remounted, elsewhere, diffApplies, squashes];
+export const AFTERWARDS: readonly Look[] = [lowerUnchanged, remounted, elsewhere, diffApplies, commits, squashes];

@@ -25,6 +25,7 @@ made as small as it can be, and printed with a script that reproduces it. As roo
   --subject   dir          a plain directory: checks the model
               core         our union in this process, without a mount (the default)
               kernel       kernel overlayfs; kernel:OPTIONS with options; "kernel:*" with each set of options
+              store        a snapshot of an imported image, committed, saved and imported again
               fuse         ours, mounted; fuse-user as the root of a user namespace; fuse-native through libfuse
               COMMAND      [NAME=]'fuse-overlayfs -f -o lowerdir=%L,upperdir=%U,workdir=%W %M'
   --runs      cases a subject (500; without end where --minutes is given)

@@ -6,6 +6,7 @@ export const SHARE = [
   ["dir", 400],
   ["core", CORE_RUNS],
   ["kernel:*", 50],
+  ["store", 100],
   ["fuse", 150],
   ["fuse-user", 50],
 ] as const satisfies readonly (readonly [subject: string, runs: number])[];

@@ -13,6 +13,7 @@ import type { Scene } from "../conformance/scene.ts";
 import { subjectOf as mountedSubjectOf, unmount } from "../conformance/subject.ts";
 import { writableNamespace } from "../helpers/tree.ts";
 import { UnionCalls } from "./in-process/union-calls.ts";
+import { importScene, mountScene } from "./store-subject.ts";
 import { SystemCalls } from "./system-calls.ts";
 import { type Job, type Ran, work } from "./work.ts";
 import { Workers } from "./workers.ts";
@@ -27,6 +28,8 @@ export interface Subject {
   /** How many cases are best tried together: mounting is to cost little beside them. */
   readonly batch: number;
   readonly namespace: OverlayNamespace;
+  /** Puts the layers of a scene where the subject keeps its own: the scene with those. */
+  readonly prepare?: (scene: Scene) => Promise<Scene>;
   /** The tree of a scene is there, until this is disposed. */
   open(scene: Scene, sinceMs: number): Promise<Opened>;
 }
@@ -87,7 +90,7 @@ function openUnion({ lowerdirs, upperdir, workdir }: Scene, options: string): Un
 
 /** Another union file system, to which the upperdir of `subject` must show the same. */
 export function otherThan({ name, namespace }: Subject): Subject {
-  if (name.startsWith("kernel")) return coreWith(namespace);
+  if (name === "store" || name.startsWith("kernel")) return coreWith(namespace);
   return kernelWith(namespace === "user" ? "userxattr" : "index=on,metacopy=off,redirect_dir=on");
 }
 
@@ -128,6 +131,16 @@ function kernelWith(text: string): Subject {
   };
 }
 
+const store: Subject = {
+  name: "store",
+  command: "mount -t overlay overlay -o index=on,redirect_dir=on,lowerdir=%L,upperdir=%U,workdir=%W %M",
+  isUnion: true,
+  batch: 50,
+  namespace: "trusted",
+  prepare: importScene,
+  open: (scene, sinceMs) => openMounted(scene, sinceMs, mountScene),
+};
+
 /** A program that mounts in user space, by its command line. */
 function programOf(name: string, commandLine: string): Subject {
   const mounted = mountedSubjectOf(`${name}=${commandLine}`);
@@ -155,13 +168,14 @@ export const KERNELS: readonly string[] = canRestoreOwners()
   : ["userxattr"];
 
 /**
- * "dir" a plain directory with the merged tree; "core" our union without a mount; "kernel" or "kernel:OPTIONS"; "fuse" ours,
+ * "dir" a plain directory with the merged tree; "core" our union without a mount; "kernel" or "kernel:OPTIONS"; "store" a snapshot of an image of our own; "fuse" ours,
  * "fuse-user" the same (the runner makes the user namespace); "fuse-native" ours through libfuse; or a command line, with
  * "NAME=" before it if the list of differences has another name than the program's.
  */
 export function subjectOf(text: string): Subject {
   if (text === "dir") return dir;
   if (text === "core") return coreWith(writableNamespace);
+  if (text === "store") return store;
   if (text === "kernel") return kernelWith(KERNEL_DEFAULTS);
   if (text.startsWith("kernel:")) return kernelWith(text.slice("kernel:".length));
   if (text === "fuse" || text === "fuse-user") return programOf(text, `${OURS} ${FUSE}`);
