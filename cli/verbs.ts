@@ -54,6 +54,11 @@ export const VERBS: readonly VerbEntry[] = [
   },
   { name: "ps", summary: "List containers", load: () => import("./verbs/ps.ts") },
   { name: "logs", summary: "Show what a detached container printed", load: () => import("./verbs/logs.ts") },
+  {
+    name: "attach",
+    summary: "Join standard input and output with a container's",
+    load: () => import("./verbs/attach.ts"),
+  },
   { name: "start", summary: "Start containers that have ended", load: () => import("./verbs/start.ts") },
   { name: "stop", summary: "End containers", load: () => import("./verbs/stop.ts") },
   { name: "kill", summary: "Send a signal to containers", load: () => import("./verbs/kill.ts") },

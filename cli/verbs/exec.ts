@@ -1,13 +1,16 @@
 /** `layerctl exec NAME CMD...`: a further command in a container that runs. */
 
+import { spawn } from "node:child_process";
 import { type Command, Option } from "commander";
 import { repairContainers } from "../../layers/containers/containers.ts";
 import { execInContainer } from "../../layers/containers/exec.ts";
 import { UsageError } from "../../src/errors.ts";
 import type { Running } from "../../src/exec/launcher.ts";
 import { sendSignal } from "../../src/exec/signal.ts";
-import { isTerminal } from "../../src/sys/terminal.ts";
+import { isTerminal, windowSizeOf } from "../../src/sys/terminal.ts";
 import type { Context } from "../context.ts";
+import { detachKeysOption, parseDetachKeys } from "../detach-keys.ts";
+import { STDOUT } from "../output.ts";
 import { openStore } from "../store.ts";
 
 interface Options {
@@ -18,6 +21,7 @@ interface Options {
   readonly user?: string;
   readonly workdir?: string;
   readonly privileged?: boolean;
+  readonly detachKeys: string;
 }
 
 export function define(command: Command): void {
@@ -37,11 +41,12 @@ export function define(command: Command): void {
     .option("-u, --user <user[:group]>", "who runs it: names of the container, or numbers (default: the container's)")
     .option("-w, --workdir <dir>", "where it starts (default: the container's)")
     .option("--privileged", "all capabilities of this host")
+    .addOption(detachKeysOption())
     .addHelpText(
       "after",
       `
 The command is in the container's namespaces and cgroup, and has its environment, capabilities and limits. Signals go to it.
-It ends with the container.
+It ends with the container. The detach keys leave it to itself.
 
 The exit code is the command's, or 128 and the number of the signal that ended it; 125 if layerctl could not do it, 126 if
 the command cannot be executed, 127 if it is not there.
@@ -57,8 +62,10 @@ export async function run(
   context: Context,
   name: string,
   command: readonly string[],
-  { detach = false, interactive = false, tty = false, privileged = false, env = [], user, workdir }: Options,
+  options: Options,
 ): Promise<number> {
+  const { detach = false, interactive = false, tty = false, privileged = false, env = [], user, workdir } = options;
+  const detachKeys = parseDetachKeys(options.detachKeys);
   if (interactive && tty && !detach && !isTerminal(0)) {
     throw new UsageError("ERR_NO_TERMINAL", "Cannot run with -i and -t: standard input is no terminal; leave -t away");
   }
@@ -77,12 +84,29 @@ export async function run(
     ...(user !== undefined && { user }),
     ...(workdir !== undefined && { workdir }),
     stdio: detach ? ["ignore", "ignore", "ignore"] : [interactive ? 0 : "ignore", 1, 2],
+    windowSize: detach ? null : windowSizeOf(STDOUT),
   });
-  if (detach) return 0;
-  const relay =
-    started.terminal === null || TerminalRelay === null ? null : new TerminalRelay(started.terminal, interactive);
-  if (relay !== null) stack.use(relay);
-  const exitCode = await started.exitCode;
-  await relay?.ended;
-  return exitCode;
+  const { terminal, exitCode } = started;
+  if (detach) {
+    if (terminal !== null) keepTerminal(terminal);
+    return 0;
+  }
+  if (terminal === null || TerminalRelay === null) return await exitCode;
+  const relay = stack.use(new TerminalRelay(terminal, interactive ? detachKeys : null));
+  const isDetached = await Promise.race([relay.detached.then(() => true), exitCode.then(() => false)]);
+  if (isDetached) {
+    keepTerminal(terminal);
+    stack.dispose();
+    context.say("exec.detached", `detached from the command, which runs on in "${name}"`, { name });
+    return 0;
+  }
+  await relay.ended;
+  return await exitCode;
+}
+
+/** A terminal lives as long as somebody has its master open; nobody looks at what comes then. */
+function keepTerminal(master: number): void {
+  const keeper = spawn("cat", { stdio: [master, "ignore", "ignore"], detached: true, cwd: "/" });
+  keeper.on("error", () => {}); // then the command's terminal hangs up
+  keeper.unref();
 }

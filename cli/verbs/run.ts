@@ -1,6 +1,7 @@
 /** `layerctl run REF [CMD...]`: a command in a container of its own, in front. */
 
 import type { Command } from "commander";
+import type { Attachment } from "../../layers/containers/attach.ts";
 import { repairContainers, runContainer } from "../../layers/containers/containers.ts";
 import { runDetached } from "../../layers/containers/detached.ts";
 import { type ContainerRequest, createContainer } from "../../layers/containers/held.ts";
@@ -11,10 +12,11 @@ import { findInitProgram } from "../../src/exec/init-program.ts";
 import type { Running } from "../../src/exec/launcher.ts";
 import { findRuntime } from "../../src/exec/oci-runtime.ts";
 import { sendSignal } from "../../src/exec/signal.ts";
-import { isTerminal } from "../../src/sys/terminal.ts";
+import { isTerminal, windowSizeOf } from "../../src/sys/terminal.ts";
 import { type ContainerFlags, containerOptions, defineContainerOptions } from "../container-options.ts";
 import type { Context } from "../context.ts";
-import { printDocument, printPath } from "../output.ts";
+import { detachKeysOption, parseDetachKeys } from "../detach-keys.ts";
+import { printDocument, printPath, STDOUT } from "../output.ts";
 import { openStore } from "../store.ts";
 
 interface Options extends ContainerFlags {
@@ -22,6 +24,7 @@ interface Options extends ContainerFlags {
   readonly rm?: boolean;
   readonly name?: string;
   readonly runtime?: string;
+  readonly detachKeys: string;
 }
 
 export function define(command: Command): void {
@@ -35,13 +38,14 @@ export function define(command: Command): void {
       .option("--rm", "remove the container when the command has ended"),
   )
     .option("--runtime <runtime>", "an OCI runtime that starts it: crun, runc, or a path (default: layerctl itself)")
+    .addOption(detachKeysOption())
     .addHelpText(
       "after",
       `
 Makes a snapshot of the image, mounts it, and runs the command in it with namespaces, capabilities and hidden paths as
 docker has them. The changes stay in the snapshot unless --rm is given: diff, commit, mount and rm take its name. Signals go
 to the command. Options behind the image belong to the command. With -d a monitor keeps what the command prints for
-"layerctl logs"; "layerctl stop" ends it.
+"layerctl logs"; "layerctl stop" ends it. With -it too: the detach keys leave it, and "layerctl attach" comes back to it.
 
 The exit code is the command's, or 128 and the number of the signal that ended it; 125 if layerctl could not do it, 126 if
 the command cannot be executed, 127 if it is not there.
@@ -62,6 +66,7 @@ export async function run(
   flags: Options,
 ): Promise<number> {
   const { interactive = false, tty = false, detach = false, rm = false, name } = flags;
+  const detachKeys = parseDetachKeys(flags.detachKeys);
   if (interactive && tty && !detach && !isTerminal(0)) {
     throw new UsageError("ERR_NO_TERMINAL", "Cannot run with -i and -t: standard input is no terminal; leave -t away");
   }
@@ -76,11 +81,37 @@ export async function run(
   using store = openStore(context);
   await repairContainers(store);
   const request = { options, autoRemove: rm, ...(name !== undefined && { name }), signal: context.signal };
+  // A user who leaves the terminal leaves a monitor behind. A runtime joins the terminal itself, and has no detach keys.
+  const isAttached = !detach && interactive && tty && runtime === undefined;
+  if (isAttached) return await runAttached(context, store, reference, request, detachKeys);
   if (!detach) return await runInFront(context, store, reference, request);
   const started = await runDetached(store, reference, request);
   if (context.json) printDocument({ name: started });
   else printPath(started);
   return 0;
+}
+
+async function runAttached(
+  context: Context,
+  store: Store,
+  reference: string,
+  request: ContainerRequest,
+  detachKeys: Buffer,
+): Promise<number> {
+  const { attachBeforeStart, stayAttached } = await import("../attached.ts");
+  let attachment: Attachment | undefined;
+  try {
+    await runDetached(store, reference, request, (started) => {
+      attachment = attachBeforeStart(store, started);
+    });
+    if (attachment === undefined) throw new Error("the monitor did not wait for its client");
+    return await stayAttached(context, store, attachment, {
+      ...{ hasInput: true, endsInput: true, passesSignals: true },
+      detachKeys,
+    });
+  } finally {
+    attachment?.[Symbol.dispose]();
+  }
 }
 
 async function runInFront(
@@ -104,11 +135,11 @@ async function runInFront(
   const exitCode = await runContainer(
     store,
     container,
-    (made) => startProcess(made, [interactive ? 0 : "ignore", 1, 2]),
+    (made) => startProcess(made, { stdio: [interactive ? 0 : "ignore", 1, 2], windowSize: windowSizeOf(STDOUT) }),
     (running) => {
       started = running;
       if (TerminalRelay === null || running.terminal === null) return;
-      relayed = stack.use(new TerminalRelay(running.terminal, interactive)).ended;
+      relayed = stack.use(new TerminalRelay(running.terminal, null)).ended;
     },
   );
   await relayed;

@@ -1,6 +1,8 @@
 /** Containers that outlive the command that started them: each has a monitor, a process of its own. */
 
 import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { UnsupportedError } from "../../src/errors.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
@@ -9,10 +11,20 @@ import type { Store } from "../store.ts";
 import { type ContainerRequest, containerDirectory } from "./held.ts";
 
 /** What a monitor is to do. */
-export type MonitorTask = { readonly root: HostPath } & (
+export type MonitorTask = {
+  readonly root: HostPath;
+  /** Nothing is started before a client is attached, which then misses nothing. */
+  readonly isAwaited?: boolean;
+} & (
   | { readonly kind: "create"; readonly reference: string; readonly request: ContainerRequest }
   | { readonly kind: "start"; readonly name: string }
 );
+
+/** A line of JSON each: "waiting" is the name of a container whose first client is awaited; one of the others is the last. */
+export type MonitorAnswer = { readonly waiting: string } | { readonly name: string } | { readonly error: PackedError };
+
+/** Where the monitor writes them. */
+export const ANSWER_FD = 3;
 
 /** The file in the container's directory that has what it printed. */
 export const LOG = "log";
@@ -28,47 +40,45 @@ export function logPath(store: Store, id: number): Buffer {
 }
 
 /**
- * Makes a container and starts it; the result is its name. Its command runs when this settles.
- * @throws as `createContainer` and `runContainer`, `ERR_MONITOR` if the monitor ended without a word
+ * Makes a container and starts it; the result is its name. Its command runs when this settles. With `attach`, that is called
+ * before anything runs, and the command starts when it has attached a client.
+ * @throws as `createContainer` and `runContainer`, `ERR_MONITOR` if the monitor ended without a word; what `attach` throws
  */
-export function runDetached(store: Store, reference: string, request: ContainerRequest): Promise<string> {
+export function runDetached(
+  store: Store,
+  reference: string,
+  request: ContainerRequest,
+  attach?: Attach,
+): Promise<string> {
   const { options, name, autoRemove } = request;
   const plain = { options, autoRemove, ...(name !== undefined && { name }) };
-  return startMonitor({ kind: "create", root: store.layout.root, reference, request: plain });
+  return startMonitor({ kind: "create", root: store.layout.root, reference, request: plain }, attach);
 }
 
-/** Starts a container again. @throws as `holdContainer` and `runContainer`, `ERR_MONITOR` */
-export function startDetached(store: Store, name: string): Promise<string> {
-  return startMonitor({ kind: "start", root: store.layout.root, name });
+/** Starts a container again, as `runDetached`. @throws as `holdContainer` and `runContainer`, `ERR_MONITOR` */
+export function startDetached(store: Store, name: string, attach?: Attach): Promise<string> {
+  return startMonitor({ kind: "start", root: store.layout.root, name }, attach);
 }
 
-async function startMonitor(task: MonitorTask): Promise<string> {
+export type Attach = (name: string) => void;
+
+async function startMonitor(task: MonitorTask, attach?: Attach): Promise<string> {
   const monitor = spawn(process.execPath, [MONITOR], {
     detached: true,
     stdio: ["pipe", "ignore", "ignore", "pipe"],
     cwd: "/",
   });
-  const answer = readAll(monitor.stdio[3] as NodeJS.ReadableStream);
   monitor.stdin?.on("error", () => {}); // a monitor that ended already says why, or nothing
-  monitor.stdin?.end(JSON.stringify(task));
-  const text = await answer;
-  monitor.unref();
-  const { name, error } = (text === "" ? {} : JSON.parse(text)) as {
-    readonly name?: string;
-    readonly error?: PackedError;
-  };
-  if (name !== undefined) return name;
-  if (error !== undefined) throw unpackError(error);
+  monitor.stdin?.end(JSON.stringify({ ...task, isAwaited: attach !== undefined } satisfies MonitorTask));
+  for await (const line of createInterface({ input: monitor.stdio[ANSWER_FD] as Readable })) {
+    const answer = JSON.parse(line) as MonitorAnswer;
+    if ("waiting" in answer) {
+      attach?.(answer.waiting);
+      continue;
+    }
+    monitor.unref();
+    if ("name" in answer) return answer.name;
+    throw unpackError(answer.error);
+  }
   throw new UnsupportedError("ERR_MONITOR", "Cannot start the container: its monitor ended without saying why");
-}
-
-function readAll(stream: NodeJS.ReadableStream): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = "";
-    stream.on("data", (chunk: Buffer) => {
-      text += chunk.toString("utf8");
-    });
-    stream.on("end", () => resolve(text));
-    stream.on("error", reject);
-  });
 }

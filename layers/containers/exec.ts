@@ -14,10 +14,9 @@ import type { ContainerOptions } from "./options.ts";
 import { cgroupOf, refusePaused } from "./pause.ts";
 import { type ExecOptions, furtherProcess } from "./spec.ts";
 
-export interface ExecRequest extends ExecOptions {
+export interface ExecRequest extends ExecOptions, LaunchOptions {
   /** It outlives this process, and its exit code comes to nobody. */
   readonly detached: boolean;
-  readonly stdio: LaunchOptions["stdio"];
 }
 
 /**

@@ -1,38 +1,40 @@
 /**
  * The process behind a detached container (dist/monitor.cjs): it runs the container as "layerctl run" does in front, has
  * nothing of a terminal, and lives until the container ends. What the command prints goes straight into the container's
- * log; only a terminal's output passes through here.
+ * log; only a terminal's output, and what attached clients send, pass through here.
  */
 
 import { closeSync, createReadStream, createWriteStream, openSync, readFileSync, writeSync } from "node:fs";
+import { finished } from "node:stream/promises";
+import type { Running } from "../../src/exec/launcher.ts";
 import { sendSignal } from "../../src/exec/signal.ts";
 import { silentLogger } from "../../src/log.ts";
 import { bytesOf, joinHost } from "../../src/paths.ts";
 import { socketPair } from "../../src/sys/socket.ts";
 import { packError } from "../../src/thread-errors.ts";
 import { Store } from "../store.ts";
-import { runContainer } from "./containers.ts";
-import { LOG, type MonitorTask } from "./detached.ts";
+import { AttachServer } from "./attach-server.ts";
+import { type Container, runContainer } from "./containers.ts";
+import { ANSWER_FD, LOG, type MonitorAnswer, type MonitorTask } from "./detached.ts";
 import { createContainer, type HeldContainer, holdContainer } from "./held.ts";
 import { startProcess } from "./start-process.ts";
 
-const ANSWER_FD = 3;
-
 async function run(): Promise<void> {
   let isAnswered = false;
-  const answer = (value: object): void => {
-    isAnswered = true;
-    writeSync(ANSWER_FD, JSON.stringify(value));
-    closeSync(ANSWER_FD);
+  const answer = (value: MonitorAnswer): void => {
+    if (isAnswered) return;
+    isAnswered = !("waiting" in value);
+    writeSync(ANSWER_FD, `${JSON.stringify(value)}\n`);
+    if (isAnswered) closeSync(ANSWER_FD);
   };
   try {
     const task = JSON.parse(readFileSync(0, "utf8")) as MonitorTask;
     process.chdir("/");
     using store = Store.open(task.root, { create: false, logger: silentLogger });
     using container = await hold(store, task);
-    await runHeld(store, container, () => answer({ name: container.snapshot.name }));
+    await runHeld(store, container, task.isAwaited ?? false, answer);
   } catch (error) {
-    if (!isAnswered) answer({ error: packError(error) });
+    answer({ error: packError(error) });
     process.exitCode = 1;
   }
 }
@@ -43,35 +45,71 @@ function hold(store: Store, task: MonitorTask): Promise<HeldContainer> | HeldCon
     : holdContainer(store, task.name);
 }
 
-async function runHeld(store: Store, container: HeldContainer, onStarted: () => void): Promise<void> {
-  const pass = (name: NodeJS.Signals): void => {
-    if (init !== null) sendSignal(init, name);
+async function runHeld(
+  store: Store,
+  container: HeldContainer,
+  isAwaited: boolean,
+  answer: (value: MonitorAnswer) => void,
+): Promise<void> {
+  const { name } = container.snapshot;
+  const pass = (signal: NodeJS.Signals): void => {
+    if (init !== null) sendSignal(init, signal);
   };
   let init: number | null = null;
-  for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(name, pass);
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, pass);
+  using stack = new DisposableStack();
   await runContainer(
     store,
     container,
-    async (started) => {
-      const log = openSync(bytesOf(joinHost(started.directory, LOG)), "a", 0o600);
-      // Reading from it waits, as from a terminal that nobody types at: the other end stays open here.
-      const input = started.options.interactive && !started.options.terminal ? socketPair()[0] : "ignore";
-      const running = await startProcess(started, [input, log, log]);
-      if (running.terminal !== null) copyTerminal(running.terminal, log);
-      return running;
+    async (made) => {
+      const log = openSync(bytesOf(joinHost(made.directory, LOG)), "a", 0o600);
+      const server = stack.use(await AttachServer.listen(made.directory));
+      if (isAwaited) answer({ waiting: name });
+      const windowSize = isAwaited ? await server.firstClient() : null;
+      return await startWithLog(made, log, server, windowSize);
     },
     (running) => {
       init = running.init;
-      onStarted();
+      answer({ name });
     },
   );
 }
 
+async function startWithLog(
+  made: Container,
+  log: number,
+  server: AttachServer,
+  windowSize: Buffer | null,
+): Promise<Running> {
+  const { terminal, interactive } = made.options;
+  // Reading from it waits, as from a terminal that nobody types at, until a client is attached.
+  const [input, ours] = interactive && !terminal ? socketPair() : ["ignore" as const, null];
+  const running = await startProcess(made, { stdio: [input, log, log], windowSize });
+  if (input !== "ignore") closeSync(input);
+  if (ours !== null) server.serve({ fd: ours, isTerminal: false });
+  let copied: Promise<void> | undefined;
+  if (running.terminal !== null) {
+    server.serve({ fd: running.terminal, isTerminal: true });
+    copied = copyTerminal(running.terminal, log);
+  }
+  return { ...running, exitCode: endWith(server, running.exitCode, copied) };
+}
+
+/** Clients are let go when all output is in the log, and before anybody waits for them to see the exit code. */
+async function endWith(server: AttachServer, ended: Promise<number>, copied?: Promise<void>): Promise<number> {
+  const exitCode = await ended;
+  await copied;
+  server[Symbol.dispose]();
+  return exitCode;
+}
+
 /** Until the container's side hangs up, which reading says with an error. */
-function copyTerminal(master: number, log: number): void {
-  const from = createReadStream("", { fd: master });
-  from.on("error", () => {});
-  from.pipe(createWriteStream("", { fd: log }));
+async function copyTerminal(master: number, log: number): Promise<void> {
+  const to = createWriteStream("", { fd: log });
+  const from = createReadStream("", { fd: master, autoClose: false }); // others still write to it by its number
+  from.on("error", () => to.end());
+  from.pipe(to);
+  await finished(to);
 }
 
 void run();

@@ -5,7 +5,7 @@ import { runWithRuntime } from "../../src/exec/oci-runtime.ts";
 import type { Container } from "./containers.ts";
 
 /** It runs when this settles. @throws as `launch` and `runWithRuntime` */
-export function startProcess({ spec, directory, options }: Container, stdio: LaunchOptions["stdio"]): Promise<Running> {
+export function startProcess({ spec, directory, options }: Container, how: LaunchOptions): Promise<Running> {
   const { runtime } = options;
-  return runtime === undefined ? launch(spec, { stdio }) : runWithRuntime(runtime, spec, directory, { stdio });
+  return runtime === undefined ? launch(spec, how) : runWithRuntime(runtime, spec, directory, how);
 }

@@ -17,7 +17,7 @@ import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
 import { close } from "../sys/file.ts";
 import { FORKABLE } from "../sys/fork.ts";
 import { inReadOnlyCopy, type JoinableNamespace } from "../sys/namespaces.ts";
-import { copyWindowSize } from "../sys/terminal.ts";
+import { setWindowSize } from "../sys/terminal.ts";
 import { capabilityNumber } from "./capabilities.ts";
 import { addToCgroup } from "./cgroup/cgroup.ts";
 import type { Cgroup } from "./cgroup/group.ts";
@@ -56,7 +56,7 @@ export async function join(
   checkCommand(container.root, command, task.cwd, task.env);
   if (!options.detached) adoptOrphans();
   const terminal = task.terminal ? openAnotherTerminal(container.root, task.user) : null;
-  if (terminal !== null && options.stdio[1] !== "ignore") copyWindowSize(options.stdio[1], terminal.master);
+  if (terminal !== null && options.windowSize != null) setWindowSize(terminal.master, options.windowSize);
   const joiner = startJoiner(
     container,
     terminal === null ? options.stdio : [terminal.slave, terminal.slave, terminal.slave],

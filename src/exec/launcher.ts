@@ -18,6 +18,7 @@ import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../sys/file.ts";
 import { setProcessLimit } from "../sys/limits.ts";
 import { raiseLoopback } from "../sys/loopback.ts";
 import { inNamespaces, setHostname, type ThreadNamespace } from "../sys/namespaces.ts";
+import { setWindowSize } from "../sys/terminal.ts";
 import { addToCgroup, makeCgroup, removeCgroup, takeFromCgroup } from "./cgroup/cgroup.ts";
 import type { Cgroup } from "./cgroup/group.ts";
 import { chainOf, environmentOfChain } from "./chain.ts";
@@ -35,6 +36,8 @@ const EXIT_FAILURE = 1;
 export interface LaunchOptions {
   /** For standard input, output and error: descriptors, or nothing; with a terminal the container has that instead. */
   readonly stdio: readonly [number | "ignore", number | "ignore", number | "ignore"];
+  /** Of the terminal from its beginning (`windowSizeOf`). */
+  readonly windowSize?: Buffer | null;
 }
 
 interface Processes {
@@ -86,6 +89,7 @@ export async function launch(spec: RuntimeSpec, options: LaunchOptions): Promise
     if (cgroup !== null) takeFromCgroup(cgroup, waiter);
     for (const { type, soft, hard } of spec.process.rlimits) setProcessLimit(processes.init, type, soft, hard);
     const terminal = furnish(spec, path, processes.init, cgroup);
+    if (terminal !== null && options.windowSize != null) setWindowSize(terminal, options.windowSize);
     socket.end("go\n");
     return { init: processes.init, exitCode: ended, terminal };
   } catch (error) {

@@ -18,6 +18,7 @@ const TIOCSPTLCK = 0x4004_5431;
 const TIOCGPTPEER = 0x5441;
 const TIOCGWINSZ = 0x5413;
 const TIOCSWINSZ = 0x5414;
+export const WINDOW_SIZE_BYTES = 8;
 
 /** Lets the other end of a pseudoterminal be opened (unlockpt(3)). @throws PosixError */
 export function unlockTerminal(master: number): void {
@@ -32,15 +33,31 @@ export function openPeer(master: number): number {
   return check(openPeerCall(master, TIOCGPTPEER, O_RDWR_NOCTTY_CLOEXEC), "ioctl(TIOCGPTPEER)");
 }
 
-/** Gives one terminal the size of another. Best effort: a terminal need not know its size. */
-export function copyWindowSize(from: number, to: number): void {
-  const size = Buffer.alloc(8); // struct winsize
+/** The size of a terminal (`struct winsize`); null if `fd` is none. */
+export function windowSizeOf(fd: number): Buffer | null {
+  const size = Buffer.alloc(WINDOW_SIZE_BYTES);
   try {
-    controlFile(from, TIOCGWINSZ, size);
-    controlFile(to, TIOCSWINSZ, size);
+    controlFile(fd, TIOCGWINSZ, size);
+    return size;
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return null;
+  }
+}
+
+/** Gives a terminal a size. Best effort: it may have hung up, and need not know its size. */
+export function setWindowSize(fd: number, size: Buffer): void {
+  try {
+    controlFile(fd, TIOCSWINSZ, size);
   } catch (error) {
     if (!isSystemError(error)) throw error;
   }
+}
+
+/** Gives one terminal the size of another, if that is a terminal. */
+export function copyWindowSize(from: number, to: number): void {
+  const size = windowSizeOf(from);
+  if (size !== null) setWindowSize(to, size);
 }
 
 /** Room for a `struct termios` of any libc. */
