@@ -74,6 +74,7 @@ export const VERBS: readonly VerbEntry[] = [
   { name: "gc", summary: "Remove what no image or snapshot needs", load: () => import("./verbs/gc.ts") },
   { name: "du", summary: "Show what takes how much space", load: () => import("./verbs/du.ts") },
   { name: "info", summary: "Show what this host and store can do", load: () => import("./verbs/info.ts") },
+  { name: "setup", summary: "Let podman or containerd use the store", load: () => import("./verbs/setup.ts") },
   { name: "fuse", summary: "Mount directories as a union filesystem over FUSE", load: () => import("./verbs/fuse.ts") },
   { name: "completion", summary: "Print a shell's completion script", load: () => import("./verbs/completion.ts") },
 ];

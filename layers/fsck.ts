@@ -21,6 +21,7 @@ import { findOrphans, findStrays, type Orphan, type Stray } from "./garbage.ts";
 import type { Image } from "./image.ts";
 import { listImages } from "./images.ts";
 import { acquireLock } from "./locks.ts";
+import { followImages } from "./podman/follow.ts";
 import { nameOfImage } from "./resolve-image.ts";
 import { listSnapshots, type Snapshot } from "./snapshots/snapshots.ts";
 import type { Store } from "./store.ts";
@@ -59,6 +60,12 @@ export interface FsckReport {
  * @throws what `signal` was aborted with
  */
 export async function checkStore(store: Store, options: FsckOptions = {}): Promise<FsckReport> {
+  const report = await lockAndCheck(store, options);
+  if (options.repair) await followImages(store, { signal: options.signal });
+  return report;
+}
+
+async function lockAndCheck(store: Store, options: FsckOptions): Promise<FsckReport> {
   const { signal, onWait, repair = false } = options;
   await using _lock = await acquireLock(store.layout, "gc", repair ? "exclusive" : "shared", {
     ...(signal === undefined ? {} : { signal }),

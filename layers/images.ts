@@ -21,6 +21,8 @@ import {
 } from "./oci/image-config.ts";
 import { type Manifest, parseManifest } from "./oci/manifest.ts";
 import { formatReference, parseReference } from "./oci/reference.ts";
+import { storagesOn } from "./podman/dependents.ts";
+import { followImages } from "./podman/follow.ts";
 import { type FoundImage, familiar, findImage } from "./resolve-image.ts";
 import type { Store } from "./store.ts";
 import { sweep } from "./sweep.ts";
@@ -124,16 +126,17 @@ export function listImages(store: Store): readonly Image[] {
  * @returns the name in full
  * @throws {UsageError} `ERR_REFERENCE_FORMAT`, `ERR_REFERENCE_DIGEST`
  */
-export function tagImage(store: Store, image: Image, text: string): string {
+export async function tagImage(store: Store, image: Image, text: string): Promise<string> {
   const name = normalizedName(text);
   store.db.transaction("durable", () => setRef(store.db, name, image.digest));
+  await followImages(store);
   return name;
 }
 
 /**
  * Takes names away, and images that are left without one; all of `texts` or none. A digest stands for all names of its
  * image, which must be of one repository.
- * @throws {ConflictError} `ERR_IMAGE_IN_USE`, naming the snapshots made from it; `ERR_IMAGE_NAMED` if a digest has names
+ * @throws {ConflictError} `ERR_IMAGE_IN_USE`, naming the snapshots made from it, or podman's storages on its layers; `ERR_IMAGE_NAMED` if a digest has names
  * in several repositories
  * @throws as `findImage`
  */
@@ -144,6 +147,7 @@ export async function untagImages(store: Store, texts: readonly string[]): Promi
     texts.map((text) => untag(store, text, findImage(store, text))),
   );
   const deleted = images.filter((image) => results.some((result) => result.deleted && result.digest === image.digest));
+  await followImages(store); // before the layers go
   await sweepAfter(store, deleted);
   return results;
 }
@@ -164,6 +168,12 @@ function untag(store: Store, text: string, { row, reference }: FoundImage): Unta
     const state = `it is used by ${snapshots.map((name) => `"${name}"`).join(", ")}; remove with "layerctl rm" first`;
     const data = { digest, snapshots };
     throw new ConflictError("ERR_IMAGE_IN_USE", `Cannot remove image "${text}": ${state}`, { data });
+  }
+  const storages = storagesOn(store, digest);
+  if (storages.length > 0) {
+    const state = `podman has containers or images on its layers in ${storages.map((path) => `"${path}"`).join(", ")}`;
+    const message = `Cannot remove image "${text}": ${state}; remove those with podman first`;
+    throw new ConflictError("ERR_IMAGE_IN_USE", message, { data: { digest, storages } });
   }
   deleteImage(store.db, digest);
   return { digest, untagged, deleted: true };

@@ -14,6 +14,7 @@ import { encodeImageConfig } from "./oci/image-config.ts";
 import { encodeManifest } from "./oci/manifest.ts";
 import { layerMediaType } from "./oci/media-types.ts";
 import { formatReference, parseReference } from "./oci/reference.ts";
+import { followImages } from "./podman/follow.ts";
 import { createdNow } from "./source-date.ts";
 import type { Store } from "./store.ts";
 
@@ -95,6 +96,7 @@ export async function importSource(
     if (references.length === 0) imported.push({ reference: null, digest });
     for (const reference of references) imported.push({ reference, digest });
   }
+  await followImages(store, { signal, onProgress });
   return imported;
 }
 

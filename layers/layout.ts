@@ -20,6 +20,8 @@ export interface StoreLayout {
   readonly reserve: HostPath;
   /** It is there if layers keep owners in attributes. */
   readonly attributesMark: HostPath;
+  /** If it is there: the additional image store that podman reads. */
+  readonly podman: HostPath;
   /** Stays empty: the lowerdir of an image without layers. */
   readonly empty: HostPath;
 }
@@ -35,6 +37,7 @@ export function storeLayout(root: HostPath): StoreLayout {
     locks: joinHost(root, "locks"),
     reserve: joinHost(root, "reserve"),
     attributesMark: joinHost(root, "owners-in-attributes"),
+    podman: joinHost(root, "podman"),
     empty: joinHost(root, "empty"),
   };
 }

@@ -21,9 +21,9 @@ Examples:
     );
 }
 
-export function run(context: Context, reference: string, newReference: string): void {
+export async function run(context: Context, reference: string, newReference: string): Promise<void> {
   using store = openStore(context);
   const image = resolveImage(store, reference);
-  const name = tagImage(store, image, newReference);
+  const name = await tagImage(store, image, newReference);
   if (context.json) printDocument({ reference: name, digest: image.digest });
 }

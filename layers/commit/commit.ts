@@ -20,6 +20,7 @@ import type { UpperDiff } from "../diff/upper-diff.ts";
 import { addImage, resolveImage } from "../images.ts";
 import { acquireLock } from "../locks.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
+import { followImages } from "../podman/follow.ts";
 import { getSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import { createdNow, sourceDateNs } from "../source-date.ts";
 import type { Store } from "../store.ts";
@@ -85,6 +86,7 @@ export async function commitSnapshot(
   const { manifest, config: document } = documents;
   const layers = blob === null ? [] : [blob.writer];
   const digest = await addImage(store, { manifest, config: document, layers, references });
+  await followImages(store, { signal });
   return {
     digest,
     configDigest: documents.config.descriptor.digest,

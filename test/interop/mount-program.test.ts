@@ -41,12 +41,11 @@ async function workWith(mountProgram: string): Promise<readonly string[]> {
     join(store.path, "Containerfile"),
   ];
   peers.run("buildah", ...build, join(store.path));
-  const shown = peers.podmanRun(
-    "localhost/mine:1",
+  const shown = peers.podmanRun("localhost/mine:1", [
     "sh",
     "-c",
     "tail -n1 /etc/passwd; stat -c '%a %u:%g' /etc/added /etc/group",
-  );
+  ]);
   const built = peers.run("podman", "image", "mount", "localhost/built:1");
   const has = ["etc/added", "etc/passwd", "usr/share", "usr/share/doc"].map(
     (name) => `${name} ${existsSync(join(built, name))}`,

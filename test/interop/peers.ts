@@ -12,8 +12,10 @@ import { mountsBelow } from "../helpers/leftovers.ts";
 export interface Peers extends Disposable {
   /** Runs a program, which must succeed, and returns its standard output without the last newline. */
   run(program: "skopeo" | "umoci" | "podman" | "buildah", ...args: readonly string[]): string;
-  /** `podman run` of an image that podman has: no network, no cgroup. */
-  podmanRun(image: string, ...command: readonly string[]): string;
+  /** `podman run` of an image that podman has: no network, no cgroup. `trace`: where strace writes which files it opens. */
+  podmanRun(image: string, command: readonly string[], trace?: string): string;
+  /** Runs a command of a shell, which must succeed, as `run` does a program. */
+  shell(command: string): string;
 }
 
 /**
@@ -38,11 +40,12 @@ export function peersIn(directory: string, mountProgram?: string, more = ""): Pe
   };
   return {
     run: (program, ...args) => exec(program, program === "skopeo" ? ["--insecure-policy", ...args] : args),
-    podmanRun: (image, ...command) => {
-      const podman =
-        'umount /sys/fs/cgroup/unified 2>/dev/null; exec podman run --rm --network none --cgroups=disabled "$@"';
+    podmanRun: (image, command, trace) => {
+      const strace = trace === undefined ? "" : `strace -f -s 4000 -e trace=openat,mount,fsconfig -o '${trace}'`;
+      const podman = `umount /sys/fs/cgroup/unified 2>/dev/null; exec ${strace} podman run --rm --network none --cgroups=disabled "$@"`;
       return exec("unshare", ["-m", "sh", "-c", podman, "sh", image, ...command]);
     },
+    shell: (command) => exec("sh", ["-c", command]),
     [Symbol.dispose]() {
       for (const target of mountsBelow(directory).toReversed()) spawnSync("umount", ["-i", "-l", target]);
     },

@@ -86,7 +86,7 @@ for (const format of FORMATS) {
         "containers-storage:localhost/pulled:1",
       );
       const [image = ""] = peers.run("podman", "images", "-q", "--no-trunc").split("\n");
-      assert.equal(peers.podmanRun(image, "/bin/sh", "-c", "cat /srv/changed; echo $GREETING"), "changed\nhello");
+      assert.equal(peers.podmanRun(image, ["/bin/sh", "-c", "cat /srv/changed; echo $GREETING"]), "changed\nhello");
       const theirs = listTree(peers.run("podman", "image", "mount", image));
       assert.deepEqual(differences(want, withoutStamps(theirs, want, began)), []);
     },

@@ -93,7 +93,7 @@ test("a store whose reserve is gone too says that there is no space, and goes on
   assert.throws(() => openOn(disk), { code: "ENOSPC" });
   rmSync(join(disk.path, "fill-1"));
   using store = storeOn(disk);
-  tagImage(store, listImages(store)[0] as never, "other:1");
+  await tagImage(store, listImages(store)[0] as never, "other:1");
   assert.equal(listImages(store)[0]?.references.length, 2);
   assert.equal(readdirSync(join(disk.path, "store", "reserve")).length, 8);
 });

@@ -35,7 +35,7 @@ test("a store on a read-only file system is read, and says so to who wants to ch
       [["one", null]],
     );
     assert.equal((await checkStore(store, { deep: true })).isSound, true);
-    assert.throws(() => tagImage(store, resolveImage(store, "debian:12"), "other:1"), { code: "EROFS" });
+    await assert.rejects(tagImage(store, resolveImage(store, "debian:12"), "other:1"), { code: "EROFS" });
     await assert.rejects(mountImage(store, "debian:12"), { code: "EROFS" });
     await assert.rejects(collectGarbage(store), { code: "EROFS" });
     assert.deepEqual((await collectGarbage(store, { dryRun: true })).removed, []);

@@ -63,7 +63,7 @@ test("du's reclaimable, gc's dry run and gc tell the same bytes of a real image,
   for (const { directory: name, sizeBytes } of listLayers(store.db)) {
     assert.equal(treeSize(layerTree(store.layout, name)).sizeBytes, sizeBytes, name); // files are counted as rows are
   }
-  tagImage(store, kept, "gone:1");
+  await tagImage(store, kept, "gone:1");
   deleteImage(store.db, imported[0]?.digest as Digest);
   const temporary = joinHost(store.layout.temporary, "import-1-dead");
   mkdirSync(bytesOf(temporary));

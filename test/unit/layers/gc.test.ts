@@ -29,7 +29,7 @@ test("gc keeps what images and snapshots reach, tagged or not", async () => {
   const one = await addStoredImage(store, { layers: ["a", "b"], references: ["one"], unpack: true });
   const two = await addStoredImage(store, { layers: ["a", "c"], unpack: true });
   const snapshot = await prepare(store, { image: one, view: false });
-  tagImage(store, two, "one"); // leaves the first without a name
+  await tagImage(store, two, "one"); // leaves the first without a name
   assert.deepEqual((await collectGarbage(store)).removed, []);
   assert.equal(listImages(store).length, 2);
   for (const path of [...lowerdirsOf(store, one), ...lowerdirsOf(store, two), snapshot.merged]) {

@@ -90,7 +90,7 @@ test("moving a tag leaves the old image without a name, listed last", async () =
   using store = Store.open(directory.host("store"));
   const one = await addStoredImage(store, { layers: ["a"], references: ["debian:12"] });
   const two = await addStoredImage(store, { layers: ["b"], references: ["zebra:1"] });
-  assert.equal(tagImage(store, two, "debian:12"), DEBIAN);
+  assert.equal(await tagImage(store, two, "debian:12"), DEBIAN);
   assert.equal(resolveImage(store, "debian:12").digest, two.digest);
   assert.deepEqual(
     listImages(store).map((image) => [image.digest, image.references]),
@@ -99,7 +99,7 @@ test("moving a tag leaves the old image without a name, listed last", async () =
       [one.digest, []],
     ],
   );
-  assert.throws(() => tagImage(store, one, `debian@${one.digest}`), { code: "ERR_REFERENCE_DIGEST" });
+  await assert.rejects(tagImage(store, one, `debian@${one.digest}`), { code: "ERR_REFERENCE_DIGEST" });
 });
 
 test("removing the last name removes the image and what only it reached", async () => {
@@ -134,7 +134,7 @@ test("a digest stands for all names of its image in one repository, and never fo
   await using directory = temporaryDirectory();
   using store = Store.open(directory.host("store"));
   const image = await addStoredImage(store, { layers: ["a"], references: ["one:1", "one:2"] });
-  tagImage(store, image, "two");
+  await tagImage(store, image, "two");
   await assert.rejects(untagImages(store, [image.digest]), { code: "ERR_IMAGE_NAMED" });
   await untagImages(store, ["two"]);
   const [result] = await untagImages(store, [image.digest.slice(0, 19)]);
