@@ -1,6 +1,7 @@
 /** The options of commands that make a container, as docker spells them. */
 
 import { type Command, Option } from "commander";
+import type { NamespaceTexts } from "../layers/containers/namespace-options.ts";
 import type { ContainerOptions, Network } from "../layers/containers/options.ts";
 import { UnsupportedError } from "../src/errors.ts";
 import type { LimitTexts } from "../src/exec/cgroup/limits.ts";
@@ -24,6 +25,17 @@ export interface ContainerFlags extends LimitTexts {
   readonly ulimit?: readonly string[];
   readonly device?: readonly string[];
   readonly network: Network;
+  readonly pid?: string;
+  readonly ipc?: string;
+  readonly uts?: string;
+  readonly cgroupns?: string;
+  readonly userns?: string;
+  readonly timens?: string;
+  readonly timeOffset?: readonly string[];
+  readonly uidmap?: readonly string[];
+  readonly gidmap?: readonly string[];
+  readonly subuidname?: string;
+  readonly subgidname?: string;
   readonly init?: boolean;
 }
 
@@ -69,6 +81,22 @@ export function defineContainerOptions(command: Command): Command {
         .choices(["none", "host"])
         .default("none"),
     )
+    .option("--pid <mode>", "processes that are seen: host, or container:NAME (default: its own)")
+    .option(
+      "--ipc <mode>",
+      "shared memory and queues: host, shareable, or container:NAME of one that is (default: its own)",
+    )
+    .option("--uts <mode>", "the host's name: host, or container:NAME (default: its own)")
+    .option("--cgroupns <mode>", "how the cgroup tree is seen: host (default: its own)")
+    .option("--userns <mode>", "user ids: auto, private, keep-id, or container:NAME (default: the host's)")
+    .addOption(list("--uidmap <container:host:size>", "user ids of the container, and which of the host's they are"))
+    .addOption(list("--gidmap <container:host:size>", "the same for groups (default: as users)"))
+    .option("--subuidname <name>", "user ids of the container: those of this name in /etc/subuid")
+    .option("--subgidname <name>", "the same for groups, in /etc/subgid (default: as users)")
+    .option("--timens <mode>", "clocks: private, or container:NAME (default: the host's)")
+    .addOption(
+      list("--time-offset <clock=seconds>", "what monotonic or boottime shows more, in a time namespace of its own"),
+    )
     .option("--init", "tini, catatonit or docker-init of this host is process 1, and reaps what the command leaves");
 }
 
@@ -104,6 +132,7 @@ export function containerOptions(
     limits: limitsOf(flags),
     devices: flags.device ?? [],
     network: flags.network,
+    namespaces: namespacesOf(flags),
     terminal: flags.tty ?? false,
     interactive: flags.interactive ?? false,
   };
@@ -117,6 +146,16 @@ const LIMITS: readonly (keyof LimitTexts)[] = [
 
 function limitsOf(flags: ContainerFlags): LimitTexts {
   return Object.fromEntries(LIMITS.filter((name) => flags[name] !== undefined).map((name) => [name, flags[name]]));
+}
+
+const NAMESPACE_FLAGS = [
+  ...(["pid", "ipc", "uts", "cgroupns", "userns", "timens", "timeOffset"] as const),
+  ...(["uidmap", "gidmap", "subuidname", "subgidname"] as const),
+] as const;
+
+function namespacesOf(flags: ContainerFlags): NamespaceTexts {
+  const given = NAMESPACE_FLAGS.filter((name) => flags[name] !== undefined);
+  return Object.fromEntries(given.map((name) => [name, flags[name]]));
 }
 
 function requireInit(findInit: () => string | null): string {

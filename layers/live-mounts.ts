@@ -77,18 +77,26 @@ function overlaySnapshotId(
 ): number | undefined {
   const directories = overlayDirectories(mount);
   const own = directories?.upperdir ?? directories?.lowerdirs.at(-1) ?? "";
-  // Views of as many layers as overlayfs takes, and those that mount(2) shows by number, are known by their target.
-  const isNameless = own.startsWith(`${store.layout.layers}/`) || /^(?:\/proc\/self\/fd\/)?\d+$/.test(own);
-  if (isNameless) return mount.source === MOUNT_SOURCE ? recorded.get(mount.target) : undefined;
-  return snapshotIdOf(store, own);
+  // Views of as many layers as overlayfs takes, those that mount(2) shows by number, and those with mapped ids, whose
+  // layers are of mounts that are nowhere, are known by their target.
+  const isNameless =
+    own.startsWith(`${store.layout.layers}/`) || /^(?:(?:\/proc\/self\/fd\/)?\d+|\/(?:fs|empty)?)$/.test(own);
+  if (!isNameless) return snapshotIdOf(store, own);
+  if (mount.source !== MOUNT_SOURCE) return undefined;
+  return recorded.get(mount.target) ?? idIn(store, mount.target, "merged");
 }
 
 /** Of an upperdir, or the base of a view. */
 function snapshotIdOf(store: Store, own: string): number | undefined {
+  return idIn(store, own, "fs") ?? idIn(store, own, "empty");
+}
+
+/** Of the snapshot that has this directory by this name. */
+function idIn(store: Store, path: string, name: "fs" | "empty" | "merged"): number | undefined {
   const prefix = `${store.layout.snapshots}/`;
-  if (!own.startsWith(prefix)) return undefined;
-  const id = /^(\d+)\/(?:fs|empty)$/.exec(own.slice(prefix.length))?.[1];
-  return id === undefined ? undefined : Number(id);
+  if (!path.startsWith(prefix)) return undefined;
+  const [id = "", own, ...rest] = path.slice(prefix.length).split("/");
+  return own === name && rest.length === 0 && /^\d+$/.test(id) ? Number(id) : undefined;
 }
 
 /** The mounts of this store's snapshots in other mount namespaces. Looks at every process. */

@@ -14,7 +14,7 @@ import { getSnapshotById, setSnapshotOptions } from "../src/meta/snapshots.ts";
 import { type Backend, mountStack, type RequestedBackend } from "../src/mount/backend.ts";
 import { MAX_LAYERS } from "../src/mount/kernel-overlay.ts";
 import { readMountTable } from "../src/mount/mount-info.ts";
-import type { MountSpec } from "../src/mount/mount-spec.ts";
+import type { IdMap, MountSpec } from "../src/mount/mount-spec.ts";
 import { checkOverlayOptions, formatOverlayOptions, type OverlayOptions } from "../src/mount/overlay-options.ts";
 import { removeVolatileMark } from "../src/overlay/volatile-mark.ts";
 import { bytesOf, display, type HostPath } from "../src/paths.ts";
@@ -54,6 +54,8 @@ export interface MountRequest {
   readonly backend?: RequestedBackend;
   /** Default: those of the snapshot's last mount. */
   readonly options?: OverlayOptions;
+  /** Show ids as a user namespace maps them; on disk they stay the image's. */
+  readonly idMap?: IdMap;
   readonly signal?: AbortSignal;
 }
 
@@ -146,12 +148,16 @@ async function mountPrepared(store: Store, snapshot: Snapshot, request: MountReq
   const target = targetOf(store, snapshot, request.target, table);
   let backend: Backend | null = null;
   try {
-    backend = await mountStack(specOf(store, snapshot, image, target.path, options, request.readOnly ?? false), {
-      backend: request.backend ?? "auto",
-      source: snapshot.upperdir ?? viewBase(store, snapshot.id),
-      notByKernel: inAttributes ?? notByKernel,
-      logger: store.logger,
-    });
+    const spec = specOf(store, snapshot, image, target.path, options, request.readOnly ?? false);
+    backend = await mountStack(
+      { ...spec, ...(request.idMap !== undefined && { idMap: request.idMap }) },
+      {
+        backend: request.backend ?? "auto",
+        source: snapshot.upperdir ?? viewBase(store, snapshot.id),
+        notByKernel: inAttributes ?? notByKernel,
+        logger: store.logger,
+      },
+    );
     record(store, snapshot, target, backend, options);
   } catch (error) {
     if (backend === "kernel") umount(target.path);

@@ -1,6 +1,6 @@
 /** An OCI bundle of an image: a snapshot mounted at `rootfs`, and a config.json beside it. */
 
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { closeSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { ConflictError, isErrno } from "../../src/errors.ts";
 import { writeBundle } from "../../src/exec/oci-runtime.ts";
 import { bytesOf, display, type HostPath, joinHost } from "../../src/paths.ts";
@@ -13,6 +13,7 @@ import type { Store } from "../store.ts";
 import { unmount } from "../unmount.ts";
 import { cgroupName } from "./containers.ts";
 import { refuseTaken } from "./held.ts";
+import { openUserNamespace, planNamespaces } from "./namespaces.ts";
 import type { ContainerOptions } from "./options.ts";
 import { writeOwnFiles } from "./own-files.ts";
 import { checkOptions, containerSpec } from "./spec.ts";
@@ -45,18 +46,26 @@ export async function bundleImage(
   checkOptions(config, request.options);
   if (request.name !== undefined) refuseTaken(store, request.name);
   const directory = canonicalPath(text);
+  const plan = planNamespaces(store, request.options);
   makeEmpty(directory);
+  const userNamespace = await openUserNamespace(plan);
+  using _closed = { [Symbol.dispose]: () => userNamespace !== null && closeSync(userNamespace) };
   const { snapshot, target } = await mountImage(store, fullName ?? row.digest, {
     init: true,
     target: bytesOf(joinHost(directory, "rootfs")).toString(),
+    ...(plan.ids !== null && userNamespace !== null && { idMap: { ...plan.ids, userNamespace } }),
     ...(request.name !== undefined && { name: request.name }),
     ...(request.signal !== undefined && { signal: request.signal }),
   });
   try {
     const hostname = request.options.hostname ?? snapshot.name.slice(0, 63);
-    const ownMounts = writeOwnFiles(joinHost(directory, "etc"), hostname, request.options.network);
+    const ownMounts = writeOwnFiles(joinHost(directory, "etc"), {
+      hostname,
+      network: request.options.network,
+      ids: plan.ids,
+    });
     const cgroup = cgroupName(store, snapshot.name);
-    const spec = containerSpec({ config, options: request.options, rootfs: target, hostname, cgroup, ownMounts });
+    const spec = containerSpec({ config, options: request.options, rootfs: target, hostname, cgroup, ownMounts, plan });
     writeBundle(directory, { ...spec, root: { ...spec.root, path: "rootfs" } });
     return { name: snapshot.name, directory };
   } catch (error) {

@@ -6,7 +6,7 @@
  * whose lock is free and whose row says "running" was left by a process that died: `repairContainers` finishes it.
  */
 
-import { statSync } from "node:fs";
+import { closeSync, statSync } from "node:fs";
 import { hostname as hostnameOfHost } from "node:os";
 import { NotFoundError } from "../../src/errors.ts";
 import { findCgroup, outOfMemoryKills, removeCgroup } from "../../src/exec/cgroup/cgroup.ts";
@@ -25,16 +25,19 @@ import { getSnapshotById } from "../../src/meta/snapshots.ts";
 import { bytesOf, type HostPath } from "../../src/paths.ts";
 import { imageOfRow } from "../image.ts";
 import { liveMounts } from "../live-mounts.ts";
-import { tryAcquireLock } from "../locks.ts";
+import { acquireLock, tryAcquireLock } from "../locks.ts";
 import { mountSnapshot } from "../mounts.ts";
 import type { ProcessConfig } from "../oci/image-config.ts";
 import { removeSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
 import { unmount } from "../unmount.ts";
 import { containerDirectory, type HeldContainer, letWaitersSee, lockName, noContainer } from "./held.ts";
+import { namespaceMode, userNamespaceMode } from "./namespace-options.ts";
+import { type NamespacePlan, openUserNamespace, planNamespaces } from "./namespaces.ts";
 import type { ContainerOptions } from "./options.ts";
 import { writeOwnFiles } from "./own-files.ts";
 import { goOnIfAbandoned } from "./pause.ts";
+import { makeSharedMemory, removeSharedMemory, sharedMemoryMount } from "./shared-memory.ts";
 import { containerSpec } from "./spec.ts";
 
 /** A container that is mounted and held by this process, and in which nothing runs yet. */
@@ -45,6 +48,8 @@ export interface Container {
   /** Of the container's own files. */
   readonly directory: HostPath;
   readonly options: ContainerOptions;
+  /** Open as long as it is started, if the container has one. */
+  readonly userNamespace: number | null;
 }
 
 /** A process that runs in a container. */
@@ -78,8 +83,7 @@ export async function runContainer<Started extends StartedProcess>(
   setContainerStarting(store.db, id, cgroup);
   let exitCode: number | null = null;
   try {
-    const started = await start(await mountContainer(store, snapshot, row, cgroup));
-    setContainerRunning(store.db, id, started.init, Date.now());
+    const started = await startHeld(store, snapshot, row, cgroup, start);
     onStarted(started);
     exitCode = await started.exitCode;
     return exitCode;
@@ -88,12 +92,53 @@ export async function runContainer<Started extends StartedProcess>(
   }
 }
 
-async function mountContainer(store: Store, snapshot: Snapshot, row: ContainerRow, cgroup: string): Promise<Container> {
+/** It runs, and is recorded, when this settles. Until then the ids that it takes are nobody else's. */
+async function startHeld<Started extends StartedProcess>(
+  store: Store,
+  snapshot: Snapshot,
+  row: ContainerRow,
+  cgroup: string,
+  start: (container: Container) => Promise<Started>,
+): Promise<Started> {
   const options = JSON.parse(row.options) as ContainerOptions; // as `createContainer` wrote it
-  const { target } = await mountSnapshot(store, snapshot, row.autoRemove ? { options: { volatile: true } } : {});
+  using _ids = takesIds(options) ? await acquireLock(store.layout, "user-namespaces", "exclusive") : null;
+  const plan = planNamespaces(store, options);
+  const userNamespace = await openUserNamespace(plan);
+  try {
+    const container = await mountContainer(store, snapshot, { row, cgroup, options, plan, userNamespace });
+    const started = await start(container);
+    setContainerRunning(store.db, snapshot.id, started.init, Date.now());
+    return started;
+  } finally {
+    if (userNamespace !== null) closeSync(userNamespace);
+  }
+}
+
+function takesIds({ namespaces = {} }: ContainerOptions): boolean {
+  return userNamespaceMode(namespaces).kind === "auto";
+}
+
+interface Mounting {
+  readonly row: ContainerRow;
+  readonly cgroup: string;
+  readonly options: ContainerOptions;
+  readonly plan: NamespacePlan;
+  readonly userNamespace: number | null;
+}
+
+async function mountContainer(store: Store, snapshot: Snapshot, mounting: Mounting): Promise<Container> {
+  const { row, cgroup, options, plan, userNamespace } = mounting;
+  const { target } = await mountSnapshot(store, snapshot, {
+    ...(row.autoRemove && { options: { volatile: true } }),
+    ...(plan.ids !== null && userNamespace !== null && { idMap: { ...plan.ids, userNamespace } }),
+  });
   const directory = containerDirectory(store, snapshot.id);
   const hostname = hostnameOf(snapshot, options);
-  const ownMounts = writeOwnFiles(directory, hostname, options.network);
+  const ownFiles = writeOwnFiles(directory, { hostname, network: options.network, ids: plan.ids });
+  if (plan.ipc === "shareable") makeSharedMemory(directory, plan);
+  const memory =
+    plan.ipcOf === null ? (plan.ipc === "shareable" ? directory : null) : containerDirectory(store, plan.ipcOf);
+  const ownMounts = [...ownFiles, ...(memory === null ? [] : [sharedMemoryMount(memory)])];
   const spec = containerSpec({
     config: configOf(store, snapshot),
     options,
@@ -101,13 +146,15 @@ async function mountContainer(store: Store, snapshot: Snapshot, row: ContainerRo
     hostname,
     cgroup,
     ownMounts,
+    plan,
   });
-  return { id: snapshot.id, name: snapshot.name, spec, directory, options };
+  return { id: snapshot.id, name: snapshot.name, spec, directory, options, userNamespace };
 }
 
 /** The name that a container has for itself. */
 export function hostnameOf({ name }: Snapshot, options: ContainerOptions): string {
-  return options.hostname ?? (options.network === "host" ? hostnameOfHost() : name.slice(0, 63));
+  const hasHostsName = options.network === "host" || namespaceMode(options.namespaces ?? {}, "uts").kind === "host";
+  return options.hostname ?? (hasHostsName ? hostnameOfHost() : name.slice(0, 63));
 }
 
 /** What the container's image says. @throws {NotFoundError} `ERR_IMAGE_NOT_FOUND` */
@@ -124,6 +171,7 @@ async function takeDown(store: Store, id: number, exitCode: number | null): Prom
   const snapshot = getSnapshotById(store.db, id);
   if (row === null || snapshot === null) return;
   endCgroup(store, row, snapshot.name);
+  removeSharedMemory(containerDirectory(store, id));
   if (liveMounts(store).some((mount) => mount.snapshot === id)) {
     await unmount(store, snapshot.name, { discard: row.autoRemove });
   }

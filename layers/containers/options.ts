@@ -4,6 +4,7 @@ import { UsageError } from "../../src/errors.ts";
 import type { LimitTexts } from "../../src/exec/cgroup/limits.ts";
 import type { Mount, Rlimit } from "../../src/exec/runtime-spec.ts";
 import { isLimitName } from "../../src/sys/limits.ts";
+import type { NamespaceTexts } from "./namespace-options.ts";
 
 export type Network = "none" | "host";
 
@@ -29,6 +30,8 @@ export interface ContainerOptions {
   /** Devices of this host; containers of older builds have none. */
   readonly devices?: readonly string[];
   readonly network: Network;
+  /** Default: as docker has them. */
+  readonly namespaces?: NamespaceTexts;
   readonly terminal: boolean;
   /** Detached, the command's standard input stays open. */
   readonly interactive: boolean;

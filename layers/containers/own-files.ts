@@ -3,9 +3,10 @@
  * the snapshot's upperdir and are mounted over the stubs of its init layer, so that no diff or commit sees them.
  */
 
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { isErrno } from "../../src/errors.ts";
 import type { Mount } from "../../src/exec/runtime-spec.ts";
+import { type IdMappings, rootOf } from "../../src/mount/id-mapping.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
 import type { Network } from "./options.ts";
 
@@ -17,8 +18,16 @@ ff02::1\tip6-allnodes
 ff02::2\tip6-allrouters
 `;
 
+export interface OwnFiles {
+  readonly hostname: string;
+  readonly network: Network;
+  /** Of the container's user namespace: the files are its root's. */
+  readonly ids: IdMappings | null;
+}
+
 /** Writes the files into `directory`, which is made, and returns how they are mounted. @throws a system error */
-export function writeOwnFiles(directory: HostPath, hostname: string, network: Network): readonly Mount[] {
+export function writeOwnFiles(directory: HostPath, { hostname, network, ids }: OwnFiles): readonly Mount[] {
+  const owner = ids === null ? null : rootOf(ids);
   mkdirSync(bytesOf(directory), { recursive: true, mode: 0o700 });
   const files = {
     hosts: network === "host" ? hostFile("/etc/hosts", HOSTS) : `${HOSTS}127.0.0.1\t${hostname}\n`,
@@ -28,6 +37,7 @@ export function writeOwnFiles(directory: HostPath, hostname: string, network: Ne
   return Object.entries(files).map(([name, text]) => {
     const path = joinHost(directory, name);
     writeFileSync(bytesOf(path), text, { mode: 0o644 });
+    if (owner !== null) chownSync(bytesOf(path), owner.uid, owner.gid);
     return {
       destination: `/etc/${name}`,
       type: "bind",

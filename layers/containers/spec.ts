@@ -10,14 +10,17 @@ import { type GivenDevice, hostDevices, parseDevice } from "../../src/exec/devic
 import { findUser, type KnownUser } from "../../src/exec/names.ts";
 import {
   type Mount,
-  type NamespaceType,
+  type Namespace,
   OCI_VERSION,
   type ProcessSpec,
   type RuntimeSpec,
 } from "../../src/exec/runtime-spec.ts";
+import { hostIdOf, type IdMappings } from "../../src/mount/id-mapping.ts";
 import { bytesOf, type HostPath } from "../../src/paths.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../../src/sys/file.ts";
 import type { ProcessConfig } from "../oci/image-config.ts";
+import { checkNamespaces } from "./namespace-options.ts";
+import type { NamespacePlan } from "./namespaces.ts";
 import {
   type ContainerOptions,
   parseEnvironment,
@@ -42,6 +45,7 @@ export interface SpecRequest {
   readonly cgroup: string;
   /** Mounts of the container's own files, such as /etc/hosts. */
   readonly ownMounts: readonly Mount[];
+  readonly plan: NamespacePlan;
 }
 
 /**
@@ -50,20 +54,30 @@ export interface SpecRequest {
  * @throws as `findUser`
  */
 export function containerSpec(request: SpecRequest): RuntimeSpec {
-  const { config, options, rootfs, hostname, ownMounts } = request;
+  const { config, options, rootfs, hostname, ownMounts, plan } = request;
+  const { ids, timeOffsets } = plan;
+  const namespaces = [...plan.namespaces, ...networkNamespace(options)];
   const volumes = volumesOf(options);
   const taken = new Set(volumes.map(({ destination }) => destination));
-  const before = [...defaultMounts(options.privileged), ...ownMounts].filter((each) => !taken.has(each.destination));
+  const replaced = new Set([...taken, ...ownMounts.map(({ destination }) => destination)]);
+  const before = [
+    ...defaultMounts({ privileged: options.privileged, namespaces, ids }).filter(
+      (each) => !replaced.has(each.destination),
+    ),
+    ...ownMounts.filter((each) => !taken.has(each.destination)),
+  ];
   const devices = devicesOf(options);
   const init = options.init === undefined ? [] : [initMount(options.init)];
   return {
     ociVersion: OCI_VERSION,
-    process: processOf(config, options, lookUp(rootfs, options.user ?? config.User ?? ""), hostname),
+    process: processOf(config, options, mappedUser(lookUp(rootfs, options.user ?? config.User ?? ""), ids), hostname),
     root: { path: bytesOf(rootfs).toString(), readonly: options.readOnly },
-    hostname,
+    ...(namespaces.some(({ type, path }) => type === "uts" && path === undefined) && { hostname }),
     mounts: [...before, ...init, ...byDepth(volumes)],
     linux: {
-      namespaces: namespacesOf(options).map((type) => ({ type })),
+      namespaces,
+      ...(ids !== null && { uidMappings: ids.uids, gidMappings: ids.gids }),
+      ...(Object.keys(timeOffsets).length > 0 && { timeOffsets }),
       devices: [...(options.privileged ? hostDevices() : []), ...devices.map(({ device }) => device)],
       maskedPaths: options.privileged ? [] : MASKED_PATHS,
       readonlyPaths: options.privileged ? [] : READONLY_PATHS,
@@ -76,6 +90,7 @@ export function containerSpec(request: SpecRequest): RuntimeSpec {
 /** Checks what needs no tree, so that nothing is made for what is refused. @throws as `containerSpec` */
 export function checkOptions(config: ProcessConfig, options: ContainerOptions): void {
   volumesOf(options);
+  checkNamespaces(options.namespaces ?? {}, options.hostname);
   options.ulimits.map(parseUlimit);
   parseSecurityOptions(options.securityOptions);
   resourcesOf(options, devicesOf(options));
@@ -205,9 +220,20 @@ function environmentOf(
   return [...variables].map(([name, value]) => `${name}=${value}`);
 }
 
-function namespacesOf({ network }: ContainerOptions): readonly NamespaceType[] {
-  const all: readonly NamespaceType[] = ["mount", "pid", "ipc", "uts", "cgroup"];
-  return network === "none" ? [...all, "network"] : all;
+function networkNamespace({ network }: ContainerOptions): readonly Namespace[] {
+  return network === "none" ? [{ type: "network" }] : [];
+}
+
+/** @throws {UsageError} `ERR_ID_NOT_MAPPED` for who has no id in the user namespace */
+function mappedUser(user: KnownUser, ids: IdMappings | null): KnownUser {
+  if (ids === null) return user;
+  const gids = [user.gid, ...user.additionalGids].map((id) => ({ what: "gid", ranges: ids.gids, id }));
+  for (const { what, ranges, id } of [{ what: "uid", ranges: ids.uids, id: user.uid }, ...gids]) {
+    if (hostIdOf(ranges, id) !== null) continue;
+    const message = `Cannot run as ${what} ${id}: the user namespace has no such id; give it more, or another user`;
+    throw new UsageError("ERR_ID_NOT_MAPPED", message, { data: { [what]: id } });
+  }
+  return user;
 }
 
 function initMount(source: string): Mount {

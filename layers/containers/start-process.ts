@@ -5,7 +5,11 @@ import { runWithRuntime } from "../../src/exec/oci-runtime.ts";
 import type { Container } from "./containers.ts";
 
 /** It runs when this settles. @throws as `launch` and `runWithRuntime` */
-export function startProcess({ spec, directory, options }: Container, how: LaunchOptions): Promise<Running> {
+export function startProcess(
+  { spec, directory, options, userNamespace }: Container,
+  how: LaunchOptions,
+): Promise<Running> {
   const { runtime } = options;
-  return runtime === undefined ? launch(spec, how) : runWithRuntime(runtime, spec, directory, how);
+  const own = { ...how, ...(userNamespace !== null && { userNamespace }) };
+  return runtime === undefined ? launch(spec, own) : runWithRuntime(runtime, spec, directory, how);
 }

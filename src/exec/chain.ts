@@ -9,9 +9,11 @@ import { UnsupportedError } from "../errors.ts";
 import { display, hostPath } from "../paths.ts";
 import { setprivName } from "./capabilities.ts";
 import { isShellName } from "./command.ts";
-import type { NamespaceType, ProcessSpec, RuntimeSpec } from "./runtime-spec.ts";
+import { program, SHELL } from "./host-program.ts";
+import type { LinuxSpec, Namespace, NamespaceType, ProcessSpec, RuntimeSpec } from "./runtime-spec.ts";
 
-const UNSHARE: Readonly<Record<NamespaceType, string>> = {
+/** Of unshare(1) and nsenter(1). */
+const OPTION: Readonly<Record<NamespaceType, string>> = {
   mount: "--mount",
   pid: "--pid",
   network: "--net",
@@ -43,25 +45,57 @@ exec "$@"`;
  * With the thread that started it the whole chain dies (--pdeathsig).
  */
 const HEAD = 'read -r go <&3 && exec "$@"';
-const SHELL = "/bin/sh";
 
 /**
- * The programs and their arguments. Descriptor 3 of the first is the launcher's socket, 4 the container's standard error.
+ * Where the chain has its /proc, which only a process of the new pid namespace can mount, until it goes to its place: every
+ * user may look into this directory, which not everybody may into the store, and nothing of the chain's needs what it hides.
+ */
+export const PROC_AT = "/sys";
+
+/**
+ * The programs and their arguments, with the root's path among them for who looks at a list of processes; to enter the user namespace at the path `userNamespace` too. Descriptor 3 of the first is the launcher's socket, 4 the container's standard error.
  * @throws {UnsupportedError} `ERR_NO_LAUNCHER`, `ERR_ENVIRONMENT_NAME`, `ERR_ARGUMENT_BYTES`
  */
-export function chainOf(spec: RuntimeSpec): readonly string[] {
-  const { process: task, linux, root } = spec;
-  const types = linux.namespaces.map(({ type }) => type);
-  const unshared = types.map((type) => UNSHARE[type]);
+export function chainOf(spec: RuntimeSpec, userNamespace: string | null): readonly string[] {
+  const { process: task, linux, mounts, root } = spec;
+  const unshared = linux.namespaces.filter(({ type, path }) => path === undefined && type !== "user");
+  const hasProc = mounts.some(({ type }) => type === "proc");
   const shell = shellFor(task);
   return [
-    ...[shell, "-c", HEAD, "layerctl"],
-    ...[program("setpriv"), "--pdeathsig", "KILL", "--", program("unshare"), ...unshared],
-    ...["--fork", "--kill-child=KILL", "--propagation", "private", `--mount-proc=${textOf(`${root.path}/proc`)}`, "--"],
+    ...[shell, "-c", HEAD, textOf(root.path), ...joining(linux.namespaces, userNamespace)],
+    ...[
+      program("setpriv"),
+      "--pdeathsig",
+      "KILL",
+      "--",
+      program("unshare"),
+      ...unshared.map(({ type }) => OPTION[type]),
+    ],
+    ...clocks(linux),
+    ...[
+      "--fork",
+      "--kill-child=KILL",
+      "--propagation",
+      "private",
+      ...(hasProc ? [`--mount-proc=${PROC_AT}`] : []),
+      "--",
+    ],
     ...[program("setsid"), "--", program("setpriv"), ...privileges(task), "--"],
-    ...[shell, "-c", SCRIPT, "layerctl", task.terminal ? "/dev/pts/0" : "-", textOf(task.cwd)],
+    ...[shell, "-c", SCRIPT, textOf(root.path), task.terminal ? "/dev/pts/0" : "-", textOf(task.cwd)],
     ...[...task.env.filter(isShellName), "--", ...task.args].map(textOf),
   ];
+}
+
+/** A death signal is forgotten where a user namespace is entered, so this comes before the program that asks for one. */
+function joining(namespaces: readonly Namespace[], userNamespace: string | null): readonly string[] {
+  const joined = namespaces.filter(({ type, path }) => path !== undefined && type !== "user");
+  const options = joined.map(({ type, path = "" }) => `${OPTION[type]}=${path}`);
+  if (userNamespace !== null) options.push(`${OPTION.user}=${userNamespace}`);
+  return options.length === 0 ? [] : [program("nsenter"), ...options, "--no-fork", "--"];
+}
+
+function clocks({ timeOffsets = {} }: LinuxSpec): readonly string[] {
+  return Object.entries(timeOffsets).flatMap(([clock, { secs }]) => [`--${clock}`, String(secs)]);
 }
 
 function privileges({ user, capabilities, noNewPrivileges }: ProcessSpec): readonly string[] {
@@ -102,16 +136,6 @@ function shellFor({ env }: ProcessSpec): string {
   const [name] = splitVariable(kept ?? odd ?? "");
   const message = `Cannot pass on variable "${name}": no shell here can; leave it away, or use --runtime crun or runc`;
   throw new UnsupportedError("ERR_ENVIRONMENT_NAME", message, { data: { variable: name } });
-}
-
-const DIRECTORIES = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
-
-/** An absolute path: the PATH that counts is not the user's, nor the container's. */
-export function program(name: string): string {
-  const path = DIRECTORIES.map((directory) => `${directory}/${name}`).find((each) => existsSync(each));
-  if (path !== undefined) return path;
-  const message = `Cannot start a container: ${name} is not installed; install util-linux, or use --runtime crun or runc`;
-  throw new UnsupportedError("ERR_NO_LAUNCHER", message);
 }
 
 /** Node gives programs their arguments as UTF-8. */

@@ -1,14 +1,38 @@
 /** What every container has mounted, hidden and read-only, as docker and podman have it (moby, oci/defaults.go). */
 
-import type { Mount } from "./runtime-spec.ts";
+import { existsSync } from "node:fs";
+import { hostIdOf, type IdMappings } from "../mount/id-mapping.ts";
+import type { Mount, Namespace, NamespaceType } from "./runtime-spec.ts";
 
-/** In order. /sys of a privileged container can be written. */
-export function defaultMounts(privileged: boolean): readonly Mount[] {
-  const quiet = ["nosuid", "noexec", "nodev"];
-  const sysfs = privileged ? quiet : [...quiet, "ro"];
-  const pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"];
+/** What of a container's namespaces its mounts depend on. */
+export interface MountNeeds {
+  /** /sys of such a container can be written. */
+  readonly privileged: boolean;
+  readonly namespaces: readonly Namespace[];
+  /** Of its user namespace, if it has one. */
+  readonly ids: IdMappings | null;
+}
+
+const QUIET = ["nosuid", "noexec", "nodev"];
+
+/** In order. */
+export function defaultMounts({ privileged, namespaces, ids }: MountNeeds): readonly Mount[] {
+  const find = (type: NamespaceType): Namespace | undefined => namespaces.find((each) => each.type === type);
+  const isJoined = find("user")?.path !== undefined;
+  /** What shows namespaces of this type is mounted only by those that may do anything in the user namespace they belong to. */
+  const canMount = (type: NamespaceType): boolean =>
+    ids === null || (find(type) !== undefined && (find(type)?.path === undefined || isJoined));
+  const sysfs = privileged ? QUIET : [...QUIET, "ro"];
+  const tty = ids === null || hostIdOf(ids.gids, TTY_GROUP) !== null ? [`gid=${TTY_GROUP}`] : [];
+  const pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", ...tty];
+  const ipc: readonly Mount[] = [
+    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: QUIET },
+    { destination: "/dev/shm", type: "tmpfs", source: "shm", options: [...QUIET, ...SHM] },
+  ];
   return [
-    { destination: "/proc", type: "proc", source: "proc", options: quiet },
+    canMount("pid")
+      ? { destination: "/proc", type: "proc", source: "proc", options: QUIET }
+      : hostMount("/proc", QUIET),
     {
       destination: "/dev",
       type: "tmpfs",
@@ -16,11 +40,27 @@ export function defaultMounts(privileged: boolean): readonly Mount[] {
       options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
     },
     { destination: "/dev/pts", type: "devpts", source: "devpts", options: pts },
-    { destination: "/sys", type: "sysfs", source: "sysfs", options: sysfs },
-    { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [...quiet, "ro"] },
-    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: quiet },
-    { destination: "/dev/shm", type: "tmpfs", source: "shm", options: [...quiet, "mode=1777", "size=65536k"] },
+    canMount("network")
+      ? { destination: "/sys", type: "sysfs", source: "sysfs", options: sysfs }
+      : hostMount("/sys", sysfs),
+    { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [...QUIET, "ro"] },
+    ...(find("ipc") === undefined
+      ? ipc
+          .map(({ destination }) => destination)
+          .filter((path) => existsSync(path))
+          .map((path) => hostMount(path, QUIET))
+      : ipc),
   ];
+}
+
+/** Of the tmpfs at /dev/shm. */
+export const SHM: readonly string[] = ["mode=1777", "size=65536k"];
+/** "tty", in every distribution. */
+export const TTY_GROUP = 5;
+
+/** What this host has at the same place. */
+function hostMount(path: string, options: readonly string[]): Mount {
+  return { destination: path, type: "bind", source: path, options: ["rbind", "rprivate", ...options] };
 }
 
 export const MASKED_PATHS: readonly string[] = [

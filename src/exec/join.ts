@@ -11,6 +11,7 @@ import { constants } from "node:os";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { ConflictError, errnoName, NotFoundError, PosixError } from "../errors.ts";
+import { type IdMappings, mappingsOfProcess } from "../mount/id-mapping.ts";
 import { display, hostPath } from "../paths.ts";
 import { adoptOrphans, untilChildEnds } from "../sys/children.ts";
 import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
@@ -21,8 +22,8 @@ import { setWindowSize } from "../sys/terminal.ts";
 import { capabilityNumber } from "./capabilities.ts";
 import { addToCgroup } from "./cgroup/cgroup.ts";
 import type { Cgroup } from "./cgroup/group.ts";
-import { program } from "./chain.ts";
 import { candidatesFor, checkCommand } from "./command.ts";
+import { program } from "./host-program.ts";
 import { GO, type JoinFailure, type JoinTask, READY } from "./join-protocol.ts";
 import type { LaunchOptions, Running } from "./launcher.ts";
 import type { RunningRoot } from "./running-root.ts";
@@ -55,7 +56,7 @@ export async function join(
   const command = task.args[0] ?? "";
   checkCommand(container.root, command, task.cwd, task.env);
   if (!options.detached) adoptOrphans();
-  const terminal = task.terminal ? openAnotherTerminal(container.root, task.user) : null;
+  const terminal = task.terminal ? openAnotherTerminal(container.root, task.user, idsOf(container)) : null;
   if (terminal !== null && options.windowSize != null) setWindowSize(terminal.master, options.windowSize);
   const joiner = startJoiner(
     container,
@@ -83,6 +84,11 @@ export async function join(
   } finally {
     if (terminal !== null) close(terminal.slave);
   }
+}
+
+/** How the container's user namespace maps ids; null if it has this host's. */
+function idsOf({ pid, namespaces }: RunningRoot): IdMappings | null {
+  return namespaces.some(({ name }) => name === "user") ? mappingsOfProcess(pid) : null;
 }
 
 function startJoiner({ namespaces }: RunningRoot, stdio: LaunchOptions["stdio"]): ChildProcess {

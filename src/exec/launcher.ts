@@ -12,11 +12,14 @@ import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { ConflictError, isErrno, UnsupportedError } from "../errors.ts";
+import { rootOf } from "../mount/id-mapping.ts";
 import { type HostPath, hostPath } from "../paths.ts";
 import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../sys/file.ts";
+import { asFileOwner } from "../sys/file-owner.ts";
 import { setProcessLimit } from "../sys/limits.ts";
 import { raiseLoopback } from "../sys/loopback.ts";
+import { MS_BIND, mount } from "../sys/mount.ts";
 import { inNamespaces, setHostname, type ThreadNamespace } from "../sys/namespaces.ts";
 import { setWindowSize } from "../sys/terminal.ts";
 import { addToCgroup, makeCgroup, removeCgroup, takeFromCgroup } from "./cgroup/cgroup.ts";
@@ -24,8 +27,8 @@ import type { Cgroup } from "./cgroup/group.ts";
 import { chainOf, environmentOfChain } from "./chain.ts";
 import { checkCommand } from "./command.ts";
 import { makeDirectory } from "./in-root.ts";
-import { checkProcDirectory, enterRootfs, mountRootfs } from "./rootfs.ts";
-import type { RuntimeSpec } from "./runtime-spec.ts";
+import { enterRootfs, mountRootfs } from "./rootfs.ts";
+import { idMappingsOf, type RuntimeSpec } from "./runtime-spec.ts";
 import { sendSignal } from "./signal.ts";
 import { openTerminal } from "./terminal.ts";
 
@@ -38,6 +41,8 @@ export interface LaunchOptions {
   readonly stdio: readonly [number | "ignore", number | "ignore", number | "ignore"];
   /** Of the terminal from its beginning (`windowSizeOf`). */
   readonly windowSize?: Buffer | null;
+  /** The container's, open, if it has one; the caller closes it. */
+  readonly userNamespace?: number;
 }
 
 interface Processes {
@@ -65,8 +70,8 @@ export interface Running {
  */
 export async function launch(spec: RuntimeSpec, options: LaunchOptions): Promise<Running> {
   const path = hostPath(spec.root.path);
-  const chain = chainOf(spec);
-  withRoot(path, (root) => checkProcDirectory(root));
+  const namespace = options.userNamespace === undefined ? null : `/proc/${process.pid}/fd/${options.userNamespace}`;
+  const chain = chainOf(spec, namespace);
   keepDescriptorsToOurselves();
   const cgroup = makeCgroup(spec.linux.cgroupsPath.slice(1), spec.linux.resources);
   const [input, output, errors] = options.stdio;
@@ -103,27 +108,37 @@ export async function launch(spec: RuntimeSpec, options: LaunchOptions): Promise
 /** All that is done in the waiting namespaces; the descriptor of the terminal's master, if there is to be one. */
 function furnish(spec: RuntimeSpec, path: HostPath, init: number, cgroup: Cgroup | null): number | null {
   const has = new Set(spec.linux.namespaces.map(({ type }) => type));
+  const isNew = new Set(spec.linux.namespaces.filter((each) => each.path === undefined).map(({ type }) => type));
+  const mappings = idMappingsOf(spec);
   const joined: ThreadNamespace[] = [];
   if (has.has("network")) joined.push("net");
   if (has.has("ipc")) joined.push("ipc");
   if (has.has("uts")) joined.push("uts");
   if (has.has("cgroup")) joined.push("cgroup");
   return inNamespaces(init, [...joined, "mnt"], () => {
-    if (has.has("network")) raiseLoopback();
-    if (has.has("uts") && spec.hostname !== undefined) setHostname(spec.hostname);
-    return withRoot(path, (root) => {
-      mountRootfs(spec, root, cgroup);
-      const terminal = spec.process.terminal ? openTerminal(root, spec.process.user) : null;
-      try {
-        makeDirectory(root, hostPath(spec.process.cwd));
-        checkCommand(root, spec.process.args[0] ?? "", spec.process.cwd, spec.process.env);
-        enterRootfs(root, spec.root.readonly);
-      } catch (error) {
-        if (terminal !== null) close(terminal);
-        throw error;
-      }
-      return terminal;
-    });
+    if (isNew.has("network")) raiseLoopback();
+    if (isNew.has("uts") && spec.hostname !== undefined) setHostname(spec.hostname);
+    if (mappings === null) return furnishTree(spec, path, cgroup);
+    mount(path, path, "", MS_BIND, ""); // what was mounted before the namespace was can be nobody's root in it
+    const { uid, gid } = rootOf(mappings);
+    return asFileOwner(uid, gid, () => furnishTree(spec, path, cgroup));
+  });
+}
+
+/** The descriptor of the terminal's master, if there is to be one. */
+function furnishTree(spec: RuntimeSpec, path: HostPath, cgroup: Cgroup | null): number | null {
+  return withRoot(path, (root) => {
+    mountRootfs(spec, root, cgroup);
+    const terminal = spec.process.terminal ? openTerminal(root, spec) : null;
+    try {
+      makeDirectory(root, hostPath(spec.process.cwd));
+      checkCommand(root, spec.process.args[0] ?? "", spec.process.cwd, spec.process.env);
+      enterRootfs(root, spec.root.readonly);
+    } catch (error) {
+      if (terminal !== null) close(terminal);
+      throw error;
+    }
+    return terminal;
   });
 }
 

@@ -14,7 +14,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { basename, delimiter, join } from "node:path";
+import { basename, delimiter, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConflictError, NotFoundError } from "../errors.ts";
 import { bytesOf, type HostPath, hostPath, joinHost } from "../paths.ts";
@@ -22,7 +22,7 @@ import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../sys/file.ts";
 import { checkCommand } from "./command.ts";
 import { exitOf, type LaunchOptions, type Running } from "./launcher.ts";
-import type { Mount, ProcessSpec, RuntimeSpec } from "./runtime-spec.ts";
+import { idMappingsOf, type Mount, type ProcessSpec, type RuntimeSpec } from "./runtime-spec.ts";
 
 /** Writes config.json into `directory`, which is made. @throws a system error */
 export function writeBundle(directory: HostPath, spec: RuntimeSpec): void {
@@ -61,12 +61,13 @@ export async function runWithRuntime(
   { stdio }: LaunchOptions,
 ): Promise<Running> {
   checkInImage(spec);
-  writeBundle(directory, spec);
+  const isMapped = idMappingsOf(spec) !== null;
+  writeBundle(directory, isMapped ? { ...spec, root: { ...spec.root, path: stagedRoot() } } : spec);
   const bundle = bytesOf(directory).toString();
   const pidFile = join(bundle, "pid");
   const id = `layerctl-${process.pid}-${Math.random().toString(16).slice(2)}`;
   const state = ["--root", join(bundle, "runtime")];
-  const command = forHost(runtime);
+  const command = forHost(runtime, isMapped ? spec.root.path : null);
   const args = [...command.slice(1), ...state, "run", "--bundle", bundle, "--pid-file", pidFile, id];
   keepDescriptorsToOurselves();
   const child = spawn(command[0] ?? runtime, args, { stdio: [...stdio], detached: !spec.process.terminal, cwd: "/" });
@@ -100,7 +101,7 @@ export async function execWithRuntime(
   const file = join(bundle, `exec-${process.pid}-${Math.random().toString(16).slice(2)}`);
   const pidFile = `${file}.pid`;
   writeFileSync(file, JSON.stringify(task), { mode: 0o600, flag: "wx" });
-  const command = forHost(runtime);
+  const command = forHost(runtime, null);
   const wanted = ["--process", file, "--pid-file", pidFile, ...(detached ? ["--detach"] : []), id];
   keepDescriptorsToOurselves();
   const args = [...command.slice(1), "--root", state, "exec", ...wanted];
@@ -135,10 +136,32 @@ const TURN_MS = 3;
 
 const EMPTY_TREE = "/sys/fs/cgroup/unified";
 
-/** crun refuses hosts that have the second version's tree beside the first's: it is not to see that one. */
-function forHost(runtime: string): readonly string[] {
-  if (basename(runtime) !== "crun" || !existsSync(join(EMPTY_TREE, "cgroup.procs"))) return [runtime];
-  return ["unshare", "--mount", "sh", "-c", `umount ${EMPTY_TREE} && exec "$@"`, "sh", runtime];
+/**
+ * Directories that everybody may look into, one of which every host has. The kernel keeps them for mounts: others in /sys may
+ * not be covered where a user namespace is to mount its own.
+ */
+const STAGES = ["/sys/kernel/debug", "/sys/kernel/tracing", "/sys/kernel/security", "/sys/fs/fuse/connections"];
+
+function stagedRoot(): string {
+  return `${STAGES.find((path) => existsSync(path)) ?? "/mnt"}/rootfs`;
+}
+
+/**
+ * The command in a mount namespace of its own where it needs one: crun refuses hosts that have the second version's tree
+ * beside the first's, and is not to see that one; root of a user namespace may not look into a store, and is to find
+ * `rootfs` elsewhere.
+ */
+function forHost(runtime: string, rootfs: string | null): readonly string[] {
+  const hidden =
+    basename(runtime) === "crun" && existsSync(join(EMPTY_TREE, "cgroup.procs")) ? [`umount ${EMPTY_TREE}`] : [];
+  const place = stagedRoot();
+  const staged =
+    rootfs === null
+      ? []
+      : [`mount -t tmpfs -o mode=711 tmpfs ${dirname(place)}`, `mkdir ${place}`, `mount --rbind "$0" ${place}`];
+  const steps = [...hidden, ...staged];
+  if (steps.length === 0) return [runtime];
+  return ["unshare", "--mount", "sh", "-c", `${steps.join(" && ")} && exec "$@"`, rootfs ?? "sh", runtime];
 }
 
 /** Runtimes say in words of their own that there is no command. What a volume may hold is for them to find. */

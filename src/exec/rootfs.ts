@@ -6,6 +6,7 @@
 
 import { basename, dirname, join } from "node:path";
 import { PosixError } from "../errors.ts";
+import { hostIdOf } from "../mount/id-mapping.ts";
 import type { HostPath } from "../paths.ts";
 import { hostPath } from "../paths.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt, S_IFDIR, S_IFMT, symlinkAt } from "../sys/file.ts";
@@ -13,6 +14,7 @@ import {
   addMountAttributes,
   MNT_DETACH,
   MS_BIND,
+  MS_MOVE,
   MS_NODEV,
   MS_NOEXEC,
   MS_NOSUID,
@@ -26,8 +28,9 @@ import { changeDirectory, pivotToWorkingDirectory } from "../sys/namespaces.ts";
 import { statAt, statAtOrNull } from "../sys/stat.ts";
 import type { Cgroup } from "./cgroup/group.ts";
 import { allowsAllDevices } from "./cgroup/resources.ts";
+import { PROC_AT } from "./chain.ts";
 import { descriptorPath, makeDirectory, makeFile, withPath } from "./in-root.ts";
-import type { Device, Mount, RuntimeSpec } from "./runtime-spec.ts";
+import { type Device, idMappingsOf, type Mount, type RuntimeSpec } from "./runtime-spec.ts";
 
 /** Options that are flags of mount(2); of the others each is for the file system. */
 const FLAGS: Readonly<Record<string, number>> = {
@@ -47,25 +50,46 @@ const LINKS: readonly (readonly [name: string, target: string])[] = [
   ["stderr", "/proc/self/fd/2"],
   ["ptmx", "pts/ptmx"],
 ];
+/** (uid_t) -1, which the kernel refuses. */
+const NO_ID = 0xffff_ffff;
 /** What every container has (runtime-spec, config-linux.md, "Default Devices"). */
 const DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
 
 /**
- * Makes the mounts of `spec` below its root, which is open as `root`. /proc, which only a process of the new pid namespace can
- * mount, is there already. The calling thread is in the container's mount, network, ipc and cgroup namespaces.
+ * Makes the mounts of `spec` below its root, which is open as `root`. What the chain has at `PROC_AT` goes to /proc. The calling thread is in the container's mount, network, ipc and cgroup namespaces.
  * @throws PosixError
  */
 export function mountRootfs(spec: RuntimeSpec, root: number, cgroup: Cgroup | null): void {
-  const always = allowsAllDevices(spec.linux.resources) ? 0 : MS_NODEV;
+  const always = allowsAllDevices(spec.linux.resources) && idMappingsOf(spec) === null ? 0 : MS_NODEV;
   if (always !== 0) addMountAttributes(root, always, false);
   for (const each of spec.mounts) {
-    if (each.type === "proc") continue;
-    if (each.type === "cgroup") mountCgroup(root, each, cgroup);
-    else mountAt(root, each, always);
+    if (each.type === "proc") moveProc(root);
+    else if (each.type === "cgroup") mountCgroup(root, each, cgroup);
+    else mountAt(root, mapped(each, spec), always);
     if (each.destination === "/dev" && each.type === "tmpfs") fillDev(root, spec);
   }
   for (const path of spec.linux.maskedPaths) mask(root, path);
   for (const path of spec.linux.readonlyPaths) makeReadOnly(root, path);
+}
+
+/** To a real directory of the tree: hidden and read-only paths are to be those of the processes. */
+function moveProc(root: number): void {
+  const stat = statAtOrNull(root, "proc");
+  if (stat === null) makeDirectory(root, "proc");
+  else if ((stat.mode & S_IFMT) !== S_IFDIR) throw new PosixError(20, "mount", "/proc");
+  withPath(root, "proc", (target) => mount(PROC_AT, descriptorPath(target), "", MS_MOVE, ""));
+}
+
+/** Owners in a mount's options are the container's, and this thread is none of its processes. */
+function mapped(each: Mount, spec: RuntimeSpec): Mount {
+  const mappings = idMappingsOf(spec);
+  if (mappings === null) return each;
+  const options = each.options.map((option) => {
+    const [, name = "", id = ""] = /^([ug]id)=(\d+)$/.exec(option) ?? [];
+    if (name === "") return option;
+    return `${name}=${hostIdOf(name === "uid" ? mappings.uids : mappings.gids, Number(id)) ?? NO_ID}`;
+  });
+  return { ...each, options };
 }
 
 /** `always`: attributes of a bind mount besides those that its options ask for. */
@@ -160,11 +184,4 @@ export function enterRootfs(root: number, isReadOnly: boolean): void {
   } finally {
     close(old);
   }
-}
-
-/** Where a launcher mounts /proc: a real directory of the tree, so that its path leads nowhere else. */
-export function checkProcDirectory(root: number): void {
-  const stat = statAtOrNull(root, "proc");
-  if (stat === null) makeDirectory(root, "proc");
-  else if ((stat.mode & S_IFMT) !== S_IFDIR) throw new PosixError(20, "mount", "/proc");
 }

@@ -3,10 +3,13 @@
  * launcher starts what it describes, and `--runtime` hands the same document to another.
  */
 
+import type { IdMapping, IdMappings } from "../mount/id-mapping.ts";
 import type { CapabilityName } from "./capabilities.ts";
 import type { Resources } from "./cgroup/resources.ts";
 
 export const OCI_VERSION = "1.0.2";
+
+export type Clock = "monotonic" | "boottime";
 
 export type NamespaceType = "pid" | "network" | "mount" | "ipc" | "uts" | "user" | "cgroup" | "time";
 
@@ -54,8 +57,11 @@ export interface ProcessSpec {
   readonly rlimits: readonly Rlimit[];
 }
 
+/** A type that a container does not list is this host's. */
 export interface Namespace {
   readonly type: NamespaceType;
+  /** Of one that is there and is joined (/proc/PID/ns/TYPE); else it is a new one. */
+  readonly path?: string;
 }
 
 /** A device node that is made; `fileMode` has the permissions only. */
@@ -71,8 +77,18 @@ export interface Device {
   readonly gid: number;
 }
 
+/** What a clock shows more than this host's (time_namespaces(7)). */
+export interface TimeOffset {
+  readonly secs: number;
+  readonly nanosecs: number;
+}
+
 export interface LinuxSpec {
   readonly namespaces: readonly Namespace[];
+  /** Of the user namespace, new or joined; without one there are none. */
+  readonly uidMappings?: readonly IdMapping[];
+  readonly gidMappings?: readonly IdMapping[];
+  readonly timeOffsets?: Readonly<Partial<Record<Clock, TimeOffset>>>;
   readonly devices: readonly Device[];
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
@@ -88,4 +104,10 @@ export interface RuntimeSpec {
   readonly hostname?: string;
   readonly mounts: readonly Mount[];
   readonly linux: LinuxSpec;
+}
+
+/** How the container's user namespace maps ids; null if that is this host's. */
+export function idMappingsOf({ linux }: RuntimeSpec): IdMappings | null {
+  const { uidMappings: uids, gidMappings: gids } = linux;
+  return uids === undefined || gids === undefined ? null : { uids, gids };
 }

@@ -3,6 +3,7 @@
 import { UnsupportedError } from "../errors.ts";
 import { display, type HostPath } from "../paths.ts";
 import { escapePath } from "./classic-mount.ts";
+import type { IdMapping } from "./id-mapping.ts";
 import type { MountSpec } from "./mount-spec.ts";
 
 /**
@@ -31,14 +32,20 @@ export function fuseOptions(spec: MountSpec, source: HostPath): string {
  * Where owners are. For a user who is not root, root's files are shown as his own, and his as root's: he works in the tree
  * as its root would, and what he makes there is its root's.
  */
-function ownerOptions({ ownersInAttributes }: MountSpec): readonly string[] {
-  if (!ownersInAttributes) return ["override_stat=off"];
+function ownerOptions({ ownersInAttributes, idMap }: MountSpec): readonly string[] {
+  const mapping = idMap === undefined ? null : [`uidmapping=${mapped(idMap.uids)}`, `gidmapping=${mapped(idMap.gids)}`];
+  if (!ownersInAttributes) return ["override_stat=off", ...(mapping ?? [])];
+  if (mapping !== null) return ["xattr_permissions=2", ...mapping];
   const [uid, gid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];
   return [
     "xattr_permissions=2",
     ...(uid === 0 ? [] : [`uidmapping=${swapped(uid)}`]),
     ...(gid === 0 ? [] : [`gidmapping=${swapped(gid)}`]),
   ];
+}
+
+function mapped(ranges: readonly IdMapping[]): string {
+  return ranges.map(({ containerID, hostID, size }) => `${containerID}:${hostID}:${size}`).join(":");
 }
 
 /** Every id as itself, but 0 and `id` exchanged. */

@@ -7,10 +7,12 @@
  */
 
 import { readSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import { ConflictError, isErrno, PosixError, type SystemError, UnsupportedError } from "../errors.ts";
 import { hasVolatileMark } from "../overlay/volatile-mark.ts";
 import { display, type HostPath } from "../paths.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../sys/file.ts";
+import { asFileOwner } from "../sys/file-owner.ts";
 import { KernelLog } from "../sys/kernel-log.ts";
 import {
   contextMessages,
@@ -20,10 +22,12 @@ import {
   fsopen,
   MOUNT_ATTR_RDONLY,
   moveMount,
+  openIdMapped,
 } from "../sys/mount.ts";
 import { mountWithOptionString } from "./classic-mount.ts";
+import { rootOf } from "./id-mapping.ts";
 import { isLegacyContext } from "./legacy-context.ts";
-import type { MountSpec } from "./mount-spec.ts";
+import type { IdMap, MountSpec } from "./mount-spec.ts";
 import { checkOverlayOptions, kernelOptions } from "./overlay-options.ts";
 
 /** The most layers overlayfs takes (OVL_MAX_STACK). */
@@ -47,7 +51,9 @@ export type MountInterface = "auto" | "fsopen" | "mount";
  */
 export function mountOverlay(spec: MountSpec, use: MountInterface = "auto"): void {
   checkSpec(spec);
-  if (use === "mount" || !mountWithContext(spec, use)) attemptClassic(spec);
+  if (use !== "mount" && mountWithContext(spec, use)) return;
+  if (spec.idMap !== undefined) throw tooOldForIds(spec);
+  attemptClassic(spec);
 }
 
 function checkSpec(spec: MountSpec): void {
@@ -60,6 +66,11 @@ function checkSpec(spec: MountSpec): void {
   if (layers === 0 || (spec.upperdir === null && layers < 2)) throw new RangeError("too few layers for overlayfs");
   if ((spec.upperdir === null) !== (spec.workdir === null)) throw new RangeError("upperdir and workdir go together");
   refuseVolatileMark(spec);
+}
+
+function tooOldForIds({ target }: MountSpec): UnsupportedError {
+  const message = `Cannot mount "${display(target)}": this kernel's overlayfs takes no layers with mapped ids (Linux 6.13)`;
+  return new UnsupportedError("ERR_MOUNT_REFUSED", message, { data: { target: display(target) } });
 }
 
 /** @throws {ConflictError} `ERR_VOLATILE_MARK` */
@@ -76,6 +87,7 @@ function mountWithContext(spec: MountSpec, use: MountInterface): boolean {
   using log = new KernelLog();
   const context = openContext(spec, use);
   if (context === null) return false;
+  const mapped: number[] = []; // detached mounts, which are gone when they are closed
   const attempt = (option: string, value: string | null, step: () => void): void => {
     try {
       step();
@@ -88,19 +100,27 @@ function mountWithContext(spec: MountSpec, use: MountInterface): boolean {
   try {
     if (use === "auto" && isLegacyContext(context)) return false;
     attempt("source", null, () => fsconfigSet(context, "source", MOUNT_SOURCE));
-    if (!setLayers(spec, context, use, attempt)) return false;
+    if (!setLayers(spec, context, { use, attempt, mapped })) return false;
     for (const [name, value] of kernelOptions(spec.options)) {
       attempt(name, null, () => fsconfigSet(context, name, value));
     }
-    attempt("overlay", null, () => fsconfigCreate(context));
+    attempt("overlay", null, () => createSuperblock(context, spec.idMap));
     attach(spec, context, attempt);
     return true;
   } finally {
+    for (const mount of mapped) close(mount);
     close(context);
   }
 }
 
 type Attempt = (option: string, value: string | null, step: () => void) => void;
+
+interface Setting {
+  readonly use: MountInterface;
+  readonly attempt: Attempt;
+  /** Where mounts go that are to be open until the superblock is made. */
+  readonly mapped: number[];
+}
 
 function openContext(spec: MountSpec, use: MountInterface): number | null {
   try {
@@ -112,10 +132,12 @@ function openContext(spec: MountSpec, use: MountInterface): number | null {
   }
 }
 
-function setLayers(spec: MountSpec, context: number, use: MountInterface, attempt: Attempt): boolean {
+function setLayers(spec: MountSpec, context: number, { use, attempt, mapped }: Setting): boolean {
+  const { idMap } = spec;
   for (const [index, lowerdir] of spec.lowerdirs.entries()) {
     try {
-      setPath(context, "lowerdir+", lowerdir);
+      if (idMap === undefined) setPath(context, "lowerdir+", lowerdir);
+      else mapped.push(setMapped(context, idMap, lowerdir, { "lowerdir+": "." }));
     } catch (error) {
       if (index === 0 && use === "auto" && isErrno(error, "EINVAL")) return false; // Linux 6.5 to 6.7
       attempt("lowerdir", lowerdir, () => {
@@ -125,6 +147,13 @@ function setLayers(spec: MountSpec, context: number, use: MountInterface, attemp
   }
   if (spec.upperdir === null || spec.workdir === null) return true;
   const { upperdir, workdir } = spec;
+  if (idMap !== undefined) {
+    const parent = dirname(upperdir) as HostPath;
+    if (dirname(workdir) !== parent) throw new RangeError("upperdir and workdir lie side by side");
+    const names = { upperdir: basename(upperdir), workdir: basename(workdir) };
+    attempt("upperdir", upperdir, () => mapped.push(setMapped(context, idMap, parent, names)));
+    return true;
+  }
   attempt("upperdir", upperdir, () => setPath(context, "upperdir", upperdir));
   attempt("workdir", workdir, () => setPath(context, "workdir", workdir));
   return true;
@@ -146,6 +175,43 @@ function setPath(context: number, key: string, path: HostPath): void {
   } finally {
     close(directory);
   }
+}
+
+/**
+ * Sets options to directories in `parent`, as the user namespace has them: the mount that they are in, which stays open.
+ * overlayfs takes upperdir and workdir of one mount only.
+ */
+function setMapped(
+  context: number,
+  { userNamespace }: IdMap,
+  parent: HostPath,
+  names: Readonly<Record<string, string>>,
+): number {
+  const mount = openIdMapped(parent, userNamespace);
+  try {
+    for (const [key, name] of Object.entries(names)) {
+      const directory = openAt(mount, name, O_PATH | O_DIRECTORY);
+      try {
+        fsconfigSet(context, key, directory);
+      } finally {
+        close(directory);
+      }
+    }
+    return mount;
+  } catch (error) {
+    close(mount);
+    throw error;
+  }
+}
+
+/** What overlayfs makes for itself it makes as who mounts: who has no place in the namespace could make nothing. */
+function createSuperblock(context: number, idMap: IdMap | undefined): void {
+  if (idMap === undefined) {
+    fsconfigCreate(context);
+    return;
+  }
+  const { uid, gid } = rootOf(idMap);
+  asFileOwner(uid, gid, () => fsconfigCreate(context));
 }
 
 function attach(spec: MountSpec, context: number, attempt: Attempt): void {

@@ -5,7 +5,7 @@
  */
 
 import type { HostPath } from "../paths.ts";
-import { AT_FDCWD } from "./file.ts";
+import { AT_FDCWD, close } from "./file.ts";
 import { check, cString, declare } from "./libc.ts";
 
 // syscall(2) loads six arguments whatever the number takes, the last from the stack. koffi calls on a small stack of its
@@ -27,11 +27,14 @@ const mountCall = declare(
 );
 const umountCall = declare("int umount2(const void *target, int flags)");
 
-const SYS = { moveMount: 429, fsopen: 430, fsconfig: 431, fsmount: 432, mountSetattr: 442 } as const;
+const SYS = { openTree: 428, moveMount: 429, fsopen: 430, fsconfig: 431, fsmount: 432, mountSetattr: 442 } as const;
 const CLOEXEC = 1;
 const FSCONFIG = { setFlag: 0, setString: 1, setFd: 5, create: 6 } as const;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
 
+const openTreeCall = declare<number>(
+  "long syscall(long number, int directory, const void *path, unsigned int flags, long d, long e, long f)",
+);
 const mountSetattrCall = declare<number>(
   "long syscall(long number, int directory, const void *path, unsigned int flags, const void *attributes, size_t size, long f)",
 );
@@ -44,6 +47,7 @@ export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
 export const MS_NOEXEC = 8;
 export const MS_BIND = 0x1000;
+export const MS_MOVE = 0x2000;
 export const MS_REC = 0x4000;
 export const MS_PRIVATE = 0x4_0000;
 export const MS_STRICTATIME = 0x100_0000;
@@ -129,4 +133,27 @@ export function addMountAttributes(fd: number, attributes: number, isRecursive: 
   const wanted = Buffer.from(new BigUint64Array([BigInt(attributes), 0n, 0n, 0n]).buffer);
   const flags = AT_EMPTY_PATH | (isRecursive ? AT_RECURSIVE : 0);
   check(Number(mountSetattrCall(SYS.mountSetattr, fd, cString(""), flags, wanted, wanted.length, 0)), "mount_setattr");
+}
+
+const OPEN_TREE_CLONE = 1;
+const O_CLOEXEC = 0o2000000;
+const MOUNT_ATTR_IDMAP = 0x10_0000n;
+
+/**
+ * A detached mount of what is at `path`, with ids as the user namespace that is open as `userNamespace` maps them: on disk
+ * they are the namespace's. The caller closes it; it is gone then, but for what was mounted of it.
+ * @throws PosixError `EINVAL` if the file system cannot, `ENOSYS` before Linux 5.12
+ */
+export function openIdMapped(path: HostPath, userNamespace: number): number {
+  const flags = OPEN_TREE_CLONE | O_CLOEXEC;
+  const mount = check(Number(openTreeCall(SYS.openTree, AT_FDCWD, cString(path), flags, 0, 0, 0)), "open_tree", path);
+  const wanted = Buffer.from(new BigUint64Array([MOUNT_ATTR_IDMAP, 0n, 0n, BigInt(userNamespace)]).buffer);
+  const result = mountSetattrCall(SYS.mountSetattr, mount, cString(""), AT_EMPTY_PATH, wanted, wanted.length, 0);
+  try {
+    check(Number(result), "mount_setattr", path);
+  } catch (error) {
+    close(mount);
+    throw error;
+  }
+  return mount;
 }
