@@ -10,6 +10,7 @@ import { openStore } from "../store.ts";
 
 interface Options extends ContainerFlags {
   readonly name?: string;
+  readonly rm?: boolean;
 }
 
 export function define(command: Command): void {
@@ -19,17 +20,20 @@ export function define(command: Command): void {
       .argument("<dir>", "the bundle; made if its parent exists, and empty otherwise")
       .argument("[command...]", "what is to be run, with its arguments (default: the image's)")
       .passThroughOptions()
-      .option("--name <name>", "of the snapshot (default: the image's, with four random digits)"),
+      .option("--name <name>", "of the snapshot (default: the image's, with four random digits)")
+      .option("--rm", "the snapshot and its changes go when the runtime deletes the container"),
   ).addHelpText(
     "after",
     `
 Makes a snapshot of the image, mounts it at DIR/rootfs, and writes DIR/config.json (OCI runtime spec) as "layerctl run" would
-start it. Prints the snapshot's name. "layerctl umount" and "layerctl rm" take it away again.
+start it. Prints the snapshot's name. A hook unmounts the root when the runtime has deleted the container ("poststop"); to use
+the bundle again, mount the snapshot at DIR/rootfs again.
 
 Examples:
   $ layerctl bundle debian:12 /tmp/work --name work sh -c 'echo hello'
   $ runc run --bundle /tmp/work work
-  $ layerctl umount work && layerctl rm work`,
+  $ layerctl diff work
+  $ layerctl mount work /tmp/work/rootfs`,
   );
 }
 
@@ -46,6 +50,7 @@ export async function run(
   const bundle = await bundleImage(store, reference, directory, {
     options,
     ...(name !== undefined && { name }),
+    remove: flags.rm ?? false,
     signal: context.signal,
   });
   if (context.json) printDocument({ name: bundle.name, ...pathFields("bundle", bundle.directory) });

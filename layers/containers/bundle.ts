@@ -1,8 +1,10 @@
 /** An OCI bundle of an image: a snapshot mounted at `rootfs`, and a config.json beside it. */
 
 import { closeSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { ConflictError, isErrno } from "../../src/errors.ts";
 import { writeBundle } from "../../src/exec/oci-runtime.ts";
+import type { Hook } from "../../src/exec/runtime-spec.ts";
 import { bytesOf, display, type HostPath, joinHost } from "../../src/paths.ts";
 import { imageOfRow } from "../image.ts";
 import { canonicalPath } from "../mount-target.ts";
@@ -21,6 +23,8 @@ import { checkOptions, containerSpec } from "./spec.ts";
 export interface BundleRequest {
   readonly options: ContainerOptions;
   readonly name?: string;
+  /** The snapshot goes with the container. */
+  readonly remove?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -66,7 +70,8 @@ export async function bundleImage(
     });
     const cgroup = cgroupName(store, snapshot.name);
     const spec = containerSpec({ config, options: request.options, rootfs: target, hostname, cgroup, ownMounts, plan });
-    writeBundle(directory, { ...spec, root: { ...spec.root, path: "rootfs" } });
+    const hooks = { poststop: hooksAfter(store, snapshot.name, request.remove ?? false) };
+    writeBundle(directory, { ...spec, root: { ...spec.root, path: "rootfs" }, hooks });
     return { name: snapshot.name, directory };
   } catch (error) {
     await unmount(store, snapshot.name);
@@ -75,6 +80,23 @@ export async function bundleImage(
       rmSync(bytesOf(joinHost(directory, name)), { recursive: true, force: true });
     throw error;
   }
+}
+
+/** The command line as it was built; a checkout runs the source. */
+const COMMAND = fileURLToPath(
+  new URL(import.meta.url.endsWith(".ts") ? "../../cli/start.ts" : "./cli.cjs", import.meta.url),
+);
+const SYSTEM_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** When the runtime has deleted the container, its root is unmounted, and with `remove` the snapshot removed. */
+function hooksAfter(store: Store, name: string, remove: boolean): readonly Hook[] {
+  const root = bytesOf(store.layout.root).toString(); // UTF-8: SQLite takes no other
+  const hook = (...verb: readonly string[]): Hook => ({
+    path: process.execPath,
+    args: ["node", COMMAND, "--root", root, ...verb],
+    env: [SYSTEM_PATH],
+  });
+  return [hook("umount", name), ...(remove ? [hook("rm", name)] : [])];
 }
 
 function makeEmpty(directory: HostPath): void {

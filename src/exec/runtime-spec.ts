@@ -97,6 +97,15 @@ export interface LinuxSpec {
   readonly resources: Resources;
 }
 
+/** A program of the host that the runtime runs. */
+export interface Hook {
+  /** Absolute. */
+  readonly path: string;
+  /** The first is the program's own name. */
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+}
+
 export interface RuntimeSpec {
   readonly ociVersion: string;
   readonly process: ProcessSpec;
@@ -104,6 +113,8 @@ export interface RuntimeSpec {
   readonly hostname?: string;
   readonly mounts: readonly Mount[];
   readonly linux: LinuxSpec;
+  /** For other runtimes: our own launcher has no use for them. */
+  readonly hooks?: { readonly poststop: readonly Hook[] };
 }
 
 /** How the container's user namespace maps ids; null if that is this host's. */
