@@ -6,7 +6,7 @@
  * tree that never rests is refused.
  */
 
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import type { DiffId, Digest } from "../../src/digest.ts";
 import { ConflictError, isErrno, LayerctlError } from "../../src/errors.ts";
 import { display, type HostPath } from "../../src/paths.ts";
@@ -164,6 +164,7 @@ async function attemptToWrite(store: Store, snapshot: Snapshot, options: CommitO
     const startMs = Date.now();
     const diff = diffSnapshot({ ...subject, upperdir }, { detail: false, onMany: () => filler.start() });
     let path = findUnsettled(diff.seen, startMs);
+    await nextTurn(); // in which the filler hears from its thread that it is there
     if (path === null && diff.changes.length > 0) {
       const { compression = "gzip" } = options;
       blob = await writeLayerBlob(store.blobs, diff, compression, { ...tarOptions(options), unchanged, filler });

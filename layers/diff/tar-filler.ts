@@ -1,7 +1,7 @@
 /**
- * Fills the pieces of a tar: on a thread of its own while that keeps up, else on the thread that lays them out, so that
- * two cores read files side by side and neither waits for the other. What fits into one piece never starts a thread; who
- * knows before that there is more has it started beside other work.
+ * Fills the pieces of a tar: on a thread of its own as soon as that is there, until then on the thread that lays them
+ * out. That one has the hashes to do meanwhile, which take as long, and spares compiling what reads files a second time.
+ * What fits into one piece never starts a thread; who knows before that there is more has it started beside other work.
  */
 
 import { Worker } from "node:worker_threads";
@@ -28,9 +28,6 @@ interface Sent {
   readonly reject: (error: Error) => void;
 }
 
-/** Pieces that the thread has at once: the one it fills and the next. */
-const MOST_SENT = 2;
-
 /** Disposing it ends the thread once that has done what it has been sent. */
 export class TarFiller implements AsyncDisposable {
   #worker: Worker | null = null;
@@ -45,7 +42,7 @@ export class TarFiller implements AsyncDisposable {
    */
   fill(piece: TarPiece): Promise<void> | undefined {
     if (piece.isComplete) return undefined;
-    if (this.#worker !== null && this.#isReady && this.#sent.length < MOST_SENT) return this.#send(this.#worker, piece);
+    if (this.#worker !== null && this.#isReady) return this.#send(this.#worker, piece);
     if (piece.room === 0) this.start(); // there is more to come
     mustBeUnchanged(piece, fillPiece(piece.bytes, piece.reads));
     return undefined;

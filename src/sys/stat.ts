@@ -22,9 +22,9 @@ const EMPTY = Buffer.alloc(1);
 /** `buffer` as 32-bit words, the low one of a pair first, as on every machine we run on. */
 const words = new Uint32Array(buffer.buffer, buffer.byteOffset, buffer.length / 4);
 const word = (at: number): number => words[at] as number;
-/** Exact up to 2^53. */
-const unsigned = (at: number): number => word(at) + word(at + 1) * TWO_TO_32;
-const signed = (at: number): number => word(at) + (word(at + 1) | 0) * TWO_TO_32;
+/** Exact up to 2^53. A product is a double, which V8 keeps on its heap, where the low word alone mostly is not. */
+const unsigned = (at: number): number => (word(at + 1) === 0 ? word(at) : word(at) + word(at + 1) * TWO_TO_32);
+const signed = (at: number): number => (word(at + 1) === 0 ? word(at) : word(at) + (word(at + 1) | 0) * TWO_TO_32);
 
 /** What lstat(2) tells, of the last statx in this thread when it is made. Times are nanoseconds since the epoch. */
 export class Stat {
