@@ -110,7 +110,8 @@ function resourcesOf(options: ContainerOptions, devices: readonly GivenDevice[])
   return { ...parseLimits(limits), devices: privileged ? [all] : [all, ...devices.map(({ rule }) => rule)] };
 }
 
-function volumesOf({ volumes, tmpfs, privileged }: ContainerOptions): readonly Mount[] {
+/** What the user wants mounted. @throws {UsageError} `ERR_VOLUME` */
+export function volumesOf({ volumes, tmpfs, privileged }: ContainerOptions): readonly Mount[] {
   const bound = volumes.map(parseVolume);
   const all = [...bound, ...tmpfs.map(parseTmpfs)];
   refuseOwnPlaces(bound, privileged);

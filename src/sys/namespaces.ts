@@ -78,22 +78,15 @@ export function setHostname(name: string): void {
 }
 
 /**
- * Does synchronous `work` in a copy of the mount namespace in which nothing can be written, and comes back: a program that is
- * started there can be overwritten by nobody through its /proc/PID/exe.
- * @throws PosixError, and what `work` throws
+ * Does synchronous `work` in a copy of the mount namespace, whose mounts and those of the original do not follow each other,
+ * and comes back. @throws PosixError, and what `work` throws
  */
-export function inReadOnlyCopy<Result>(work: () => Result): Result {
+export function inMountCopy<Result>(work: () => Result): Result {
   const directory = openAt(AT_FDCWD, ".", O_PATH | O_DIRECTORY);
-  const own = openSync("/proc/thread-self/ns/mnt", "r");
+  const own = openOwnMountNamespace();
   try {
     check(unshareCall(CLONE_FS | TYPES.mnt), "unshare");
     mount("", "/" as HostPath, "", MS_REC | MS_PRIVATE, "");
-    const root = openAt(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
-    try {
-      addMountAttributes(root, MS_RDONLY, true);
-    } finally {
-      close(root);
-    }
     return work();
   } finally {
     check(setnsCall(own, TYPES.mnt), "setns(mnt)");
@@ -101,6 +94,27 @@ export function inReadOnlyCopy<Result>(work: () => Result): Result {
     close(own);
     close(directory);
   }
+}
+
+/**
+ * As `inMountCopy`, and nothing can be written there: a program that is started there can be overwritten by nobody through its
+ * /proc/PID/exe.
+ */
+export function inReadOnlyCopy<Result>(work: () => Result): Result {
+  return inMountCopy(() => {
+    const root = openAt(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
+    try {
+      addMountAttributes(root, MS_RDONLY, true);
+    } finally {
+      close(root);
+    }
+    return work();
+  });
+}
+
+/** The mount namespace of this thread, which is there as long as this is open. The caller closes it. @throws a system error */
+export function openOwnMountNamespace(): number {
+  return openSync("/proc/thread-self/ns/mnt", "r");
 }
 
 /** Moves this thread, with root and working directory, into the namespace that is open as `fd`; it stays. @throws PosixError */
