@@ -1,13 +1,15 @@
 /** The options of commands that make a container, as docker spells them. */
 
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import type { NamespaceTexts } from "../layers/containers/namespace-options.ts";
-import type { ContainerOptions, Network } from "../layers/containers/options.ts";
+import type { ContainerOptions } from "../layers/containers/options.ts";
 import { UnsupportedError } from "../src/errors.ts";
 import type { LimitTexts } from "../src/exec/cgroup/limits.ts";
+import { list } from "./list-option.ts";
+import { defineNetworkOptions, type NetworkFlags, networkOf } from "./network-options.ts";
 
 /** As commander gives them. */
-export interface ContainerFlags extends LimitTexts {
+export interface ContainerFlags extends LimitTexts, NetworkFlags {
   readonly interactive?: boolean;
   readonly tty?: boolean;
   readonly env?: readonly string[];
@@ -24,7 +26,6 @@ export interface ContainerFlags extends LimitTexts {
   readonly securityOpt?: readonly string[];
   readonly ulimit?: readonly string[];
   readonly device?: readonly string[];
-  readonly network: Network;
   readonly pid?: string;
   readonly ipc?: string;
   readonly uts?: string;
@@ -40,7 +41,7 @@ export interface ContainerFlags extends LimitTexts {
 }
 
 export function defineContainerOptions(command: Command): Command {
-  return command
+  const defined = command
     .option("-i, --interactive", "the command reads standard input; else it has none")
     .option("-t, --tty", "give the command a terminal of its own")
     .addOption(list("-e, --env <name=value>", "a variable of the environment; without a value the one of yours"))
@@ -76,11 +77,6 @@ export function defineContainerOptions(command: Command): Command {
     .addOption(list("--device-read-iops <device:rate>", "the most reads"))
     .addOption(list("--device-write-iops <device:rate>", "the most writes"))
     .addOption(list("--device <src[:dst][:rwm]>", "a device of this host, and what may be done: read, write, mknod"))
-    .addOption(
-      new Option("--network <network>", "none: only a loopback of its own; host: this host's")
-        .choices(["none", "host"])
-        .default("none"),
-    )
     .option("--pid <mode>", "processes that are seen: host, or container:NAME (default: its own)")
     .option(
       "--ipc <mode>",
@@ -98,12 +94,7 @@ export function defineContainerOptions(command: Command): Command {
       list("--time-offset <clock=seconds>", "what monotonic or boottime shows more, in a time namespace of its own"),
     )
     .option("--init", "tini, catatonit or docker-init of this host is process 1, and reaps what the command leaves");
-}
-
-function list(flags: string, description: string): Option {
-  return new Option(flags, `${description}; may be repeated`).argParser(
-    (value: string, before: readonly string[] | undefined) => [...(before ?? []), value],
-  );
+  return defineNetworkOptions(defined);
 }
 
 /** What was asked for. `findInit` looks for the program of `--init`. @throws {UnsupportedError} `ERR_NO_INIT` */
@@ -131,7 +122,7 @@ export function containerOptions(
     ulimits: flags.ulimit ?? [],
     limits: limitsOf(flags),
     devices: flags.device ?? [],
-    network: flags.network,
+    ...networkOf(flags),
     namespaces: namespacesOf(flags),
     terminal: flags.tty ?? false,
     interactive: flags.interactive ?? false,

@@ -53,10 +53,24 @@ export async function acquireLock(
   mode: LockMode,
   options: LockOptions = {},
 ): Promise<Lock> {
-  const { signal, onWait } = options;
+  return await untilFree(() => tryAcquireLock(layout, name, mode), options);
+}
+
+/**
+ * The exclusive lock on the network namespace that this process is in, whatever store is used: who changes the host's links
+ * and rules holds it. Waits as `acquireLock`.
+ */
+export async function lockHostNetwork(): Promise<Lock> {
+  return await untilFree(() => {
+    const fd = openSync("/proc/self/ns/net", constants.O_RDONLY);
+    return holdsNow(fd, "exclusive") ? new Lock(fd) : null;
+  });
+}
+
+async function untilFree(take: () => Lock | null, { signal, onWait }: LockOptions = {}): Promise<Lock> {
   for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
     signal?.throwIfAborted();
-    const lock = tryAcquireLock(layout, name, mode);
+    const lock = take();
     if (lock !== null) return lock;
     if (waitMs === FIRST_WAIT_MS) onWait?.();
     await sleep(waitMs, undefined, signal === undefined ? {} : { signal });

@@ -2,7 +2,7 @@
 
 import { closeSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { ConflictError, isErrno } from "../../src/errors.ts";
+import { ConflictError, isErrno, UsageError } from "../../src/errors.ts";
 import { writeBundle } from "../../src/exec/oci-runtime.ts";
 import type { Hook } from "../../src/exec/runtime-spec.ts";
 import { bytesOf, display, type HostPath, joinHost } from "../../src/paths.ts";
@@ -16,8 +16,9 @@ import { unmount } from "../unmount.ts";
 import { cgroupName } from "./containers.ts";
 import { refuseTaken } from "./held.ts";
 import { openUserNamespace, planNamespaces } from "./namespaces.ts";
+import { prepareNetwork } from "./network.ts";
 import type { ContainerOptions } from "./options.ts";
-import { writeOwnFiles } from "./own-files.ts";
+import { ownMounts } from "./own-files.ts";
 import { checkOptions, containerSpec } from "./spec.ts";
 
 export interface BundleRequest {
@@ -48,6 +49,7 @@ export async function bundleImage(
   const { row, reference: fullName } = findImage(store, reference);
   const config = imageOfRow(store, row).config.config ?? {};
   checkOptions(config, request.options);
+  refuseBridge(request.options);
   if (request.name !== undefined) refuseTaken(store, request.name);
   const directory = canonicalPath(text);
   const plan = planNamespaces(store, request.options);
@@ -62,14 +64,13 @@ export async function bundleImage(
     ...(request.signal !== undefined && { signal: request.signal }),
   });
   try {
-    const hostname = request.options.hostname ?? snapshot.name.slice(0, 63);
-    const ownMounts = writeOwnFiles(joinHost(directory, "etc"), {
-      hostname,
-      network: request.options.network,
-      ids: plan.ids,
-    });
-    const cgroup = cgroupName(store, snapshot.name);
-    const spec = containerSpec({ config, options: request.options, rootfs: target, hostname, cgroup, ownMounts, plan });
+    const { id, name } = snapshot;
+    const { options } = request;
+    const files = joinHost(directory, "etc");
+    using network = await prepareNetwork(store, { id, name, options, config, files, ids: plan.ids });
+    const cgroup = cgroupName(store, name);
+    const mounts = ownMounts(network.files);
+    const spec = containerSpec({ config, options, rootfs: target, network, cgroup, ownMounts: mounts, plan });
     const hooks = { poststop: hooksAfter(store, snapshot.name, request.remove ?? false) };
     writeBundle(directory, { ...spec, root: { ...spec.root, path: "rootfs" }, hooks });
     return { name: snapshot.name, directory };
@@ -97,6 +98,15 @@ function hooksAfter(store: Store, name: string, remove: boolean): readonly Hook[
     env: [SYSTEM_PATH],
   });
   return [hook("umount", name), ...(remove ? [hook("rm", name)] : [])];
+}
+
+/** A bundle is started by somebody who does nothing about it. */
+function refuseBridge({ network }: ContainerOptions): void {
+  if (network !== "bridge") return;
+  const state = "who runs the bundle would have to connect it; use none, host or ns:/PATH";
+  throw new UsageError("ERR_NETWORK_OPTION", `Cannot use --network bridge in a bundle: ${state}`, {
+    data: { network },
+  });
 }
 
 function makeEmpty(directory: HostPath): void {

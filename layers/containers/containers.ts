@@ -7,7 +7,6 @@
  */
 
 import { closeSync, statSync } from "node:fs";
-import { hostname as hostnameOfHost } from "node:os";
 import { NotFoundError } from "../../src/errors.ts";
 import { findCgroup, outOfMemoryKills, removeCgroup } from "../../src/exec/cgroup/cgroup.ts";
 import type { RuntimeSpec } from "../../src/exec/runtime-spec.ts";
@@ -31,11 +30,13 @@ import type { ProcessConfig } from "../oci/image-config.ts";
 import { removeSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
 import { unmount } from "../unmount.ts";
+import { leaveBridge } from "./bridge-network.ts";
 import { containerDirectory, type HeldContainer, letWaitersSee, lockName, noContainer } from "./held.ts";
-import { namespaceMode, userNamespaceMode } from "./namespace-options.ts";
+import { userNamespaceMode } from "./namespace-options.ts";
 import { type NamespacePlan, openUserNamespace, planNamespaces } from "./namespaces.ts";
+import { type ContainerNetwork, prepareNetwork } from "./network.ts";
 import type { ContainerOptions } from "./options.ts";
-import { writeOwnFiles } from "./own-files.ts";
+import { ownMounts } from "./own-files.ts";
 import { goOnIfAbandoned } from "./pause.ts";
 import { makeSharedMemory, removeSharedMemory, sharedMemoryMount } from "./shared-memory.ts";
 import { containerSpec } from "./spec.ts";
@@ -50,6 +51,7 @@ export interface Container {
   readonly options: ContainerOptions;
   /** Open as long as it is started, if the container has one. */
   readonly userNamespace: number | null;
+  readonly connect: ContainerNetwork["connect"];
 }
 
 /** A process that runs in a container. */
@@ -83,7 +85,8 @@ export async function runContainer<Started extends StartedProcess>(
   setContainerStarting(store.db, id, cgroup);
   let exitCode: number | null = null;
   try {
-    const started = await startHeld(store, snapshot, row, cgroup, start);
+    using ports = new DisposableStack(); // open as long as it runs
+    const started = await startHeld(store, snapshot, { row, cgroup, ports }, start);
     onStarted(started);
     exitCode = await started.exitCode;
     return exitCode;
@@ -92,12 +95,18 @@ export async function runContainer<Started extends StartedProcess>(
   }
 }
 
+interface Starting {
+  readonly row: ContainerRow;
+  readonly cgroup: string;
+  /** For what is to be disposed when the container has ended. */
+  readonly ports: DisposableStack;
+}
+
 /** It runs, and is recorded, when this settles. Until then the ids that it takes are nobody else's. */
 async function startHeld<Started extends StartedProcess>(
   store: Store,
   snapshot: Snapshot,
-  row: ContainerRow,
-  cgroup: string,
+  { row, cgroup, ports }: Starting,
   start: (container: Container) => Promise<Started>,
 ): Promise<Started> {
   const options = JSON.parse(row.options) as ContainerOptions; // as `createContainer` wrote it
@@ -105,7 +114,11 @@ async function startHeld<Started extends StartedProcess>(
   const plan = planNamespaces(store, options);
   const userNamespace = await openUserNamespace(plan);
   try {
-    const container = await mountContainer(store, snapshot, { row, cgroup, options, plan, userNamespace });
+    const [config, files] = [configOf(store, snapshot), containerDirectory(store, snapshot.id)];
+    const { id, name } = snapshot;
+    const network = ports.use(await prepareNetwork(store, { id, name, options, config, files, ids: plan.ids }));
+    const mounting = { row, cgroup, options, plan, userNamespace, network, config };
+    const container = await mountContainer(store, snapshot, mounting);
     const started = await start(container);
     setContainerRunning(store.db, snapshot.id, started.init, Date.now());
     return started;
@@ -124,37 +137,24 @@ interface Mounting {
   readonly options: ContainerOptions;
   readonly plan: NamespacePlan;
   readonly userNamespace: number | null;
+  readonly network: ContainerNetwork;
+  readonly config: ProcessConfig;
 }
 
 async function mountContainer(store: Store, snapshot: Snapshot, mounting: Mounting): Promise<Container> {
-  const { row, cgroup, options, plan, userNamespace } = mounting;
+  const { row, cgroup, options, plan, userNamespace, network, config } = mounting;
   const { target } = await mountSnapshot(store, snapshot, {
     ...(row.autoRemove && { options: { volatile: true } }),
     ...(plan.ids !== null && userNamespace !== null && { idMap: { ...plan.ids, userNamespace } }),
   });
   const directory = containerDirectory(store, snapshot.id);
-  const hostname = hostnameOf(snapshot, options);
-  const ownFiles = writeOwnFiles(directory, { hostname, network: options.network, ids: plan.ids });
   if (plan.ipc === "shareable") makeSharedMemory(directory, plan);
   const memory =
     plan.ipcOf === null ? (plan.ipc === "shareable" ? directory : null) : containerDirectory(store, plan.ipcOf);
-  const ownMounts = [...ownFiles, ...(memory === null ? [] : [sharedMemoryMount(memory)])];
-  const spec = containerSpec({
-    config: configOf(store, snapshot),
-    options,
-    rootfs: target,
-    hostname,
-    cgroup,
-    ownMounts,
-    plan,
-  });
-  return { id: snapshot.id, name: snapshot.name, spec, directory, options, userNamespace };
-}
-
-/** The name that a container has for itself. */
-export function hostnameOf({ name }: Snapshot, options: ContainerOptions): string {
-  const hasHostsName = options.network === "host" || namespaceMode(options.namespaces ?? {}, "uts").kind === "host";
-  return options.hostname ?? (hasHostsName ? hostnameOfHost() : name.slice(0, 63));
+  const own = [...ownMounts(network.files), ...(memory === null ? [] : [sharedMemoryMount(memory)])];
+  const spec = containerSpec({ config, options, rootfs: target, network, cgroup, ownMounts: own, plan });
+  const { connect } = network;
+  return { id: snapshot.id, name: snapshot.name, spec, directory, options, userNamespace, connect };
 }
 
 /** What the container's image says. @throws {NotFoundError} `ERR_IMAGE_NOT_FOUND` */
@@ -171,6 +171,7 @@ async function takeDown(store: Store, id: number, exitCode: number | null): Prom
   const snapshot = getSnapshotById(store.db, id);
   if (row === null || snapshot === null) return;
   endCgroup(store, row, snapshot.name);
+  await leaveBridge(store, id);
   removeSharedMemory(containerDirectory(store, id));
   if (liveMounts(store).some((mount) => mount.snapshot === id)) {
     await unmount(store, snapshot.name, { discard: row.autoRemove });

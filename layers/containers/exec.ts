@@ -8,8 +8,9 @@ import { openRunning, type RunningRoot } from "../../src/exec/running-root.ts";
 import { type ContainerRow, getContainer } from "../../src/meta/containers.ts";
 import type { Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
-import { configOf, hostnameOf } from "./containers.ts";
+import { configOf } from "./containers.ts";
 import { containerDirectory, findContainer, isHeld } from "./held.ts";
+import { hostnameOf } from "./network.ts";
 import type { ContainerOptions } from "./options.ts";
 import { cgroupOf, refusePaused } from "./pause.ts";
 import { type ExecOptions, furtherProcess } from "./spec.ts";
@@ -30,7 +31,7 @@ export async function execInContainer(store: Store, name: string, request: ExecR
   await refusePaused(store, snapshot.id, snapshot.name, "run a command in");
   const { row, container } = opened;
   const options = JSON.parse(row.options) as ContainerOptions; // as `createContainer` wrote it
-  const hostname = hostnameOf(snapshot, options);
+  const hostname = hostnameOf(store, snapshot.name, options);
   const task = furtherProcess(configOf(store, snapshot), options, request, container.root, hostname);
   const { runtime } = options;
   if (runtime !== undefined) {

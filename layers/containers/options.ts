@@ -5,8 +5,7 @@ import type { LimitTexts } from "../../src/exec/cgroup/limits.ts";
 import type { Mount, Rlimit } from "../../src/exec/runtime-spec.ts";
 import { isLimitName } from "../../src/sys/limits.ts";
 import type { NamespaceTexts } from "./namespace-options.ts";
-
-export type Network = "none" | "host";
+import type { NetworkTexts } from "./network-options.ts";
 
 /** Texts are as they were given. */
 export interface ContainerOptions {
@@ -29,7 +28,10 @@ export interface ContainerOptions {
   readonly limits: LimitTexts;
   /** Devices of this host; containers of older builds have none. */
   readonly devices?: readonly string[];
-  readonly network: Network;
+  /** none, host, bridge, container:NAME or ns:/PATH. */
+  readonly network: string;
+  /** Containers of older builds have none. */
+  readonly networking?: NetworkTexts;
   /** Default: as docker has them. */
   readonly namespaces?: NamespaceTexts;
   readonly terminal: boolean;

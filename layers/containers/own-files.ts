@@ -8,50 +8,46 @@ import { isErrno } from "../../src/errors.ts";
 import type { Mount } from "../../src/exec/runtime-spec.ts";
 import { type IdMappings, rootOf } from "../../src/mount/id-mapping.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
-import type { Network } from "./options.ts";
 
-const HOSTS = `127.0.0.1\tlocalhost
-::1\tlocalhost ip6-localhost ip6-loopback
-fe00::\tip6-localnet
-ff00::\tip6-mcastprefix
-ff02::1\tip6-allnodes
-ff02::2\tip6-allrouters
-`;
-
+/** Their contents. */
 export interface OwnFiles {
+  readonly hosts: string;
   readonly hostname: string;
-  readonly network: Network;
-  /** Of the container's user namespace: the files are its root's. */
-  readonly ids: IdMappings | null;
+  readonly "resolv.conf": string;
 }
 
-/** Writes the files into `directory`, which is made, and returns how they are mounted. @throws a system error */
-export function writeOwnFiles(directory: HostPath, { hostname, network, ids }: OwnFiles): readonly Mount[] {
+const NAMES: readonly (keyof OwnFiles)[] = ["hosts", "hostname", "resolv.conf"];
+
+/**
+ * Writes the files into `directory`, which is made. They are the root's of the container's user namespace, which has `ids`.
+ * @throws a system error
+ */
+export function writeOwnFiles(directory: HostPath, files: OwnFiles, ids: IdMappings | null): void {
   const owner = ids === null ? null : rootOf(ids);
   mkdirSync(bytesOf(directory), { recursive: true, mode: 0o700 });
-  const files = {
-    hosts: network === "host" ? hostFile("/etc/hosts", HOSTS) : `${HOSTS}127.0.0.1\t${hostname}\n`,
-    hostname: `${hostname}\n`,
-    "resolv.conf": hostFile("/etc/resolv.conf", ""),
-  };
-  return Object.entries(files).map(([name, text]) => {
-    const path = joinHost(directory, name);
-    writeFileSync(bytesOf(path), text, { mode: 0o644 });
-    if (owner !== null) chownSync(bytesOf(path), owner.uid, owner.gid);
-    return {
-      destination: `/etc/${name}`,
-      type: "bind",
-      source: bytesOf(path).toString(),
-      options: ["rbind", "rprivate"],
-    };
-  });
+  for (const name of NAMES) {
+    const path = bytesOf(joinHost(directory, name));
+    writeFileSync(path, files[name], { mode: 0o644 });
+    if (owner !== null) chownSync(path, owner.uid, owner.gid);
+  }
 }
 
-function hostFile(path: string, otherwise: string): string {
+/** How the files in `directory` are mounted. */
+export function ownMounts(directory: HostPath): readonly Mount[] {
+  return NAMES.map((name) => ({
+    destination: `/etc/${name}`,
+    type: "bind",
+    source: bytesOf(joinHost(directory, name)).toString(),
+    options: ["rbind", "rprivate"],
+  }));
+}
+
+/** The text of a file of the host; "" if there is none that can be read. */
+export function hostFile(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES")) return otherwise;
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES")) return "";
     throw error;
   }
 }

@@ -8,19 +8,15 @@ import { DEFAULT_PATH } from "../../src/exec/command.ts";
 import { defaultMounts, MASKED_PATHS, READONLY_PATHS } from "../../src/exec/default-mounts.ts";
 import { type GivenDevice, hostDevices, parseDevice } from "../../src/exec/devices.ts";
 import { findUser, type KnownUser } from "../../src/exec/names.ts";
-import {
-  type Mount,
-  type Namespace,
-  OCI_VERSION,
-  type ProcessSpec,
-  type RuntimeSpec,
-} from "../../src/exec/runtime-spec.ts";
+import { type Mount, OCI_VERSION, type ProcessSpec, type RuntimeSpec } from "../../src/exec/runtime-spec.ts";
 import { hostIdOf, type IdMappings } from "../../src/mount/id-mapping.ts";
 import { bytesOf, type HostPath } from "../../src/paths.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../../src/sys/file.ts";
 import type { ProcessConfig } from "../oci/image-config.ts";
 import { checkNamespaces } from "./namespace-options.ts";
 import type { NamespacePlan } from "./namespaces.ts";
+import type { ContainerNetwork } from "./network.ts";
+import { parseNetworkOptions } from "./network-options.ts";
 import {
   type ContainerOptions,
   parseEnvironment,
@@ -40,7 +36,7 @@ export interface SpecRequest {
   readonly options: ContainerOptions;
   /** The merged tree, where users are looked up. */
   readonly rootfs: HostPath;
-  readonly hostname: string;
+  readonly network: Pick<ContainerNetwork, "hostname" | "namespace">;
   /** The name of its cgroup. */
   readonly cgroup: string;
   /** Mounts of the container's own files, such as /etc/hosts. */
@@ -54,9 +50,10 @@ export interface SpecRequest {
  * @throws as `findUser`
  */
 export function containerSpec(request: SpecRequest): RuntimeSpec {
-  const { config, options, rootfs, hostname, ownMounts, plan } = request;
+  const { config, options, rootfs, network, ownMounts, plan } = request;
+  const { hostname } = network;
   const { ids, timeOffsets } = plan;
-  const namespaces = [...plan.namespaces, ...networkNamespace(options)];
+  const namespaces = [...plan.namespaces, ...(network.namespace === null ? [] : [network.namespace])];
   const volumes = volumesOf(options);
   const taken = new Set(volumes.map(({ destination }) => destination));
   const replaced = new Set([...taken, ...ownMounts.map(({ destination }) => destination)]);
@@ -95,6 +92,7 @@ export function checkOptions(config: ProcessConfig, options: ContainerOptions): 
   parseSecurityOptions(options.securityOptions);
   resourcesOf(options, devicesOf(options));
   parseEnvironment(options.env);
+  parseNetworkOptions(options.network, options.networking, options.hostname);
   capabilitiesOf(options);
   commandOf(config, options);
   workdirOf(config, options);
@@ -219,10 +217,6 @@ function environmentOf(
   const variables = new Map([...parseEnvironment([...defaults, ...imageOwn]), ...parseEnvironment(options.env)]);
   if ((variables.get("HOME") ?? "") === "") variables.set("HOME", home);
   return [...variables].map(([name, value]) => `${name}=${value}`);
-}
-
-function networkNamespace({ network }: ContainerOptions): readonly Namespace[] {
-  return network === "none" ? [{ type: "network" }] : [];
 }
 
 /** @throws {UsageError} `ERR_ID_NOT_MAPPED` for who has no id in the user namespace */

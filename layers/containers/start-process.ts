@@ -6,10 +6,10 @@ import type { Container } from "./containers.ts";
 
 /** It runs when this settles. @throws as `launch` and `runWithRuntime` */
 export function startProcess(
-  { spec, directory, options, userNamespace }: Container,
+  { spec, directory, options, userNamespace, connect }: Container,
   how: LaunchOptions,
 ): Promise<Running> {
   const { runtime } = options;
-  const own = { ...how, ...(userNamespace !== null && { userNamespace }) };
+  const own = { ...how, ...(userNamespace !== null && { userNamespace }), ...(connect !== null && { connect }) };
   return runtime === undefined ? launch(spec, own) : runWithRuntime(runtime, spec, directory, how);
 }

@@ -15,10 +15,10 @@ import { ConflictError, isErrno, UnsupportedError } from "../errors.ts";
 import { rootOf } from "../mount/id-mapping.ts";
 import { type HostPath, hostPath } from "../paths.ts";
 import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
-import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../sys/file.ts";
+import { AT_FDCWD, close, O_DIRECTORY, O_PATH, O_RDONLY, openAt } from "../sys/file.ts";
 import { asFileOwner } from "../sys/file-owner.ts";
 import { setProcessLimit } from "../sys/limits.ts";
-import { raiseLoopback } from "../sys/loopback.ts";
+import { raiseLink } from "../sys/links.ts";
 import { MS_BIND, mount } from "../sys/mount.ts";
 import { inNamespaces, setHostname, type ThreadNamespace } from "../sys/namespaces.ts";
 import { setWindowSize } from "../sys/terminal.ts";
@@ -43,6 +43,8 @@ export interface LaunchOptions {
   readonly windowSize?: Buffer | null;
   /** The container's, open, if it has one; the caller closes it. */
   readonly userNamespace?: number;
+  /** Does what is to be done to the container's own network namespace, which is open. */
+  readonly connect?: (namespaceFd: number) => Promise<void>;
 }
 
 interface Processes {
@@ -93,6 +95,7 @@ export async function launch(spec: RuntimeSpec, options: LaunchOptions): Promise
     processes = { waiter, init: onlyChildOf(waiter) };
     if (cgroup !== null) takeFromCgroup(cgroup, waiter);
     for (const { type, soft, hard } of spec.process.rlimits) setProcessLimit(processes.init, type, soft, hard);
+    if (options.connect !== undefined) await connectNetwork(processes.init, options.connect);
     const terminal = furnish(spec, path, processes.init, cgroup);
     if (terminal !== null && options.windowSize != null) setWindowSize(terminal, options.windowSize);
     socket.end("go\n");
@@ -102,6 +105,15 @@ export async function launch(spec: RuntimeSpec, options: LaunchOptions): Promise
     await ended.catch(() => {});
     if (cgroup !== null) removeCgroup(cgroup);
     throw translate(error, spec);
+  }
+}
+
+async function connectNetwork(init: number, connect: (namespaceFd: number) => Promise<void>): Promise<void> {
+  const fd = openAt(AT_FDCWD, hostPath(`/proc/${init}/ns/net`), O_RDONLY);
+  try {
+    await connect(fd);
+  } finally {
+    close(fd);
   }
 }
 
@@ -116,7 +128,7 @@ function furnish(spec: RuntimeSpec, path: HostPath, init: number, cgroup: Cgroup
   if (has.has("uts")) joined.push("uts");
   if (has.has("cgroup")) joined.push("cgroup");
   return inNamespaces(init, [...joined, "mnt"], () => {
-    if (isNew.has("network")) raiseLoopback();
+    if (isNew.has("network")) raiseLink("lo");
     if (isNew.has("uts") && spec.hostname !== undefined) setHostname(spec.hostname);
     if (mappings === null) return furnishTree(spec, path, cgroup);
     mount(path, path, "", MS_BIND, ""); // what was mounted before the namespace was can be nobody's root in it

@@ -57,6 +57,38 @@ export function inNamespaces<Result>(pid: number, names: readonly ThreadNamespac
   }
 }
 
+/** Moves the calling thread into the network namespace that is open. @throws PosixError */
+export function joinNetworkNamespace(fd: number): void {
+  check(setnsCall(fd, TYPES.net), "setns(net)");
+}
+
+/** Does synchronous `work` in the network namespace that is open, and comes back. @throws PosixError, and what `work` throws */
+export function inNetworkNamespace<Result>(fd: number, work: () => Result): Result {
+  const own = openSync("/proc/thread-self/ns/net", "r");
+  try {
+    joinNetworkNamespace(fd);
+    return work();
+  } finally {
+    joinNetworkNamespace(own);
+    closeSync(own);
+  }
+}
+
+/**
+ * Makes a network namespace: its descriptor, which the caller closes. It goes with the last process and descriptor.
+ * @throws PosixError
+ */
+export function makeNetworkNamespace(): number {
+  const own = openSync("/proc/thread-self/ns/net", "r");
+  try {
+    check(unshareCall(TYPES.net), "unshare");
+    return openSync("/proc/thread-self/ns/net", "r");
+  } finally {
+    joinNetworkNamespace(own);
+    closeSync(own);
+  }
+}
+
 /** Changes the working directory of this thread. @throws PosixError */
 export function changeDirectory(fd: number): void {
   check(fchdirCall(fd), "fchdir");
