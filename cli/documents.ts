@@ -4,7 +4,7 @@ import type { Change } from "../layers/diff/change.ts";
 import type { Image, ImageLayer } from "../layers/image.ts";
 import type { SnapshotMount } from "../layers/mounts.ts";
 import type { Store } from "../layers/store.ts";
-import { getLayer } from "../src/meta/layers.ts";
+import { getLayer, type LayerRow } from "../src/meta/layers.ts";
 import { pathFields } from "./output.ts";
 
 /** What its layers take as blobs, each once. */
@@ -38,6 +38,21 @@ export function layerDocument(store: Store, layer: ImageLayer): object {
     blobBytes: layer.descriptor.size,
     unpacked: row === null ? null : { bytes: row.sizeBytes, inodes: row.inodes },
   };
+}
+
+/** Who needs a layer. */
+export interface LayerUsers {
+  readonly images: number;
+  /** Other engines. */
+  readonly holders: readonly string[];
+}
+
+/** A layer of the store. */
+export function storedLayerDocument(
+  { diffId, chainId, parent, sizeBytes, inodes }: LayerRow,
+  { images, holders }: LayerUsers,
+): object {
+  return { diffId, chainId, parent, unpacked: { bytes: sizeBytes, inodes }, images, holders };
 }
 
 /** A snapshot, and where it is mounted if it is. */

@@ -31,7 +31,7 @@ function containerExitCode(code: string): number {
 export const VERBS: readonly VerbEntry[] = [
   { name: "import", summary: "Bring images into the store", load: () => import("./verbs/import.ts") },
   { name: "images", summary: "List images", load: () => import("./verbs/images.ts") },
-  { name: "layers", summary: "List the layers of an image", load: () => import("./verbs/layers.ts") },
+  { name: "layers", summary: "List the layers of an image, or of the store", load: () => import("./verbs/layers.ts") },
   { name: "inspect", summary: "Show everything about an image or snapshot", load: () => import("./verbs/inspect.ts") },
   { name: "history", summary: "Show how an image came to be", load: () => import("./verbs/history.ts") },
   { name: "tag", summary: "Give an image another name", load: () => import("./verbs/tag.ts") },
@@ -77,5 +77,10 @@ export const VERBS: readonly VerbEntry[] = [
   { name: "info", summary: "Show what this host and store can do", load: () => import("./verbs/info.ts") },
   { name: "setup", summary: "Let podman or containerd use the store", load: () => import("./verbs/setup.ts") },
   { name: "fuse", summary: "Mount directories as a union filesystem over FUSE", load: () => import("./verbs/fuse.ts") },
+  {
+    name: "serve",
+    summary: "Serve the store to containerd as its snapshotter",
+    load: () => import("./verbs/serve.ts"),
+  },
   { name: "completion", summary: "Print a shell's completion script", load: () => import("./verbs/completion.ts") },
 ];

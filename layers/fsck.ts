@@ -8,10 +8,11 @@ import { existsSync } from "node:fs";
 import { parseDigest } from "../src/digest.ts";
 import { IntegrityError } from "../src/errors.ts";
 import { getBlob, listBlobs } from "../src/meta/blobs.ts";
+import { type HeldSnapshotRow, isHeld, listHeldSnapshots } from "../src/meta/held-snapshots.ts";
 import { listLayers } from "../src/meta/layers.ts";
 import { listImagesWithBlob } from "../src/meta/reachability.ts";
 import { getSnapshotById } from "../src/meta/snapshots.ts";
-import { bytesOf, display } from "../src/paths.ts";
+import { bytesOf, display, joinHost } from "../src/paths.ts";
 import { type BlobsChecked, checkBlobs } from "./fsck/check-blobs.ts";
 import { checkLayers, type LayersChecked } from "./fsck/check-layers.ts";
 import type { Finding } from "./fsck/finding.ts";
@@ -20,6 +21,7 @@ import { dropBlob, dropLayers, refuseMounted } from "./fsck/repair.ts";
 import { findOrphans, findStrays, type Orphan, type Stray } from "./garbage.ts";
 import type { Image } from "./image.ts";
 import { listImages } from "./images.ts";
+import { heldDirectory } from "./layout.ts";
 import { acquireLock } from "./locks.ts";
 import { followImages } from "./podman/follow.ts";
 import { nameOfImage } from "./resolve-image.ts";
@@ -95,6 +97,7 @@ async function checkContents(
     ...(repair ? await repaired(store, blobs, layers) : [...blobs.findings, ...layers.findings]),
     ...images.flatMap((image) => checkImage(store, image, blobs)),
     ...snapshots.flatMap((snapshot) => checkSnapshot(store, snapshot)),
+    ...listHeldSnapshots(store.db).flatMap((snapshot) => checkHeldSnapshot(store, snapshot)),
     ...findOrphans(store).map((orphan) => garbage(orphan, "nothing needs it", '"layerctl gc" removes it')),
     ...findStrays(store).map((stray) => garbage(stray, ...mountedStill(stray))),
   ];
@@ -159,6 +162,15 @@ function checkSnapshot(store: Store, snapshot: Snapshot): readonly Finding[] {
   const isLost = snapshot.upperdir !== null && missing.includes(snapshot.upperdir);
   const advice = `${isLost ? "its changes are lost; " : ""}remove it with "layerctl rm ${snapshot.name}"`;
   return [{ kind: "snapshot-incomplete", severity: "error", subject: snapshot.name, message, advice, repaired: false }];
+}
+
+/** An active one without its directories has lost nothing that was synced: they are made again when it is mounted. */
+function checkHeldSnapshot(store: Store, { id, kind, holder, name }: HeldSnapshotRow): readonly Finding[] {
+  const tree = joinHost(heldDirectory(store.layout, id), "fs");
+  if (kind !== "committed" || existsSync(bytesOf(tree)) || !isHeld(store.db, id)) return [];
+  const message = `"${display(tree)}" missing`;
+  const advice = `remove it, or its image, in ${holder}, then pull that again`;
+  return [{ kind: "held-incomplete", severity: "error", subject: name, message, advice, repaired: false }];
 }
 
 function garbage({ kind, name, sizeBytes }: Orphan, state: string, advice: string): Finding {

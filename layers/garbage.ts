@@ -3,23 +3,33 @@
  * without a row, temporaries whose owner is dead. A row without files is none of this: that is damage, and for `fsck`.
  */
 
+import { existsSync } from "node:fs";
 import { hexOf } from "../src/digest.ts";
 import { isErrno } from "../src/errors.ts";
 import { listBlobs } from "../src/meta/blobs.ts";
-import { listLayers } from "../src/meta/layers.ts";
+import { isHeld } from "../src/meta/held-snapshots.ts";
+import { isDirectoryUsed, listLayers } from "../src/meta/layers.ts";
 import { getSnapshotById } from "../src/meta/snapshots.ts";
-import { display, type HostPath, joinHost } from "../src/paths.ts";
+import { bytesOf, display, type HostPath, joinHost } from "../src/paths.ts";
 import { listDirectory } from "../src/sys/directory.ts";
 import { AT_FDCWD, S_IFDIR, S_IFMT, S_IFREG } from "../src/sys/file.ts";
 import { type Stat, statAtOrNull } from "../src/sys/stat.ts";
 import { walkTree } from "../src/sys/walk-tree.ts";
+import { heldLayerName } from "./layout.ts";
 import { type ForeignMount, foreignMounts, type LiveMount, liveMounts } from "./live-mounts.ts";
 import { lockExisting } from "./locks.ts";
 import type { Store } from "./store.ts";
 import { findUnreachable } from "./sweep.ts";
 
 /** What a piece of garbage is: a row with its files, or files without a row. */
-type GarbageKind = "layer" | "blob" | "layer-directory" | "blob-file" | "snapshot-directory" | "temporary";
+type GarbageKind =
+  | "layer"
+  | "blob"
+  | "layer-directory"
+  | "blob-file"
+  | "snapshot-directory"
+  | "held-directory"
+  | "temporary";
 
 export interface Garbage {
   readonly kind: GarbageKind;
@@ -73,7 +83,10 @@ export function findOrphans(store: Store): readonly Orphan[] {
     ...orphansIn(layout.layers, "layer-directory", (name) => layerNames.has(name)),
     ...orphansIn(layout.blobs, "blob-file", (name) => blobNames.has(name)),
     ...lostSnapshots(store).filter((orphan) => mountOf(store, orphan) === undefined),
-    ...orphansIn(layout.temporary, "temporary", (name) => isHeld(joinHost(layout.temporary, name))),
+    ...(existsSync(bytesOf(layout.held)) // not in a store that an older layerctl made
+      ? orphansIn(layout.held, "held-directory", (name) => isHeldDirectory(store, name))
+      : []),
+    ...orphansIn(layout.temporary, "temporary", (name) => isLocked(joinHost(layout.temporary, name))),
   ];
 }
 
@@ -99,6 +112,13 @@ export function isSnapshot(store: Store, name: string): boolean {
   return /^[1-9][0-9]{0,14}$/.test(name) && getSnapshotById(store.db, Number(name)) !== null;
 }
 
+/** True if `held/NAME` is another engine's snapshot, or a layer that it unpacked. */
+export function isHeldDirectory({ db }: Store, name: string): boolean {
+  return (
+    /^[1-9][0-9]{0,14}$/.test(name) && (isHeld(db, Number(name)) || isDirectoryUsed(db, heldLayerName(Number(name))))
+  );
+}
+
 function orphansIn(directory: HostPath, kind: GarbageKind, isKept: (name: string) => boolean): readonly Orphan[] {
   return listDirectory(directory)
     .filter(({ name }) => !isKept(name))
@@ -108,7 +128,7 @@ function orphansIn(directory: HostPath, kind: GarbageKind, isKept: (name: string
     });
 }
 
-function isHeld(path: HostPath): boolean {
+function isLocked(path: HostPath): boolean {
   using lock = lockExisting(path);
   return lock === null;
 }

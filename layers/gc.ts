@@ -6,7 +6,15 @@
 import { renameSync } from "node:fs";
 import { bytesOf, type HostPath, joinHost } from "../src/paths.ts";
 import { createTemporary, removeLargeTree } from "./content/temporary.ts";
-import { findGarbage, findOrphans, findUnneeded, type Garbage, isSnapshot, type Orphan } from "./garbage.ts";
+import {
+  findGarbage,
+  findOrphans,
+  findUnneeded,
+  type Garbage,
+  isHeldDirectory,
+  isSnapshot,
+  type Orphan,
+} from "./garbage.ts";
 import { acquireLock, lockExisting, removeStaleLocks } from "./locks.ts";
 import type { Store } from "./store.ts";
 import { discardTree, sweep } from "./sweep.ts";
@@ -67,7 +75,9 @@ async function removeOrphan(store: Store, orphan: Orphan): Promise<boolean> {
       return lock !== null;
     }
     case "snapshot-directory":
-      return await removeSnapshotDirectory(store, orphan.path);
+      return await removeSnapshotDirectory(store, orphan.path, isSnapshot);
+    case "held-directory":
+      return await removeSnapshotDirectory(store, orphan.path, isHeldDirectory);
     default:
       await discardTree(store, orphan.path);
       return true;
@@ -75,10 +85,14 @@ async function removeOrphan(store: Store, orphan: Orphan): Promise<boolean> {
 }
 
 /** Making a snapshot takes no lock but the database's: under that one its directory has a row, or will never have. */
-async function removeSnapshotDirectory(store: Store, path: HostPath): Promise<boolean> {
+async function removeSnapshotDirectory(
+  store: Store,
+  path: HostPath,
+  isKept: (store: Store, name: string) => boolean,
+): Promise<boolean> {
   await using trash = createTemporary(store.layout, "trash");
   return store.db.transaction("relaxed", () => {
-    if (isSnapshot(store, path.slice(path.lastIndexOf("/") + 1))) return false;
+    if (isKept(store, path.slice(path.lastIndexOf("/") + 1))) return false;
     renameSync(bytesOf(path), bytesOf(joinHost(trash.path, "tree")));
     return true;
   });

@@ -13,6 +13,8 @@ export interface StoreLayout {
   readonly layers: HostPath;
   /** Active snapshots and views: `snapshots/ID/{fs,work,init,merged}`. */
   readonly snapshots: HostPath;
+  /** Snapshots of other engines: `held/ID/{fs,work}`. */
+  readonly held: HostPath;
   /** What is not finished. Same file system as the rest, so that a rename makes it permanent. */
   readonly temporary: HostPath;
   readonly locks: HostPath;
@@ -33,6 +35,7 @@ export function storeLayout(root: HostPath): StoreLayout {
     blobs: joinHost(root, "blobs", "sha256"),
     layers: joinHost(root, "layers"),
     snapshots: joinHost(root, "snapshots"),
+    held: joinHost(root, "held"),
     temporary: joinHost(root, "tmp"),
     locks: joinHost(root, "locks"),
     reserve: joinHost(root, "reserve"),
@@ -52,14 +55,36 @@ export function layerDirectoryName(chainId: ChainId): string {
   return hexOf(chainId);
 }
 
+const HELD = /^held\/\d+$/;
+
+/** True if another engine unpacked the layer, into a snapshot of its own: what is in it was not recorded. */
+export function isHeldLayer(directory: string): boolean {
+  return HELD.test(directory);
+}
+
+/** Where a layer is, for the name in its row. */
+export function layerDirectory(layout: StoreLayout, directory: string): HostPath {
+  return joinHost(isHeldLayer(directory) ? layout.root : layout.layers, directory);
+}
+
 /** The unpacked tree of a layer: a lowerdir. */
 export function layerTree(layout: StoreLayout, directory: string): HostPath {
-  return joinHost(layout.layers, directory, "diff");
+  return joinHost(layerDirectory(layout, directory), isHeldLayer(directory) ? "fs" : "diff");
 }
 
 /** The digests of a layer's regular files, recorded while it was unpacked. */
 export function layerFileDigests(layout: StoreLayout, directory: string): HostPath {
-  return joinHost(layout.layers, directory, "files");
+  return joinHost(layerDirectory(layout, directory), "files");
+}
+
+/** The directory of another engine's snapshot. */
+export function heldDirectory(layout: StoreLayout, id: number): HostPath {
+  return joinHost(layout.held, String(id));
+}
+
+/** What a row of `layers` calls the directory of another engine's snapshot. */
+export function heldLayerName(id: number): string {
+  return `held/${id}`;
 }
 
 /** The directory of an active snapshot or view. */

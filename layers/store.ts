@@ -110,11 +110,11 @@ const EMPTY_ACL = Buffer.from([2, 0, 0, 0]);
 
 /** All before the database is there, so that who sees the database sees the directories. */
 function makeDirectories(layout: StoreLayout): void {
-  const { root, blobs, layers, snapshots, temporary, locks, empty } = layout;
+  const { root, blobs, layers, snapshots, held, temporary, locks, empty } = layout;
   makeDirectory(root);
   makeDirectory(blobs);
   if (!tellsFileTypes(root)) throw noFileTypes(root);
-  for (const path of [blobs, layers, snapshots, temporary, locks, empty]) {
+  for (const path of [blobs, layers, snapshots, held, temporary, locks, empty]) {
     makeDirectory(path);
     forgetParent(path);
   }

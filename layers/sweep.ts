@@ -11,7 +11,7 @@ import { deleteLayer, isDirectoryUsed, type LayerRow } from "../src/meta/layers.
 import { listUnreachableBlobs, listUnreachableLayers } from "../src/meta/reachability.ts";
 import { bytesOf, type HostPath, joinHost } from "../src/paths.ts";
 import { createTemporary } from "./content/temporary.ts";
-import { blobPath } from "./layout.ts";
+import { blobPath, layerDirectory } from "./layout.ts";
 import type { Store } from "./store.ts";
 
 /** What goes, or went. */
@@ -44,7 +44,7 @@ export async function sweep(store: Store, scope?: SweepScope): Promise<Unreachab
   });
   const directories = new Set(found.layers.map((layer) => layer.directory));
   for (const name of directories) {
-    if (!isDirectoryUsed(store.db, name)) await discardTree(store, joinHost(store.layout.layers, name));
+    if (!isDirectoryUsed(store.db, name)) await discardTree(store, layerDirectory(store.layout, name));
   }
   for (const blob of found.blobs) await removeFile(blobPath(store.layout, blob.digest));
   return found;

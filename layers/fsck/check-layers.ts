@@ -6,12 +6,13 @@
 import { existsSync } from "node:fs";
 import { type ChainId, chainIdOf, type Digest } from "../../src/digest.ts";
 import { IntegrityError, isErrno } from "../../src/errors.ts";
+import { listHoldersOf } from "../../src/meta/held-snapshots.ts";
 import { getLayer, type LayerRow, listLayers } from "../../src/meta/layers.ts";
 import { listLayerBlobs } from "../../src/meta/reachability.ts";
 import { bytesOf } from "../../src/paths.ts";
 import { canRestoreOwners } from "../../src/privilege.ts";
 import { WorkerPool } from "../apply/worker-pool.ts";
-import { layerFileDigests, layerTree } from "../layout.ts";
+import { isHeldLayer, layerFileDigests, layerTree } from "../layout.ts";
 import type { Store } from "../store.ts";
 import { formOf } from "../store-form.ts";
 import type { Finding } from "./finding.ts";
@@ -47,21 +48,26 @@ export async function checkLayers(store: Store, check: LayerCheck): Promise<Laye
     const problem = rowProblem(store, layer) ?? problems.get(layer.directory) ?? null;
     if (problem === null && (layer.parent === null || sound.has(layer.parent))) sound.add(layer.chainId);
     if (problem === null || getLayer(store.db, layer.chainId) === null) continue;
-    const isRepairable = canDrop(store, layer.chainId, check.goodBlobs);
+    const [holder] = listHoldersOf(store.db, layer.chainId);
+    const isRepairable = holder === undefined && canDrop(store, layer.chainId, check.goodBlobs);
     if (isRepairable) repairable.push(layer);
-    const advice = isRepairable
-      ? "fsck --repair removes it, and the next mount unpacks it again from its blob"
-      : "its blob is damaged too: import its image again, then run fsck --repair";
+    const advice = adviceFor(isRepairable, holder);
     findings.push({ ...problem, severity: "error", subject: layer.chainId, advice, repaired: false });
   }
   return { findings, repairable };
+}
+
+function adviceFor(isRepairable: boolean, holder: string | undefined): string {
+  if (isRepairable) return "fsck --repair removes it, and the next mount unpacks it again from its blob";
+  if (holder !== undefined) return `${holder} uses it: remove its image there, then run fsck --repair`;
+  return "its blob is damaged too: import its image again, then run fsck --repair";
 }
 
 type Problem = Pick<Finding, "kind" | "message">;
 
 /** A row that contradicts itself, or stands on a layer that cannot be there again. */
 function rowProblem(store: Store, { chainId, parent, diffId }: LayerRow): Problem | null {
-  if (chainIdOf(parent, diffId) !== chainId) {
+  if (diffId !== null && chainIdOf(parent, diffId) !== chainId) {
     return { kind: "layer-changed", message: "its chainID is not that of its parent and diffID" };
   }
   const isParentThere =
@@ -77,9 +83,10 @@ async function directoryProblem(
 ): Promise<Problem | null> {
   const tree = layerTree(store.layout, layer.directory);
   const digests = layerFileDigests(store.layout, layer.directory);
-  const missing = [tree, digests].find((path) => !existsSync(bytesOf(path)));
+  const isRecorded = !isHeldLayer(layer.directory);
+  const missing = [tree, ...(isRecorded ? [digests] : [])].find((path) => !existsSync(bytesOf(path)));
   if (missing !== undefined) return { kind: "layer-missing", message: `"${missing}" is missing` };
-  if (!check.deep) return null;
+  if (!check.deep || !isRecorded) return null; // what another engine unpacked can be compared with nothing
   try {
     const differences = [await compareLayer(tree, digests, formOf(store), check.signal)];
     const blob = listLayerBlobs(store.db, layer.chainId).find((digest) => check.goodBlobs.has(digest));

@@ -8,6 +8,7 @@ type FindingKind =
   | "layer-changed"
   | "image-incomplete"
   | "snapshot-incomplete"
+  | "held-incomplete"
   | "garbage";
 
 export interface Finding {

@@ -11,8 +11,8 @@ import { deleteLayer, type LayerRow, listLayers } from "../../src/meta/layers.ts
 import { getSnapshotById } from "../../src/meta/snapshots.ts";
 import { mountsOfType, overlayDirectories, readMountTable } from "../../src/mount/mount-info.ts";
 import { otherMountTables } from "../../src/mount/mount-namespaces.ts";
-import { display, type HostPath, joinHost } from "../../src/paths.ts";
-import { blobPath, layerTree } from "../layout.ts";
+import { display, type HostPath } from "../../src/paths.ts";
+import { blobPath, layerDirectory, layerTree } from "../layout.ts";
 import { liveMounts } from "../live-mounts.ts";
 import type { Store } from "../store.ts";
 import { discardTree, removeFile } from "../sweep.ts";
@@ -66,7 +66,7 @@ export async function dropLayers(store: Store, layers: readonly LayerRow[]): Pro
       if (directories.has(directory)) deleteLayer(store.db, chainId);
     }
   });
-  for (const name of directories) await discardTree(store, joinHost(store.layout.layers, name));
+  for (const name of directories) await discardTree(store, layerDirectory(store.layout, name));
 }
 
 /** Takes a damaged blob away, row first. */

@@ -123,3 +123,9 @@ function layerOf(row: LayerColumns): ImageLayerRow {
     sizeBytes: row.size_bytes,
   };
 }
+
+/** How many images have a layer. */
+export function countImagesWithLayer(db: Database, chainId: ChainId): number {
+  const sql = "SELECT count(DISTINCT image) AS count FROM image_layers WHERE chain_id = ?";
+  return (db.get(sql, chainId) as { count: number }).count;
+}

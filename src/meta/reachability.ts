@@ -1,6 +1,6 @@
 /**
- * What nothing reaches. The roots are all images and all snapshots; an image reaches its blobs and its layers, a
- * snapshot the layers below it, a layer its parents.
+ * What nothing reaches. The roots are all images and all snapshots, other engines' too; an image reaches its blobs and its
+ * layers, a snapshot the layers below it, a layer its parents.
  */
 
 import { type ChainId, type Digest, parseChainId, parseDigest } from "../digest.ts";
@@ -13,11 +13,19 @@ export function listUnreachableLayers(db: Database): readonly LayerRow[] {
   const sql = `WITH RECURSIVE reached (chain_id) AS (
       SELECT chain_id FROM image_layers
       UNION SELECT parent FROM snapshots WHERE parent IS NOT NULL
+      UNION SELECT chain_id FROM held_snapshots WHERE chain_id IS NOT NULL
       UNION SELECT layers.parent FROM reached JOIN layers USING (chain_id) WHERE layers.parent IS NOT NULL
     )
     SELECT chain_id FROM layers WHERE chain_id NOT IN (SELECT chain_id FROM reached) ORDER BY chain_id`;
   const rows = db.all(sql) as { chain_id: string }[];
   return rows.map((row) => getLayer(db, parseChainId(row.chain_id))).filter((layer) => layer !== null);
+}
+
+/** True if an image or snapshot, one of another engine too, needs this very layer. Those above it may need it too. */
+export function isLayerNeeded(db: Database, chainId: ChainId): boolean {
+  const sql = `SELECT 1 WHERE EXISTS (SELECT 1 FROM image_layers WHERE chain_id = ?)
+    OR EXISTS (SELECT 1 FROM snapshots WHERE parent = ?) OR EXISTS (SELECT 1 FROM held_snapshots WHERE chain_id = ?)`;
+  return db.get(sql, chainId, chainId, chainId) !== null;
 }
 
 /** Blobs that no image reaches, by digest. */

@@ -31,3 +31,12 @@ function put(time: TimeChange, offset: number): void {
   times.writeBigInt64LE(BigInt(seconds), offset);
   times.writeBigInt64LE(BigInt(rest), offset + 8);
 }
+
+const clockGettime = declare("int clock_gettime(int clock, void *time)");
+const now = Buffer.alloc(16);
+
+/** The time of day, in whole microseconds since the epoch: what JavaScript's clock tells in milliseconds. */
+export function nowUs(): number {
+  check(clockGettime(0, now), "clock_gettime");
+  return Number(now.readBigInt64LE(0)) * 1_000_000 + Math.floor(Number(now.readBigInt64LE(8)) / 1000);
+}

@@ -29,9 +29,11 @@ test("the package has the wrapper, what it runs, and the documentation, and noth
     "dist/library.cjs",
     "dist/main.cjs",
     "dist/monitor.cjs",
+    "dist/tree-worker.cjs",
     "docs/architecture.md",
     "docs/commands.md",
     "docs/conformance.md",
+    "docs/containerd.md",
     "docs/formats.md",
     "docs/fuse-native.md",
     "docs/fuse-performance.md",
@@ -39,6 +41,8 @@ test("the package has the wrapper, what it runs, and the documentation, and noth
     "docs/library.md",
     "docs/union-semantics.md",
     "package.json",
+    "share/systemd/layerctl-containerd.service",
+    "share/systemd/layerctl-containerd.socket",
   ]);
   for (const name of ["bin/layerctl", "bin/layerctl-fuse"]) assert.equal((files.get(name) ?? 0) & 0o111, 0o111);
 });

@@ -1,0 +1,71 @@
+/**
+ * Changes of many callers, made durable together: what came in while the disk was busy goes into one transaction and waits
+ * for one sync. A caller hears of its change when it would survive a power cut.
+ */
+
+import { setImmediate } from "node:timers/promises";
+import { LayerctlError } from "../../src/errors.ts";
+import type { Database } from "../../src/meta/database.ts";
+
+interface Waiting {
+  /** Changes rows; gives what to do when that is durable. */
+  readonly work: () => () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class GroupWriter {
+  readonly #db: Database;
+  #waiting: Waiting[] = [];
+  #isRunning = false;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  /**
+   * Runs `work` in a transaction, and gives what it returned once that is on disk. `work` must not await, and must refuse
+   * (throw a `LayerctlError`) before it changes anything; whatever else it throws undoes the changes of the whole group.
+   */
+  change<Result>(work: () => Result): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const settle = (): (() => void) => {
+        const result = work();
+        return () => resolve(result);
+      };
+      this.#waiting.push({ work: settle, reject });
+      void this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    while (this.#waiting.length > 0) {
+      await setImmediate(); // when all requests that have arrived have been read
+      const group = this.#waiting;
+      this.#waiting = [];
+      try {
+        await this.#commit(group);
+      } catch (error) {
+        for (const { reject } of group) reject(error);
+      }
+    }
+    this.#isRunning = false;
+  }
+
+  async #commit(group: readonly Waiting[]): Promise<void> {
+    const done: (() => void)[] = [];
+    this.#db.transaction("relaxed", () => {
+      for (const { work, reject } of group) {
+        try {
+          done.push(work());
+        } catch (error) {
+          if (!(error instanceof LayerctlError)) throw error;
+          reject(error);
+        }
+      }
+    });
+    if (done.length > 0) await this.#db.flush();
+    for (const settle of done) settle();
+  }
+}

@@ -1,0 +1,89 @@
+/** Measures and removes trees in a thread of their own, one at a time, in the order they were asked for. */
+
+import { Worker } from "node:worker_threads";
+import type { HostPath } from "../../src/paths.ts";
+import { type PackedError, unpackError } from "../../src/thread-errors.ts";
+
+/** The bundle has the worker beside it; a checkout runs the source. */
+const WORKER = new URL(import.meta.url.endsWith(".ts") ? "./tree-worker.ts" : "./tree-worker.cjs", import.meta.url);
+
+export interface TreeSize {
+  /** What the tree takes on the disk, directories included: as containerd counts. */
+  readonly diskBytes: number;
+  /** The data in its regular files: as a layer's row counts. */
+  readonly dataBytes: number;
+  readonly inodes: number;
+}
+
+export interface TreeTask {
+  readonly id: number;
+  readonly kind: "measure" | "remove";
+  readonly path: HostPath;
+}
+
+export type TreeReply =
+  | { readonly id: number; readonly size: TreeSize | null }
+  | { readonly id: number; readonly error: PackedError };
+
+interface Waiting {
+  readonly resolve: (size: TreeSize | null) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Disposing waits for what was asked for. The thread starts at the first task. */
+export class TreeWork implements AsyncDisposable {
+  readonly #waiting = new Map<number, Waiting>();
+  #worker: Worker | null = null;
+  #lastId = 0;
+  #whenIdle: (() => void) | null = null;
+
+  /** @throws a system error, `ENOENT` if the tree goes away meanwhile */
+  async measure(path: HostPath): Promise<TreeSize> {
+    const size = await this.#ask("measure", path);
+    if (size === null) throw new Error("a tree was measured and has no size");
+    return size;
+  }
+
+  /** Nothing there is fine. @throws a system error */
+  async remove(path: HostPath): Promise<void> {
+    await this.#ask("remove", path);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#waiting.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+      });
+    }
+    await this.#worker?.terminate();
+    this.#worker = null;
+  }
+
+  #ask(kind: TreeTask["kind"], path: HostPath): Promise<TreeSize | null> {
+    return new Promise((resolve, reject) => {
+      this.#lastId += 1;
+      this.#waiting.set(this.#lastId, { resolve, reject });
+      this.#worker ??= this.#start();
+      this.#worker.postMessage({ id: this.#lastId, kind, path } satisfies TreeTask);
+    });
+  }
+
+  #start(): Worker {
+    const worker = new Worker(WORKER);
+    worker.unref();
+    worker.on("message", (reply: TreeReply) => {
+      const waiting = this.#waiting.get(reply.id);
+      this.#waiting.delete(reply.id);
+      if ("error" in reply) waiting?.reject(unpackError(reply.error));
+      else waiting?.resolve(reply.size);
+      if (this.#waiting.size === 0) this.#whenIdle?.();
+    });
+    worker.on("error", (error) => {
+      this.#worker = null; // the next task starts another one
+      for (const { reject } of this.#waiting.values()) reject(error);
+      this.#waiting.clear();
+      this.#whenIdle?.();
+    });
+    return worker;
+  }
+}
