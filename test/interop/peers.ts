@@ -9,11 +9,20 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { mountsBelow } from "../helpers/leftovers.ts";
 
+/** What is to be started, for who does it himself. */
+export interface Invocation {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+}
+
 export interface Peers extends Disposable {
   /** Runs a program, which must succeed, and returns its standard output without the last newline. */
   run(program: "skopeo" | "umoci" | "podman" | "buildah", ...args: readonly string[]): string;
   /** `podman run` of an image that podman has: no network, no cgroup. `trace`: where strace writes which files it opens. */
   podmanRun(image: string, command: readonly string[], trace?: string): string;
+  /** As `podmanRun`, to be started; `options` are podman's. */
+  podmanInvocation(options: readonly string[], image: string, command: readonly string[]): Invocation;
   /** Runs a command of a shell, which must succeed, as `run` does a program. */
   shell(command: string): string;
 }
@@ -38,13 +47,19 @@ export function peersIn(directory: string, mountProgram?: string, more = ""): Pe
     if (status !== 0) throw new Error(`${program} ${args.join(" ")}: exit ${status}: ${stderr}`);
     return stdout.replace(/\n$/, "");
   };
+  const podman = (tracer: string, args: readonly string[]): Invocation => {
+    const run = `exec ${tracer} podman run --rm --network none --cgroups=disabled "$@"`;
+    const script = `umount /sys/fs/cgroup/unified 2>/dev/null; ${run}`;
+    return { file: "unshare", args: ["-m", "sh", "-c", script, "sh", ...args], env };
+  };
   return {
     run: (program, ...args) => exec(program, program === "skopeo" ? ["--insecure-policy", ...args] : args),
     podmanRun: (image, command, trace) => {
       const strace = trace === undefined ? "" : `strace -f -s 4000 -e trace=openat,mount,fsconfig -o '${trace}'`;
-      const podman = `umount /sys/fs/cgroup/unified 2>/dev/null; exec ${strace} podman run --rm --network none --cgroups=disabled "$@"`;
-      return exec("unshare", ["-m", "sh", "-c", podman, "sh", image, ...command]);
+      const { file, args } = podman(strace, [image, ...command]);
+      return exec(file, args);
     },
+    podmanInvocation: (options, image, command) => podman("", [...options, image, ...command]),
     shell: (command) => exec("sh", ["-c", command]),
     [Symbol.dispose]() {
       for (const target of mountsBelow(directory).toReversed()) spawnSync("umount", ["-i", "-l", target]);
