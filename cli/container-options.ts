@@ -1,6 +1,6 @@
 /** The options of commands that make a container, as docker spells them. */
 
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { NamespaceTexts } from "../layers/containers/namespace-options.ts";
 import type { ContainerOptions } from "../layers/containers/options.ts";
 import { UnsupportedError } from "../src/errors.ts";
@@ -26,6 +26,7 @@ export interface ContainerFlags extends LimitTexts, NetworkFlags {
   readonly securityOpt?: readonly string[];
   readonly ulimit?: readonly string[];
   readonly device?: readonly string[];
+  readonly cgroupDriver: string;
   readonly pid?: string;
   readonly ipc?: string;
   readonly uts?: string;
@@ -77,6 +78,11 @@ export function defineContainerOptions(command: Command): Command {
     .addOption(list("--device-read-iops <device:rate>", "the most reads"))
     .addOption(list("--device-write-iops <device:rate>", "the most writes"))
     .addOption(list("--device <src[:dst][:rwm]>", "a device of this host, and what may be done: read, write, mknod"))
+    .addOption(
+      new Option("--cgroup-driver <driver>", "who makes its control group; auto: systemd, where it runs with cgroup v2")
+        .choices(["auto", "cgroupfs", "systemd"])
+        .default("auto"),
+    )
     .option("--pid <mode>", "processes that are seen: host, or container:NAME (default: its own)")
     .option(
       "--ipc <mode>",
@@ -122,6 +128,7 @@ export function containerOptions(
     ulimits: flags.ulimit ?? [],
     limits: limitsOf(flags),
     devices: flags.device ?? [],
+    cgroupDriver: flags.cgroupDriver,
     ...networkOf(flags),
     namespaces: namespacesOf(flags),
     terminal: flags.tty ?? false,

@@ -64,6 +64,7 @@ export const VERBS: readonly VerbEntry[] = [
   { name: "kill", summary: "Send a signal to containers", load: () => import("./verbs/kill.ts") },
   { name: "pause", summary: "Let what runs in containers stand still", load: () => import("./verbs/pause.ts") },
   { name: "unpause", summary: "Let paused containers go on", load: () => import("./verbs/unpause.ts") },
+  { name: "stats", summary: "Show what containers use", load: () => import("./verbs/stats.ts") },
   { name: "wait", summary: "Wait until containers end, for their exit codes", load: () => import("./verbs/wait.ts") },
   { name: "cp", summary: "Copy files into a container and out of it", load: () => import("./verbs/cp.ts") },
   { name: "bundle", summary: "Write an OCI bundle for a runtime", load: () => import("./verbs/bundle.ts") },

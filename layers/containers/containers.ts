@@ -9,6 +9,8 @@
 import { closeSync, statSync } from "node:fs";
 import { NotFoundError } from "../../src/errors.ts";
 import { findCgroup, outOfMemoryKills, removeCgroup } from "../../src/exec/cgroup/cgroup.ts";
+import { groupName } from "../../src/exec/cgroup/place.ts";
+import { chooseDriver } from "../../src/exec/cgroup/systemd.ts";
 import type { RuntimeSpec } from "../../src/exec/runtime-spec.ts";
 import {
   type ContainerRow,
@@ -61,10 +63,14 @@ export interface StartedProcess {
   readonly exitCode: Promise<number>;
 }
 
-/** A name that no other container's group has, whatever store that is in: the number before the last tells the store. */
-export function cgroupName(store: Store, container: string): string {
+/**
+ * A name that no other container's group has, whatever store that is in: the number before the last tells the store.
+ * @throws as `chooseDriver`
+ */
+export function cgroupName(store: Store, container: string, driver = "cgroupfs"): string {
   const { ino } = statSync(bytesOf(store.layout.root), { bigint: true });
-  return `layerctl-${container}-${ino.toString(16)}-${Math.random().toString(16).slice(2, 10)}`;
+  const name = `${container}-${ino.toString(16)}-${Math.random().toString(16).slice(2, 10)}`;
+  return groupName(chooseDriver(driver), name);
 }
 
 /**
@@ -81,7 +87,8 @@ export async function runContainer<Started extends StartedProcess>(
   const { id, name } = snapshot;
   const row = getContainer(store.db, id);
   if (row === null) throw noContainer(name);
-  const cgroup = cgroupName(store, name);
+  const { cgroupDriver = "auto" } = JSON.parse(row.options) as ContainerOptions; // as `createContainer` wrote it
+  const cgroup = cgroupName(store, name, cgroupDriver);
   setContainerStarting(store.db, id, cgroup);
   let exitCode: number | null = null;
   try {

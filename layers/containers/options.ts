@@ -28,6 +28,8 @@ export interface ContainerOptions {
   readonly limits: LimitTexts;
   /** Devices of this host; containers of older builds have none. */
   readonly devices?: readonly string[];
+  /** Who makes its cgroup: "auto", "cgroupfs" or "systemd". */
+  readonly cgroupDriver?: string;
   /** none, host, bridge, container:NAME or ns:/PATH. */
   readonly network: string;
   /** Containers of older builds have none. */

@@ -3,7 +3,9 @@
 import { UsageError } from "../../src/errors.ts";
 import { capabilitiesFor } from "../../src/exec/capabilities.ts";
 import { parseLimits } from "../../src/exec/cgroup/limits.ts";
+import { placeOf } from "../../src/exec/cgroup/place.ts";
 import type { Resources } from "../../src/exec/cgroup/resources.ts";
+import { chooseDriver } from "../../src/exec/cgroup/systemd.ts";
 import { DEFAULT_PATH } from "../../src/exec/command.ts";
 import { defaultMounts, MASKED_PATHS, READONLY_PATHS } from "../../src/exec/default-mounts.ts";
 import { type GivenDevice, hostDevices, parseDevice } from "../../src/exec/devices.ts";
@@ -78,7 +80,7 @@ export function containerSpec(request: SpecRequest): RuntimeSpec {
       devices: [...(options.privileged ? hostDevices() : []), ...devices.map(({ device }) => device)],
       maskedPaths: options.privileged ? [] : MASKED_PATHS,
       readonlyPaths: options.privileged ? [] : READONLY_PATHS,
-      cgroupsPath: `/${request.cgroup}`,
+      cgroupsPath: placeOf(request.cgroup).scope === null ? `/${request.cgroup}` : request.cgroup,
       resources: resourcesOf(options, devices),
     },
   };
@@ -91,6 +93,7 @@ export function checkOptions(config: ProcessConfig, options: ContainerOptions): 
   options.ulimits.map(parseUlimit);
   parseSecurityOptions(options.securityOptions);
   resourcesOf(options, devicesOf(options));
+  chooseDriver(options.cgroupDriver ?? "auto");
   parseEnvironment(options.env);
   parseNetworkOptions(options.network, options.networking, options.hostname);
   capabilitiesOf(options);

@@ -67,6 +67,7 @@ export interface Running {
  * The command runs when this settles. `spec.root.path` is a mount point. If it fails, nothing is left.
  * @throws {NotFoundError} `ERR_COMMAND_NOT_FOUND`
  * @throws {ConflictError} `ERR_COMMAND_NOT_EXECUTABLE`; `ERR_LAUNCH` if the chain ended early, which it says on stderr
+ * @throws as `makeCgroup`
  * @throws {UnsupportedError} `ERR_NO_LAUNCHER` without util-linux, `ERR_ENVIRONMENT_NAME`, `ERR_KERNEL_TOO_OLD`
  * @throws PosixError
  */
@@ -75,7 +76,6 @@ export async function launch(spec: RuntimeSpec, options: LaunchOptions): Promise
   const namespace = options.userNamespace === undefined ? null : `/proc/${process.pid}/fd/${options.userNamespace}`;
   const chain = chainOf(spec, namespace);
   keepDescriptorsToOurselves();
-  const cgroup = makeCgroup(spec.linux.cgroupsPath.slice(1), spec.linux.resources);
   const [input, output, errors] = options.stdio;
   const child = spawn(chain[0] ?? "", chain.slice(1), {
     stdio: [input, output, "pipe", "pipe", errors] as StdioOptions,
@@ -87,8 +87,10 @@ export async function launch(spec: RuntimeSpec, options: LaunchOptions): Promise
   const ended = endOf(child, words);
   const socket = child.stdio[SOCKET_FD] as Socket;
   let processes: Processes | undefined;
+  let cgroup: Cgroup | null = null;
   try {
     const waiter = await started(child);
+    cgroup = await makeCgroup(spec.linux.cgroupsPath.replace(/^\//, ""), spec.linux.resources, waiter);
     if (cgroup !== null) addToCgroup(cgroup, waiter);
     socket.write("go\n");
     await ready(socket, ended, words);

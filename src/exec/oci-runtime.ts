@@ -20,6 +20,7 @@ import { ConflictError, NotFoundError } from "../errors.ts";
 import { bytesOf, type HostPath, hostPath, joinHost } from "../paths.ts";
 import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../sys/file.ts";
+import { placeOf } from "./cgroup/place.ts";
 import { checkCommand } from "./command.ts";
 import { exitOf, type LaunchOptions, type Running } from "./launcher.ts";
 import { idMappingsOf, type Mount, type ProcessSpec, type RuntimeSpec } from "./runtime-spec.ts";
@@ -68,7 +69,8 @@ export async function runWithRuntime(
   const id = `layerctl-${process.pid}-${Math.random().toString(16).slice(2)}`;
   const state = ["--root", join(bundle, "runtime")];
   const command = forHost(runtime, isMapped ? spec.root.path : null);
-  const args = [...command.slice(1), ...state, "run", "--bundle", bundle, "--pid-file", pidFile, id];
+  const driver = placeOf(spec.linux.cgroupsPath).scope === null ? [] : ["--systemd-cgroup"];
+  const args = [...command.slice(1), ...state, ...driver, "run", "--bundle", bundle, "--pid-file", pidFile, id];
   keepDescriptorsToOurselves();
   const child = spawn(command[0] ?? runtime, args, { stdio: [...stdio], detached: !spec.process.terminal, cwd: "/" });
   const ended = exitOf(child);

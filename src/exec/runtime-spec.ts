@@ -92,7 +92,7 @@ export interface LinuxSpec {
   readonly devices: readonly Device[];
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
-  /** "/NAME": of the group, in every tree. */
+  /** "/NAME": of the group, in every tree; or "SLICE:PREFIX:NAME" of a scope. */
   readonly cgroupsPath: string;
   readonly resources: Resources;
 }

@@ -3,8 +3,7 @@
  * for a process that was started only to do that: nothing here can be taken back.
  */
 
-import { check, declare, lastErrno } from "./libc.ts";
-import { addressOf } from "./socket.ts";
+import { addressOf, check, declare, lastErrno } from "./libc.ts";
 
 const prctl = declare("int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)");
 const setgroupsCall = declare("int setgroups(size_t count, const void *groups)");

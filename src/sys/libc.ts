@@ -98,6 +98,14 @@ export function check(result: number, syscall: string, path?: string): number {
   return result;
 }
 
+/** Moves nothing, and returns its first argument. */
+const memmove = declare<bigint | number>("uint64_t memmove(void *to, const void *from, size_t size)");
+
+/** Where a buffer is, for structures with pointers. It stays there as long as somebody has the buffer. */
+export function addressOf(buffer: Buffer): bigint {
+  return BigInt(memmove(buffer, buffer, 0));
+}
+
 /** A path is at most 4,095 bytes; mount(2) takes four strings. */
 const SCRATCH_BYTES = 4352;
 const scratch = Array.from({ length: 8 }, () => Buffer.allocUnsafeSlow(SCRATCH_BYTES));

@@ -1,11 +1,9 @@
 /** A pair of sockets, and a descriptor that comes through one (unix(7), SCM_RIGHTS; cmsg(3)). */
 
-import { check, declare } from "./libc.ts";
+import { addressOf, check, declare } from "./libc.ts";
 
 const socketpairCall = declare("int socketpair(int domain, int type, int protocol, void *pair)");
 const recvmsgCall = declare<number>("int64_t recvmsg(int fd, void *message, int flags)");
-/** Moves nothing, and returns its first argument: where a buffer is. */
-const addressCall = declare<bigint | number>("uint64_t memmove(void *to, const void *from, size_t size)");
 
 const [AF_UNIX, SOCK_STREAM, SOCK_CLOEXEC] = [1, 1, 0o2000000];
 const MSG_CMSG_CLOEXEC = 0x4000_0000;
@@ -40,9 +38,4 @@ export function receiveDescriptor(socket: number): number | null {
     control.readInt32LE(8) === SOL_SOCKET &&
     control.readInt32LE(12) === SCM_RIGHTS;
   return isDescriptor ? control.readInt32LE(16) : null;
-}
-
-/** Where the bytes of a buffer are in memory. */
-export function addressOf(buffer: Buffer): bigint {
-  return BigInt(addressCall(buffer, buffer, 0));
 }

@@ -1,18 +1,22 @@
 /**
  * The control group of a container, on whatever this host has: version 1 where trees of it are mounted, on hybrid hosts
- * too, else version 2. A limit that cannot be set is an error that names the controller; without limits a container does
- * without what the host refuses.
+ * too, else version 2; there in a scope of systemd's if that is wanted. A limit that cannot be set is an error that names the
+ * controller; without limits a container does without what the host refuses.
  */
 
-import { existsSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync } from "node:fs";
 import { basename, join } from "node:path";
 import { isSystemError, UnsupportedError } from "../../errors.ts";
-import { killAllIn, makeDirectory, removeDirectory, writeControl } from "./files.ts";
+import { attachDeviceProgram } from "../../sys/bpf.ts";
+import { sendSignal } from "../signal.ts";
+import { emptyScope, killAllIn, makeDirectory, removeDirectory, writeControl } from "./files.ts";
 import { isFrozen, thaw } from "./freezer.ts";
 import { type Cgroup, readControl } from "./group.ts";
 import { findHierarchies, type Hierarchies } from "./hierarchies.ts";
+import { type Place, placeOf, type Scope, WAITER_GROUP } from "./place.ts";
 import type { Resources } from "./resources.ts";
 import type { Step } from "./step.ts";
+import { startHolder, startScope } from "./systemd.ts";
 import { version1Steps } from "./version1.ts";
 import { version2Steps } from "./version2.ts";
 
@@ -23,13 +27,17 @@ const ALWAYS: Readonly<Record<1 | 2, readonly string[]>> = {
 };
 
 /**
- * Makes the group `name` with these limits; null if this host has no cgroups that we may use, and no limits are asked for.
- * @throws {UnsupportedError} `ERR_CGROUP_CONTROLLER`: then there is no such group
+ * Makes the group that is recorded as `name` with these limits, for the process `pid`, which is not in it yet; null if this
+ * host has no cgroups that we may use, and no limits are asked for.
+ * @throws {UnsupportedError} `ERR_CGROUP_CONTROLLER`: then there is no such group; `ERR_SYSTEMD`
  */
-export function makeCgroup(name: string, resources: Resources): Cgroup | null {
-  const hierarchies = findHierarchies();
-  const steps = hierarchies.version === 2 ? version2Steps(resources) : version1Steps(resources, hierarchies);
-  const controllers = new Set([...ALWAYS[hierarchies.version], ...steps.map((step) => step.controller)]);
+export async function makeCgroup(name: string, resources: Resources, pid: number): Promise<Cgroup | null> {
+  const place = placeOf(name);
+  if (place.scope !== null) await enterScope(place, place.scope, pid);
+  const hierarchies = findHierarchies(place.parent);
+  const { version } = hierarchies;
+  const steps = version === 2 ? version2Steps(resources) : version1Steps(resources, hierarchies);
+  const controllers = new Set([...ALWAYS[version], ...steps.map((step) => step.controller)]);
   const made: string[] = [];
   try {
     for (const controller of controllers) {
@@ -39,7 +47,7 @@ export function makeCgroup(name: string, resources: Resources): Cgroup | null {
         if (isRequired) throw missing(controller, hierarchies, "this host does not have it");
         continue;
       }
-      const directory = join(parent, name);
+      const directory = join(parent, place.name);
       if (!made.includes(directory) && !tryTo(() => makeDirectory(directory), isRequired, controller, hierarchies))
         continue;
       if (!made.includes(directory)) made.push(directory);
@@ -48,18 +56,36 @@ export function makeCgroup(name: string, resources: Resources): Cgroup | null {
       }
     }
   } catch (error) {
-    for (const directory of made) removeDirectory(directory);
+    if (made.length > 0 || place.scope !== null) removeCgroup({ name, directories: made, version });
     throw error;
   }
-  return made.length === 0 ? null : { name, directories: made, version: hierarchies.version };
+  return made.length === 0 ? null : { name, directories: made, version };
+}
+
+async function enterScope({ parent }: Place, scope: Scope, pid: number): Promise<void> {
+  const holder = startHolder();
+  try {
+    await startScope(scope, [pid, holder]);
+    for (const root of findHierarchies().all) {
+      const directory = join(root, parent, WAITER_GROUP);
+      makeDirectory(directory);
+      for (const each of [pid, holder]) writeControl(join(directory, "cgroup.procs"), String(each));
+    }
+  } catch (error) {
+    sendSignal(holder, "SIGKILL");
+    throw error;
+  }
 }
 
 /** The group that was made under this name, as much as is left of it; null if nothing is. */
 export function findCgroup(name: string): Cgroup | null {
+  const { parent, name: own, scope } = placeOf(name);
   const { version, all } = findHierarchies();
-  const directories = [...new Set(all.map((parent) => join(parent, name)))].filter((directory) =>
-    existsSync(directory),
-  );
+  const find = (path: string): readonly string[] =>
+    [...new Set(all.map((root) => join(root, path)))].filter((directory) => existsSync(directory));
+  const groups = find(join(parent, own));
+  // A scope may be all there is: a runtime puts its processes into the scope itself.
+  const directories = groups.length > 0 || scope === null ? groups : find(parent);
   return directories.length === 0 ? null : { name, directories, version };
 }
 
@@ -68,9 +94,10 @@ export function addToCgroup({ directories }: Cgroup, pid: number): void {
   for (const directory of directories) writeControl(join(directory, "cgroup.procs"), String(pid));
 }
 
-/** Takes a process out of the group, to the one above. @throws a system error */
-export function takeFromCgroup({ directories }: Cgroup, pid: number): void {
-  for (const directory of directories) writeControl(join(directory, "..", "cgroup.procs"), String(pid));
+/** Takes a process out of the group, to the one above, or of a scope to its own. @throws a system error */
+export function takeFromCgroup({ name, directories }: Cgroup, pid: number): void {
+  const other = placeOf(name).scope === null ? "." : WAITER_GROUP;
+  for (const directory of directories) writeControl(join(directory, "..", other, "cgroup.procs"), String(pid));
 }
 
 /** Removes the group, and kills what is in it. False if something cannot be killed. */
@@ -79,6 +106,8 @@ export function removeCgroup(group: Cgroup): boolean {
     for (const directory of group.directories) killAllIn(directory); // so that nothing of it goes on
     thaw(group);
   }
+  const { scope, parent } = placeOf(group.name);
+  if (scope !== null) return findHierarchies().all.every((root) => emptyScope(join(root, parent)));
   return group.directories.map((directory) => removeDirectory(directory)).every(Boolean);
 }
 
@@ -88,10 +117,24 @@ export function outOfMemoryKills(group: Cgroup): number {
   return Number(/^oom_kill (\d+)$/m.exec(text ?? "")?.[1] ?? 0);
 }
 
-function carryOut({ file, value, otherwise }: Step, directory: string): void {
+function carryOut(step: Step, directory: string): void {
+  if ("program" in step) {
+    attachProgram(directory, step.program);
+    return;
+  }
+  const { file, value, otherwise } = step;
   const isThere = otherwise === undefined || existsSync(join(directory, file));
   if (isThere) writeControl(join(directory, file), value);
   else writeControl(join(directory, otherwise.file), otherwise.value);
+}
+
+function attachProgram(directory: string, program: Buffer): void {
+  const group = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    attachDeviceProgram(group, program);
+  } finally {
+    closeSync(group);
+  }
 }
 
 /** False if the host refuses what is not required. */

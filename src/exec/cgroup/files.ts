@@ -1,6 +1,6 @@
 /** Files and directories of cgroup trees. */
 
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../../errors.ts";
 import { sendSignal } from "../signal.ts";
@@ -50,11 +50,24 @@ export function removeDirectory(path: string): boolean {
       if (isErrno(error, "ENOENT")) return true;
       if (!isErrno(error, "EBUSY")) throw error;
     }
-    const below = groupsBelow(path);
-    for (const group of [path, ...below]) killAllIn(group);
-    for (const group of below.toReversed()) removeEmpty(group);
+    emptyBelow(path);
     return false;
   });
+}
+
+/** Kills what is in a scope, which systemd then removes; false if it is still there after a time. Nothing there is fine. */
+export function emptyScope(path: string): boolean {
+  return waitUntil(() => {
+    if (!existsSync(path)) return true;
+    emptyBelow(path);
+    return false;
+  });
+}
+
+function emptyBelow(path: string): void {
+  const below = groupsBelow(path);
+  for (const group of [path, ...below]) killAllIn(group);
+  for (const group of below.toReversed()) removeEmpty(group);
 }
 
 /** Those above first. */

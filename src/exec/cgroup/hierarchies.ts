@@ -21,8 +21,8 @@ const CONTROLLERS = ["memory", "cpu", "cpuacct", "cpuset", "pids", "blkio", "fre
 /** What version 2 does in every group, without a controller of this name. */
 const CORE = ["cpuacct", "freezer", "devices"];
 
-/** The trees as they are mounted here. */
-export function findHierarchies(): Hierarchies {
+/** The trees as they are mounted here, from the group `parent` of version 2 on, which may have controllers of its own. */
+export function findHierarchies(parent = ""): Hierarchies {
   const trees = mountsOfType(["cgroup", "cgroup2"]).map(({ type, target, superOptions }) => ({
     type,
     path: bytesOf(target).toString(),
@@ -37,7 +37,7 @@ export function findHierarchies(): Hierarchies {
       directoryOf: (name) => first.find(({ controllers }) => controllers.includes(name))?.path ?? null,
     };
   }
-  const root = unified.path;
+  const root = join(unified.path, parent);
   const controllers = wordsIn(join(root, "cgroup.controllers"));
   return {
     version: 2,

@@ -1,17 +1,28 @@
 /** What limits are in cgroup v2 (Documentation/admin-guide/cgroup-v2.rst). */
 
 import { UnsupportedError } from "../../errors.ts";
+import { deviceProgram } from "./device-program.ts";
+import { allowedDevices, mustHoldDevices } from "./device-rules.ts";
 import type { Resources } from "./resources.ts";
 import { required, type Step } from "./step.ts";
 
 /** @throws {UnsupportedError} `ERR_CGROUP_CONTROLLER` for what only the first version has */
-export function version2Steps({ memory, cpu, pids, blockIO }: Resources): readonly Step[] {
+export function version2Steps(resources: Resources): readonly Step[] {
+  const { memory, cpu, pids, blockIO } = resources;
   return [
     ...memorySteps(memory),
     ...cpuSteps(cpu),
     ...(pids === undefined ? [] : [required("pids", "pids.max", pids.limit)]),
     ...blockIoSteps(blockIO),
+    ...deviceSteps(resources),
   ];
+}
+
+/** The step that lets a container open no device but its own. */
+function deviceSteps(resources: Resources): readonly Step[] {
+  const rules = allowedDevices(resources);
+  if (rules === null) return [];
+  return [{ controller: "devices", program: deviceProgram(rules), isRequired: mustHoldDevices(resources) }];
 }
 
 function memorySteps(memory: Resources["memory"]): readonly Step[] {

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type LimitTexts, parseLimits } from "../../../../src/exec/cgroup/limits.ts";
+import type { FileStep } from "../../../../src/exec/cgroup/step.ts";
 import { version2Steps } from "../../../../src/exec/cgroup/version2.ts";
 
-const stepsOf = (texts: LimitTexts): readonly string[] =>
-  version2Steps({ ...parseLimits(texts), devices: [] }).map(({ file, value }) => `${file}=${value}`);
+const EVERY_DEVICE = [{ allow: true, access: "rwm" }];
+const fileSteps = (texts: LimitTexts): readonly FileStep[] =>
+  version2Steps({ ...parseLimits(texts), devices: EVERY_DEVICE }).filter((step) => "file" in step);
+const stepsOf = (texts: LimitTexts): readonly string[] => fileSteps(texts).map(({ file, value }) => `${file}=${value}`);
 
 test("limits are read as docker reads them", () => {
   assert.deepEqual(parseLimits({ memory: "32m" }), { memory: { limit: 2 ** 25 } });
@@ -80,7 +83,7 @@ test("version 2 has an I/O weight of its own, and no container that waits for me
   assert.deepEqual(stepsOf({ cpuPeriod: "50000" }), ["cpu.max=max 50000"]);
   assert.deepEqual(stepsOf({ cpuQuota: "50000" }), ["cpu.max=50000 100000"]);
   assert.deepEqual(stepsOf({ memoryReservation: "8m" }), ["memory.low=8388608"]);
-  const [step] = version2Steps({ ...parseLimits({ blkioWeight: "1000" }), devices: [] });
+  const [step] = fileSteps({ blkioWeight: "1000" });
   assert.deepEqual([step?.value, step?.otherwise], ["1000", { file: "io.weight", value: "default 10000" }]);
   assert.throws(() => stepsOf({ oomKillDisable: true }), { code: "ERR_CGROUP_CONTROLLER" });
 });
