@@ -3,9 +3,11 @@
  * would leave an empty store behind. Without a store a list is empty, and who names something is told that there is none.
  */
 
+import { userEntry } from "../layers/containers/user-entry.ts";
+import { untoldLimits } from "../layers/containers/user-limits.ts";
 import { Store } from "../layers/store.ts";
 import { NotFoundError } from "../src/errors.ts";
-import { display } from "../src/paths.ts";
+import { bytesOf, display } from "../src/paths.ts";
 import type { Context } from "./context.ts";
 
 /** @throws a system error if this user may not look */
@@ -18,9 +20,35 @@ export function makeStore({ root, logger }: Context): Store {
   return Store.open(root, { logger });
 }
 
-/** The store. @throws {NotFoundError} `ERR_STORE_NOT_FOUND`; what `Store.open` throws */
-export function openStore({ root, logger }: Context): Store {
-  return Store.open(root, { logger, create: false });
+/**
+ * The store. An ordinary user whose containers run goes to where they are first: then this command begins again there.
+ * @throws {NotFoundError} `ERR_STORE_NOT_FOUND`; what `Store.open` throws
+ */
+export function openStore(context: Context): Store {
+  return openAndEnter(context, false);
+}
+
+/** As `openStore`, for what starts a container: an ordinary user gets a place where he may. */
+export function openStoreToRun(context: Context): Store {
+  const store = openAndEnter(context, true);
+  const missing = untoldLimits(store);
+  if (missing.length > 0) {
+    context.say("container.limits", `containers of this user have no ${missing.join("; no ")}`, { missing });
+  }
+  return store;
+}
+
+function openAndEnter({ root, logger }: Context, isToRun: boolean): Store {
+  const store = Store.open(root, { logger, create: false });
+  if (process.geteuid?.() === 0) return store;
+  const entry = userEntry(store, isToRun);
+  if (entry === null || process.execve === undefined) return store;
+  const [file, ...args] = entry;
+  store[Symbol.dispose]();
+  const again = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  // Of this user's store: in the namespace he is root.
+  process.execve(file, [file, ...args, ...again], { ...process.env, LAYERCTL_ROOT: bytesOf(root).toString() });
+  return store;
 }
 
 /** The store, or null if there is none, which is said on stderr. @throws what `Store.open` throws */

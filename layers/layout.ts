@@ -24,6 +24,8 @@ export interface StoreLayout {
   readonly attributesMark: HostPath;
   /** If it is there: the additional image store that podman reads. */
   readonly podman: HostPath;
+  /** It is there if this store's user has been told what containers of his cannot have. */
+  readonly toldMark: HostPath;
   /** Stays empty: the lowerdir of an image without layers. */
   readonly empty: HostPath;
 }
@@ -41,6 +43,7 @@ export function storeLayout(root: HostPath): StoreLayout {
     reserve: joinHost(root, "reserve"),
     attributesMark: joinHost(root, "owners-in-attributes"),
     podman: joinHost(root, "podman"),
+    toldMark: joinHost(root, "told-of-limits"),
     empty: joinHost(root, "empty"),
   };
 }

@@ -56,6 +56,8 @@ export interface MountRequest {
   readonly options?: OverlayOptions;
   /** Show ids as a user namespace maps them; on disk they stay the image's. */
   readonly idMap?: IdMap;
+  /** Over FUSE: the mount ends with this process, whatever happens to it. */
+  readonly endsWithCaller?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -156,6 +158,7 @@ async function mountPrepared(store: Store, snapshot: Snapshot, request: MountReq
         source: snapshot.upperdir ?? viewBase(store, snapshot.id),
         notByKernel: inAttributes ?? notByKernel,
         logger: store.logger,
+        endsWithCaller: request.endsWithCaller ?? false,
       },
     );
     record(store, snapshot, target, backend, options);

@@ -17,7 +17,7 @@ import { type ContainerFlags, containerOptions, defineContainerOptions } from ".
 import type { Context } from "../context.ts";
 import { detachKeysOption, parseDetachKeys } from "../detach-keys.ts";
 import { printDocument, printPath, STDOUT } from "../output.ts";
-import { openStore } from "../store.ts";
+import { openStoreToRun } from "../store.ts";
 
 interface Options extends ContainerFlags {
   readonly detach?: boolean;
@@ -78,7 +78,7 @@ export async function run(
     ...containerOptions(command, flags, findInitProgram),
     ...(runtime !== undefined && { runtime }),
   };
-  using store = openStore(context);
+  using store = openStoreToRun(context);
   await repairContainers(store);
   const request = { options, autoRemove: rm, ...(name !== undefined && { name }), signal: context.signal };
   // A user who leaves the terminal leaves a monitor behind. A runtime joins the terminal itself, and has no detach keys.

@@ -13,7 +13,7 @@ import type { Context } from "../context.ts";
 import { detachKeysOption, parseDetachKeys } from "../detach-keys.ts";
 import { eachContainer } from "../each-container.ts";
 import { sigProxyOption } from "../sig-proxy.ts";
-import { openStore } from "../store.ts";
+import { openStoreToRun } from "../store.ts";
 
 interface Options {
   readonly attach?: boolean;
@@ -44,7 +44,7 @@ Examples:
 export async function run(context: Context, names: readonly string[], options: Options): Promise<number> {
   const { attach = false, interactive = false } = options;
   const detachKeys = parseDetachKeys(options.detachKeys);
-  using store = openStore(context);
+  using store = openStoreToRun(context);
   await repairContainers(store);
   if (!attach && !interactive) {
     await eachContainer(context, "started", names, async (name) => {

@@ -4,18 +4,28 @@
  */
 
 import { closeSync, readFileSync, writeSync } from "node:fs";
+import { constants } from "node:os";
 import { silentLogger } from "../../src/log.ts";
 import type { HostPath } from "../../src/paths.ts";
+import { dieWithParent } from "../../src/sys/become.ts";
 import { SERVER_READY } from "../../src/sys/fuse-device.ts";
 import { packError } from "../../src/thread-errors.ts";
 import { serveMount, type Task, taskOf } from "./serve.ts";
 
 const READY_FD = 3;
 
-/** `{"options", "target", "directory"}`: byte strings. */
+/** Byte strings, as `src/mount/fuse-server.ts` writes them. */
+interface TaskText {
+  readonly options: string;
+  readonly target: HostPath;
+  readonly directory: HostPath;
+  readonly endsWithCaller: boolean;
+}
+
 function readTask(): Task {
-  const { options, target, directory } = JSON.parse(readFileSync(0, "utf8")) as Record<string, string>;
-  return taskOf(options ?? "", (target ?? "") as HostPath, (directory ?? "/") as HostPath);
+  const { options, target, directory, endsWithCaller } = JSON.parse(readFileSync(0, "utf8")) as Partial<TaskText>;
+  if (endsWithCaller === true) dieWithParent(constants.signals.SIGTERM);
+  return taskOf(options ?? "", target ?? ("" as HostPath), directory ?? ("/" as HostPath));
 }
 
 /** Serves until the mount is gone; an error before it was live is told to who waits for it. */

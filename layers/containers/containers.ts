@@ -31,6 +31,7 @@ import { mountSnapshot } from "../mounts.ts";
 import type { ProcessConfig } from "../oci/image-config.ts";
 import { removeSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
+import { formOf } from "../store-form.ts";
 import { unmount } from "../unmount.ts";
 import { leaveBridge } from "./bridge-network.ts";
 import { containerDirectory, type HeldContainer, letWaitersSee, lockName, noContainer } from "./held.ts";
@@ -152,6 +153,7 @@ async function mountContainer(store: Store, snapshot: Snapshot, mounting: Mounti
   const { row, cgroup, options, plan, userNamespace, network, config } = mounting;
   const { target } = await mountSnapshot(store, snapshot, {
     ...(row.autoRemove && { options: { volatile: true } }),
+    ...(formOf(store).override !== null && { backend: "fuse" as const, endsWithCaller: true }),
     ...(plan.ids !== null && userNamespace !== null && { idMap: { ...plan.ids, userNamespace } }),
   });
   const directory = containerDirectory(store, snapshot.id);

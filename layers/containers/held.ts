@@ -7,7 +7,7 @@ import { ConflictError, UnsupportedError } from "../../src/errors.ts";
 import { getContainer, insertContainer, setContainerStarting } from "../../src/meta/containers.ts";
 import { getSnapshotRow } from "../../src/meta/snapshots.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
-import { canRestoreOwners } from "../../src/privilege.ts";
+import { canMakeNamespaces, isInUserNamespace } from "../../src/privilege.ts";
 import { imageOfRow } from "../image.ts";
 import { snapshotDirectory } from "../layout.ts";
 import { acquireLock, type Lock, tryAcquireLock } from "../locks.ts";
@@ -15,6 +15,7 @@ import { findImage } from "../resolve-image.ts";
 import { checkSnapshotName } from "../snapshots/names.ts";
 import { getSnapshot, prepare, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
+import { formOf } from "../store-form.ts";
 import { ensureUnpacked } from "../unpack.ts";
 import type { ContainerOptions } from "./options.ts";
 import { checkOptions } from "./spec.ts";
@@ -52,7 +53,7 @@ export interface HeldContainer extends Disposable {
  * @throws {UnsupportedError} `ERR_NEEDS_ROOT`
  */
 export async function createContainer(store: Store, text: string, request: ContainerRequest): Promise<HeldContainer> {
-  requireRoot();
+  requirePrivileges(store);
   const { row, reference } = findImage(store, text);
   const image = imageOfRow(store, row);
   checkOptions(image.config.config ?? {}, request.options);
@@ -82,7 +83,7 @@ export async function createContainer(store: Store, text: string, request: Conta
  * @throws as `findContainer`
  */
 export async function holdContainer(store: Store, name: string): Promise<HeldContainer> {
-  requireRoot();
+  requirePrivileges(store);
   const snapshot = findContainer(store, name);
   const patience = AbortSignal.timeout(LOOK_MS);
   try {
@@ -94,10 +95,17 @@ export async function holdContainer(store: Store, name: string): Promise<HeldCon
   }
 }
 
-function requireRoot(): void {
-  if (canRestoreOwners()) return;
-  const message = "Cannot start a container: that takes root, and not the root of a user namespace; run it as root";
-  throw new UnsupportedError("ERR_NEEDS_ROOT", message);
+function requirePrivileges(store: Store): void {
+  if (!canMakeNamespaces()) throw needsRoot("this user may neither mount nor make namespaces here; run it as root");
+  if (isInUserNamespace() && formOf(store).override === null) {
+    throw needsRoot(
+      "root has unpacked the images of this store, and in a user namespace nobody is root; run it as root, or import them into a store of your own",
+    );
+  }
+}
+
+function needsRoot(state: string): UnsupportedError {
+  return new UnsupportedError("ERR_NEEDS_ROOT", `Cannot start a container: ${state}`);
 }
 
 /** @throws {ConflictError} `ERR_CONTAINER_EXISTS` if something has this name */

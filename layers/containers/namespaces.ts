@@ -6,9 +6,12 @@ import type { Clock, Namespace, NamespaceType, TimeOffset } from "../../src/exec
 import { makeUserNamespace } from "../../src/exec/user-namespace.ts";
 import { getContainer, listContainers } from "../../src/meta/containers.ts";
 import {
+  type IdMapping,
   type IdMappings,
   mappingsOfProcess,
+  ownMappings,
   parseIdMappings,
+  rootOf,
   type SubIdFile,
   stacked,
   subIdsOf,
@@ -32,6 +35,8 @@ export interface NamespacePlan {
   readonly timeOffsets: Readonly<Partial<Record<Clock, TimeOffset>>>;
   /** "shareable": others may join; "none": the container joined another's. */
   readonly ipc: "private" | "host" | "shareable" | "container";
+  /** Who runs the command where neither the user nor the image says. */
+  readonly user?: string;
   /** The id of the container whose IPC namespace is joined. */
   readonly ipcOf: number | null;
 }
@@ -66,6 +71,7 @@ export function planNamespaces(store: Store, { namespaces: texts = {} }: Contain
     namespaces: all,
     ids: user?.ids ?? null,
     timeOffsets: timeOffsetsOf(texts),
+    ...(user?.user !== undefined && { user: user.user }),
     ipc: ipc.kind,
     ipcOf: ipc.kind === "container" ? findContainer(store, ipc.name).id : null,
   };
@@ -109,15 +115,13 @@ function requireShareable(store: Store, name: string): void {
 function userNamespace(
   store: Store,
   texts: NamespaceTexts,
-): { readonly namespace: Namespace; readonly ids: IdMappings } | null {
+): { readonly namespace: Namespace; readonly ids: IdMappings; readonly user?: string } | null {
   const mode = userNamespaceMode(texts);
   switch (mode.kind) {
     case "host":
       return null;
-    case "keep-id": {
-      const message = "Cannot use --userns keep-id: it gives an ordinary user's id to the container, and this is root";
-      throw new UnsupportedError("ERR_KEEP_ID", message);
-    }
+    case "keep-id":
+      return { namespace: { type: "user" }, ...keptIds() };
     case "container": {
       const { init } = joined(store, mode.name);
       const path = namespacePath(init, "user");
@@ -129,6 +133,31 @@ function userNamespace(
     case "auto":
       return { namespace: { type: "user" }, ids: freeIds(store, mode.size) };
   }
+}
+
+/**
+ * Ids for a namespace in which this user has his own, and all others are what root's are in the one that is his.
+ * @throws {UnsupportedError} `ERR_KEEP_ID` for root
+ */
+function keptIds(): { readonly ids: IdMappings; readonly user: string } {
+  const own = ownMappings();
+  if (own === null) {
+    const message = "Cannot use --userns keep-id: it gives an ordinary user's id to the container, and this is root";
+    throw new UnsupportedError("ERR_KEEP_ID", message);
+  }
+  const { uid, gid } = rootOf(own);
+  return { ids: { uids: kept(uid, own.uids), gids: kept(gid, own.gids) }, user: `${uid}:${gid}` };
+}
+
+/** `id` is 0 outside, and what is below it one more. */
+function kept(id: number, own: readonly IdMapping[]): readonly IdMapping[] {
+  const size = own.reduce((sum, range) => sum + range.size, 0);
+  const below = Math.min(id, size - 1);
+  return [
+    { containerID: 0, hostID: 1, size: below },
+    { containerID: id, hostID: 0, size: 1 },
+    { containerID: id + 1, hostID: below + 1, size: size - below - 1 },
+  ].filter((range) => range.size > 0);
 }
 
 /** The name under which /etc/subuid has what is for containers of root, as podman has it. */

@@ -11,7 +11,7 @@ import { defaultMounts, MASKED_PATHS, READONLY_PATHS } from "../../src/exec/defa
 import { type GivenDevice, hostDevices, parseDevice } from "../../src/exec/devices.ts";
 import { findUser, type KnownUser } from "../../src/exec/names.ts";
 import { type Mount, OCI_VERSION, type ProcessSpec, type RuntimeSpec } from "../../src/exec/runtime-spec.ts";
-import { hostIdOf, type IdMappings } from "../../src/mount/id-mapping.ts";
+import { hostIdOf, type IdMappings, ownMappings } from "../../src/mount/id-mapping.ts";
 import { bytesOf, type HostPath } from "../../src/paths.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../../src/sys/file.ts";
 import type { ProcessConfig } from "../oci/image-config.ts";
@@ -55,21 +55,30 @@ export function containerSpec(request: SpecRequest): RuntimeSpec {
   const { config, options, rootfs, network, ownMounts, plan } = request;
   const { hostname } = network;
   const { ids, timeOffsets } = plan;
+  const own = ids ?? ownMappings();
   const namespaces = [...plan.namespaces, ...(network.namespace === null ? [] : [network.namespace])];
   const volumes = volumesOf(options);
   const taken = new Set(volumes.map(({ destination }) => destination));
   const replaced = new Set([...taken, ...ownMounts.map(({ destination }) => destination)]);
   const before = [
-    ...defaultMounts({ privileged: options.privileged, namespaces, ids }).filter(
-      (each) => !replaced.has(each.destination),
-    ),
+    ...defaultMounts({
+      privileged: options.privileged,
+      namespaces,
+      ids: own,
+      isAmongItsOwn: hasSharedIds(plan),
+    }).filter((each) => !replaced.has(each.destination)),
     ...ownMounts.filter((each) => !taken.has(each.destination)),
   ];
   const devices = devicesOf(options);
   const init = options.init === undefined ? [] : [initMount(options.init)];
   return {
     ociVersion: OCI_VERSION,
-    process: processOf(config, options, mappedUser(lookUp(rootfs, options.user ?? config.User ?? ""), ids), hostname),
+    process: processOf(
+      config,
+      options,
+      mappedUser(lookUp(rootfs, options.user ?? config.User ?? plan.user ?? ""), own),
+      hostname,
+    ),
     root: { path: bytesOf(rootfs).toString(), readonly: options.readOnly },
     ...(namespaces.some(({ type, path }) => type === "uts" && path === undefined) && { hostname }),
     mounts: [...before, ...init, ...byDepth(volumes)],
@@ -220,6 +229,11 @@ function environmentOf(
   const variables = new Map([...parseEnvironment([...defaults, ...imageOwn]), ...parseEnvironment(options.env)]);
   if ((variables.get("HOME") ?? "") === "") variables.set("HOME", home);
   return [...variables].map(([name, value]) => `${name}=${value}`);
+}
+
+/** True if a container whose namespaces are joined has the same user namespace. */
+function hasSharedIds({ ids, namespaces }: NamespacePlan): boolean {
+  return ids === null || namespaces.some(({ type, path }) => type === "user" && path !== undefined);
 }
 
 /** @throws {UsageError} `ERR_ID_NOT_MAPPED` for who has no id in the user namespace */

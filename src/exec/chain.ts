@@ -3,7 +3,7 @@
  * it, but for unshare(1), which starts the container's first process and waits for it.
  */
 
-import { existsSync, realpathSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { basename } from "node:path";
 import { UnsupportedError } from "../errors.ts";
 import { display, hostPath } from "../paths.ts";
@@ -100,13 +100,23 @@ function clocks({ timeOffsets = {} }: LinuxSpec): readonly string[] {
 
 function privileges({ user, capabilities, noNewPrivileges }: ProcessSpec): readonly string[] {
   const kept = capabilities.bounding.map((name) => `,+${setprivName(name)}`).join("");
-  const groups = user.additionalGids.length === 0 ? ["--clear-groups"] : ["--groups", user.additionalGids.join(",")];
+  const groups =
+    user.additionalGids.length > 0
+      ? ["--groups", user.additionalGids.join(",")]
+      : [mayChooseGroups() ? "--clear-groups" : "--keep-groups"];
   return [
     ...["--pdeathsig", "KILL", "--reuid", String(user.uid), "--regid", String(user.gid), ...groups],
     ...["--bounding-set", `-all${kept}`, "--inh-caps", "-all"],
     ...(noNewPrivileges ? ["--no-new-privs"] : []),
   ];
 }
+
+/** A user with one id may not: groups that keep him from files could be left that way (user_namespaces(7)). */
+function mayChooseGroups(): boolean {
+  return !existsSync(SETGROUPS) || readFileSync(SETGROUPS, "latin1").trim() !== "deny";
+}
+
+const SETGROUPS = "/proc/self/setgroups";
 
 /**
  * What the host's programs see: nothing of the container's but variables that no shell can hold, which mean nothing to

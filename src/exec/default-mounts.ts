@@ -9,19 +9,20 @@ export interface MountNeeds {
   /** /sys of such a container can be written. */
   readonly privileged: boolean;
   readonly namespaces: readonly Namespace[];
-  /** Of its user namespace, if it has one. */
+  /** Those that it has where it is in a user namespace, its own or its user's; null in the first, which has all. */
   readonly ids: IdMappings | null;
+  /** Namespaces that it joins belong to the same user namespace. */
+  readonly isAmongItsOwn: boolean;
 }
 
 const QUIET = ["nosuid", "noexec", "nodev"];
 
 /** In order. */
-export function defaultMounts({ privileged, namespaces, ids }: MountNeeds): readonly Mount[] {
+export function defaultMounts({ privileged, namespaces, ids, isAmongItsOwn }: MountNeeds): readonly Mount[] {
   const find = (type: NamespaceType): Namespace | undefined => namespaces.find((each) => each.type === type);
-  const isJoined = find("user")?.path !== undefined;
   /** What shows namespaces of this type is mounted only by those that may do anything in the user namespace they belong to. */
   const canMount = (type: NamespaceType): boolean =>
-    ids === null || (find(type) !== undefined && (find(type)?.path === undefined || isJoined));
+    ids === null || (find(type) !== undefined && (find(type)?.path === undefined || isAmongItsOwn));
   const sysfs = privileged ? QUIET : [...QUIET, "ro"];
   const tty = ids === null || hostIdOf(ids.gids, TTY_GROUP) !== null ? [`gid=${TTY_GROUP}`] : [];
   const pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", ...tty];

@@ -24,6 +24,8 @@ export interface BackendOptions {
   /** Why kernel overlayfs cannot show what is there; null if it can. */
   readonly notByKernel: string | null;
   readonly logger: Logger;
+  /** A FUSE mount is to end when this process does. */
+  readonly endsWithCaller?: boolean;
 }
 
 /** Why the kernel refuses, where FUSE need not: no privilege, no overlayfs, an upperdir or layer that it does not take. */
@@ -49,7 +51,7 @@ export async function mountStack(spec: MountSpec, options: BackendOptions): Prom
   if (backend !== "fuse" && refusal === null) return "kernel";
   if (refusal !== null && (backend === "kernel" || !CURABLE.includes(refusal.code))) throw refusal;
   try {
-    await mountByFuse(spec, options.source);
+    await mountByFuse(spec, options.source, options.endsWithCaller ?? false);
   } catch (error) {
     if (refusal === null) throw error;
     logger.warn("mount.fuse.refused", { target: display(spec.target), reason: reasonOf(error) });
@@ -82,11 +84,11 @@ function refused(spec: MountSpec, why: string): UnsupportedError {
   return new UnsupportedError("ERR_MOUNT_REFUSED", `Cannot mount "${display(spec.target)}": ${why}`);
 }
 
-async function mountByFuse(spec: MountSpec, source: HostPath): Promise<void> {
+async function mountByFuse(spec: MountSpec, source: HostPath, endsWithCaller: boolean): Promise<void> {
   refuseVolatileMark(spec);
   const options = fuseOptions(spec, source);
   try {
-    await startFuseServer({ options, target: spec.target, directory: "/" as HostPath });
+    await startFuseServer({ options, target: spec.target, directory: "/" as HostPath, endsWithCaller });
   } catch (error) {
     if (!isErrno(error, "EBUSY")) throw error;
     const message = `Cannot mount "${display(spec.target)}": another server uses its workdir`;

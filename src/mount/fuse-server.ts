@@ -21,6 +21,8 @@ export interface FuseMount {
   readonly target: HostPath;
   /** Where relative paths in the options start. */
   readonly directory: HostPath;
+  /** It unmounts, and ends, when the thread that started it does. */
+  readonly endsWithCaller?: boolean;
 }
 
 /** The mount is live when this settles. @throws what the server says, `ERR_FUSE_SERVER` if it ended without a word */

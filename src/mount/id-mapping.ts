@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { UsageError } from "../errors.ts";
+import { isInUserNamespace } from "../privilege.ts";
 
 /** A range, in the words of runtime-spec, config-linux.md, "User namespace mappings". */
 export interface IdMapping {
@@ -60,8 +61,13 @@ function badMapping(text: string, state: string): UsageError {
   return new UsageError("ERR_ID_MAPPING", `Cannot use id mapping "${text}": ${state}`, { data: { mapping: text } });
 }
 
+/** The ids that this process has where it is in a user namespace but the first; null in that, which has all. */
+export function ownMappings(): IdMappings | null {
+  return isInUserNamespace() ? mappingsOfProcess("self") : null;
+}
+
 /** The mappings of the user namespace that process `pid` is in, as this process sees them. @throws a system error */
-export function mappingsOfProcess(pid: number): IdMappings {
+export function mappingsOfProcess(pid: number | "self"): IdMappings {
   return { uids: readMap(`/proc/${pid}/uid_map`), gids: readMap(`/proc/${pid}/gid_map`) };
 }
 

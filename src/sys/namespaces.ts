@@ -5,8 +5,9 @@
 
 import { closeSync, openSync } from "node:fs";
 import { bytesOf, type HostPath } from "../paths.ts";
+import { isInUserNamespace } from "../privilege.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "./file.ts";
-import { check, cString, declare } from "./libc.ts";
+import { check, cString, declare, failure } from "./libc.ts";
 import { addMountAttributes, MS_PRIVATE, MS_RDONLY, MS_REC, mount } from "./mount.ts";
 
 const setnsCall = declare("int setns(int fd, int type)");
@@ -29,7 +30,8 @@ export type JoinableNamespace = keyof typeof JOINABLE;
 
 /**
  * Does synchronous `work` in namespaces of process `pid`, and comes back. In another mount namespace the working directory
- * is that namespace's root meanwhile.
+ * is that namespace's root meanwhile. In a user namespace, which may join its own namespaces only, this thread comes back to
+ * the mounts, and stays in the others.
  * @throws PosixError, and what `work` throws
  */
 export function inNamespaces<Result>(pid: number, names: readonly ThreadNamespace[], work: () => Result): Result {
@@ -49,7 +51,7 @@ export function inNamespaces<Result>(pid: number, names: readonly ThreadNamespac
     return work();
   } finally {
     for (const { own, name } of opened.reverse()) {
-      check(setnsCall(own, TYPES[name]), `setns(${name})`);
+      comeBack(own, name);
       close(own);
     }
     if (names.includes("mnt")) check(fchdirCall(directory), "fchdir");
@@ -87,6 +89,12 @@ export function makeNetworkNamespace(): number {
     joinNetworkNamespace(own);
     closeSync(own);
   }
+}
+
+function comeBack(own: number, name: ThreadNamespace): void {
+  if (setnsCall(own, TYPES[name]) >= 0) return;
+  const error = failure(`setns(${name})`);
+  if (name === "mnt" || error.code !== "EPERM" || !isInUserNamespace()) throw error;
 }
 
 /** Changes the working directory of this thread. @throws PosixError */
