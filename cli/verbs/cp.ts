@@ -72,8 +72,8 @@ export async function run(context: Context, source: string, target: string, opti
     signal,
     onSkipped: (path, reason) => context.logger.warn("copy.skipped", { path, reason }),
   };
-  const copied = await withTree(store, from.name ?? to.name ?? "", async (root): Promise<Copied> => {
-    const inside = { root, path: hostPath(isOut ? from.path : to.path) };
+  const copied = await withTree(store, from.name ?? to.name ?? "", async (root, ids): Promise<Copied> => {
+    const inside = { root, ids, path: hostPath(isOut ? from.path : to.path) };
     if (isOut && to.path === "-") return await copyToTar(inside, STDOUT, copyOptions);
     if (!isOut && from.path === "-") return await copyFromTar(STDIN, inside, copyOptions);
     using outside = onThisHost(isOut ? to.path : from.path);

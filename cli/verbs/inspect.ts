@@ -1,6 +1,8 @@
-/** `layerctl inspect REF|NAME`: everything about an image or a snapshot, as JSON. */
+/** `layerctl inspect REF|NAME`: everything about an image, a snapshot or a container, as JSON. */
 
 import type { Command } from "commander";
+import { repairContainers } from "../../layers/containers/containers.ts";
+import { describeContainer } from "../../layers/containers/inspect.ts";
 import { type Image, imageOfRow } from "../../layers/image.ts";
 import { listMounts } from "../../layers/mounts.ts";
 import { findImageAmongOthers } from "../../layers/resolve-image.ts";
@@ -11,19 +13,23 @@ import { pathFields, printDocument } from "../output.ts";
 import { openStore } from "../store.ts";
 
 export function define(command: Command): void {
-  command.argument("<ref|name>", "an image, or a snapshot: a snapshot of this name comes first").addHelpText(
-    "after",
-    `
+  command
+    .argument("<ref|name>", "an image, a snapshot or a container: those come before an image of this name")
+    .addHelpText(
+      "after",
+      `
 Prints JSON, with and without --json.
 
 Examples:
   $ layerctl inspect debian:12
-  $ layerctl inspect work | jq -r .target`,
-  );
+  $ layerctl inspect work | jq -r .target
+  $ layerctl inspect web | jq .state`,
+    );
 }
 
-export function run(context: Context, name: string): void {
+export async function run(context: Context, name: string): Promise<void> {
   using store = openStore(context);
+  await repairContainers(store);
   const mounted = listMounts(store).find(({ snapshot }) => snapshot.name === name);
   if (mounted === undefined) {
     printDocument(wholeImage(store, imageOfRow(store, findImageAmongOthers(store, name).row)));
@@ -35,7 +41,9 @@ export function run(context: Context, name: string): void {
     ...(upperdir === null ? { upperdir } : pathFields("upperdir", upperdir)),
     ...(workdir === null ? { workdir } : pathFields("workdir", workdir)),
   };
-  printDocument({ type: "snapshot", ...snapshotDocument(mounted), ...directories, parent });
+  const container = describeContainer(store, snapshot);
+  const type = container === null ? "snapshot" : "container";
+  printDocument({ type, ...snapshotDocument(mounted), ...directories, parent, ...container });
 }
 
 function wholeImage(store: Store, image: Image): object {

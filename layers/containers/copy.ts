@@ -2,13 +2,15 @@
 
 import { createReadStream, readlinkSync } from "node:fs";
 import { ConflictError, isErrno, NotFoundError } from "../../src/errors.ts";
+import { type IdMappings, rootOf } from "../../src/mount/id-mapping.ts";
 import { display, type HostPath, hostPath } from "../../src/paths.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_NOFOLLOW, O_PATH, openAt, S_IFDIR, S_IFMT } from "../../src/sys/file.ts";
-import { DirectorySink } from "../copy/directory-sink.ts";
+import { DirectorySink, type SinkOptions } from "../copy/directory-sink.ts";
+import { intoContainer, outOfContainer } from "../copy/mapped-ids.ts";
 import { findPlace, type Place } from "../copy/place.ts";
 import { TarEncoder } from "../copy/tar-encoder.ts";
 import { readTree } from "../copy/tree-source.ts";
-import { TarReader } from "../tar/reader.ts";
+import { type TarHandler, TarReader } from "../tar/reader.ts";
 
 export interface CopyOptions {
   /** Owners, set-id bits and attributes are kept. */
@@ -31,6 +33,8 @@ export interface Copied {
 export interface TreePath {
   readonly root: number;
   readonly path: HostPath;
+  /** Of a container with a user namespace of its own: what is whose there is told in this host's ids. */
+  readonly ids?: IdMappings | null;
 }
 
 /**
@@ -49,8 +53,9 @@ export async function copyTree(from: TreePath, to: TreePath, options: CopyOption
   const [base, as] = target.isDirectory
     ? [target.fd, isContent ? "" : ownName]
     : [target.place.parent, target.place.name];
-  using sink = new DirectorySink(base, { keepsAll: options.archive, owner: options.owner });
-  await readTree(source.place, sink, { as, signal: options.signal, onSkipped: options.onSkipped });
+  using sink = new DirectorySink(base, sinkOptions(to, options));
+  const handler = from.ids == null ? sinkFor(sink, to) : outOfContainer(sinkFor(sink, to), from.ids);
+  await readTree(source.place, handler, { as, signal: options.signal, onSkipped: options.onSkipped });
   sink.finish();
   return { entries: sink.entries, bytes: sink.bytes };
 }
@@ -61,7 +66,8 @@ export async function copyToTar(from: TreePath, fd: number, options: CopyOptions
   const encoder = new TarEncoder(fd);
   const isContent = source.place.name === "." || (source.isDirectory && /(?:^|\/)\.$/.test(from.path));
   const as = isContent ? "" : nameOf(from.path);
-  await readTree(source.place, encoder, { as, signal: options.signal, onSkipped: options.onSkipped });
+  const handler = from.ids == null ? encoder : outOfContainer(encoder, from.ids);
+  await readTree(source.place, handler, { as, signal: options.signal, onSkipped: options.onSkipped });
   encoder.finish();
   return { entries: encoder.entries, bytes: encoder.bytes };
 }
@@ -70,13 +76,21 @@ export async function copyToTar(from: TreePath, fd: number, options: CopyOptions
 export async function copyFromTar(fd: number, to: TreePath, options: CopyOptions): Promise<Copied> {
   using target = targetAt(to, true);
   if (!target.isDirectory) throw notFound(to.path);
-  using sink = new DirectorySink(target.fd, { keepsAll: options.archive, owner: options.owner });
-  const reader = new TarReader(sink);
+  using sink = new DirectorySink(target.fd, sinkOptions(to, options));
+  const reader = new TarReader(sinkFor(sink, to));
   const stream = createReadStream("", { fd, autoClose: false, highWaterMark: 1 << 20, signal: options.signal });
   for await (const piece of stream) reader.push(piece as Buffer);
   reader.finish();
   sink.finish();
   return { entries: sink.entries, bytes: sink.bytes };
+}
+
+function sinkOptions({ ids }: TreePath, { archive, owner }: CopyOptions): SinkOptions {
+  return { keepsAll: archive, owner: ids == null ? owner : rootOf(ids) };
+}
+
+function sinkFor(sink: DirectorySink, { ids }: TreePath): TarHandler {
+  return ids == null ? sink : intoContainer(sink, ids);
 }
 
 interface Source extends Disposable {

@@ -1,7 +1,9 @@
 /** The tree of a container as its processes see it, running or not; of a snapshot, its merged tree. */
 
+import { idsOf } from "../../src/exec/running-root.ts";
 import { openTreeWith } from "../../src/exec/tree-with-mounts.ts";
 import { getContainer } from "../../src/meta/containers.ts";
+import type { IdMappings } from "../../src/mount/id-mapping.ts";
 import type { HostPath } from "../../src/paths.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../../src/sys/file.ts";
 import { liveMounts } from "../live-mounts.ts";
@@ -15,29 +17,29 @@ import type { ContainerOptions } from "./options.ts";
 import { volumesOf } from "./spec.ts";
 
 /**
- * Does `work` with the open root of the tree. One that is not mounted is mounted meanwhile, with its volumes.
+ * Does `work` with the open root of the tree, and how its ids are mapped if they are. One that is not mounted is mounted meanwhile, with its volumes.
  * @throws as `getSnapshot` and `mountSnapshot`, and what `work` throws
  */
 export async function withTree<Result>(
   store: Store,
   name: string,
-  work: (root: number) => Promise<Result>,
+  work: (root: number, ids: IdMappings | null) => Promise<Result>,
 ): Promise<Result> {
   const snapshot = getSnapshot(store, name);
   const row = getContainer(store.db, snapshot.id);
   if (row !== null && isHeld(store, snapshot.id)) {
     using opened = openContainer(store, snapshot, "look into");
-    return await work(opened.container.root);
+    return await work(opened.container.root, idsOf(opened.container));
   }
   const options = row === null ? null : (JSON.parse(row.options) as ContainerOptions); // as `createContainer` wrote it
   return await withMounted(store, snapshot, async (target) => {
     if (options !== null) {
       using tree = openTreeWith(target, volumesOf(options), options.readOnly);
-      return await work(tree.root);
+      return await work(tree.root, null);
     }
     const root = openAt(AT_FDCWD, target, O_PATH | O_DIRECTORY);
     try {
-      return await work(root);
+      return await work(root, null);
     } finally {
       close(root);
     }

@@ -15,6 +15,7 @@ import {
   insertSnapshot,
   listSnapshotRows,
   type SnapshotRow,
+  setSnapshotName,
 } from "../../src/meta/snapshots.ts";
 import { mountsBelow, readMountTable } from "../../src/mount/mount-info.ts";
 import { MergedTree } from "../../src/overlay/merged-tree.ts";
@@ -136,6 +137,21 @@ export function getSnapshot(store: Store, nameOrTarget: string): Snapshot {
   });
 }
 
+/**
+ * Gives a snapshot another name, mounted or not.
+ * @throws {UsageError} `ERR_SNAPSHOT_NAME`
+ * @throws {ConflictError} `ERR_SNAPSHOT_EXISTS`
+ * @throws as `getSnapshot`
+ */
+export function renameSnapshot(store: Store, nameOrTarget: string, name: string): void {
+  checkSnapshotName(name);
+  store.db.transaction("durable", () => {
+    const { id } = getSnapshot(store, nameOrTarget);
+    if (getSnapshotRow(store.db, name) !== null) throw exists(name);
+    setSnapshotName(store.db, id, name);
+  });
+}
+
 export interface RemoveOptions {
   readonly signal?: AbortSignal;
   /**
@@ -225,7 +241,7 @@ function unusedName(store: Store, image: Image, reference: string | null): strin
 }
 
 function exists(name: string): ConflictError {
-  const message = `Cannot make snapshot "${name}": there is one of this name already`;
+  const message = `Cannot name a snapshot "${name}": there is one of this name already`;
   return new ConflictError("ERR_SNAPSHOT_EXISTS", message, { data: { name } });
 }
 

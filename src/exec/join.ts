@@ -11,7 +11,6 @@ import { constants } from "node:os";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { ConflictError, errnoName, NotFoundError, PosixError } from "../errors.ts";
-import { type IdMappings, mappingsOfProcess } from "../mount/id-mapping.ts";
 import { display, hostPath } from "../paths.ts";
 import { adoptOrphans, untilChildEnds } from "../sys/children.ts";
 import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
@@ -26,7 +25,7 @@ import { candidatesFor, checkCommand } from "./command.ts";
 import { program } from "./host-program.ts";
 import { GO, type JoinFailure, type JoinTask, READY } from "./join-protocol.ts";
 import type { LaunchOptions, Running } from "./launcher.ts";
-import type { RunningRoot } from "./running-root.ts";
+import { idsOf, type RunningRoot } from "./running-root.ts";
 import type { ProcessSpec } from "./runtime-spec.ts";
 import { sendSignal } from "./signal.ts";
 import { openAnotherTerminal } from "./terminal.ts";
@@ -84,11 +83,6 @@ export async function join(
   } finally {
     if (terminal !== null) close(terminal.slave);
   }
-}
-
-/** How the container's user namespace maps ids; null if it has this host's. */
-function idsOf({ pid, namespaces }: RunningRoot): IdMappings | null {
-  return namespaces.some(({ name }) => name === "user") ? mappingsOfProcess(pid) : null;
 }
 
 function startJoiner({ namespaces }: RunningRoot, stdio: LaunchOptions["stdio"]): ChildProcess {

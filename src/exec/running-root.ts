@@ -2,6 +2,7 @@
 
 import { closeSync, existsSync, openSync, readlinkSync } from "node:fs";
 import { isErrno } from "../errors.ts";
+import { type IdMappings, mappingsOfProcess } from "../mount/id-mapping.ts";
 import { hostPath } from "../paths.ts";
 import { AT_FDCWD, O_DIRECTORY, O_PATH, openAt } from "../sys/file.ts";
 
@@ -45,4 +46,9 @@ export function openRunning(pid: number): RunningRoot | null {
 function isOther(pid: number, name: NamespaceName): boolean {
   if (!existsSync(`/proc/self/ns/${name}`)) return false; // no time namespaces before Linux 5.6
   return readlinkSync(`/proc/${pid}/ns/${name}`) !== readlinkSync(`/proc/self/ns/${name}`);
+}
+
+/** How the container's user namespace maps ids; null if it has this host's. */
+export function idsOf({ pid, namespaces }: RunningRoot): IdMappings | null {
+  return namespaces.some(({ name }) => name === "user") ? mappingsOfProcess(pid) : null;
 }

@@ -72,6 +72,11 @@ export function setSnapshotOptions(db: Database, id: number, options: string): v
   db.run("UPDATE snapshots SET options = ? WHERE id = ?", options, id);
 }
 
+/** Gives a snapshot another name. @throws if another has it */
+export function setSnapshotName(db: Database, id: number, name: string): void {
+  db.run("UPDATE snapshots SET name = ? WHERE id = ?", name, id);
+}
+
 /** Forgets a snapshot; its directory may be deleted once the transaction is durable. @throws if it has a mount row */
 export function deleteSnapshot(db: Database, id: number): void {
   db.run("DELETE FROM snapshots WHERE id = ?", id);

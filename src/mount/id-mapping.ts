@@ -26,6 +26,12 @@ export function hostIdOf(ranges: readonly IdMapping[], id: number): number | nul
   return range === undefined ? null : range.hostID + (id - range.containerID);
 }
 
+/** The container's id for one of the host; null if it has none. */
+export function containerIdOf(ranges: readonly IdMapping[], id: number): number | null {
+  const range = ranges.find(({ hostID, size }) => id >= hostID && id < hostID + size);
+  return range === undefined ? null : range.containerID + (id - range.hostID);
+}
+
 /** The host's ids for the container's root. */
 export function rootOf({ uids, gids }: IdMappings): { readonly uid: number; readonly gid: number } {
   return { uid: hostIdOf(uids, 0) ?? 0, gid: hostIdOf(gids, 0) ?? 0 };

@@ -255,3 +255,21 @@ test("a directory that becomes a link while it is copied leads nowhere", { skip:
   }
   assert.deepEqual(below(secret), ["f"]);
 });
+
+test("in a container with a user namespace of its own files have its ids, and outside this host's", {
+  skip: needsContainers,
+}, async () => {
+  await using store = scene("sleep 1000", "--uidmap", "0:100000:65536");
+  spawnSync("chown", ["1000:77", join(store.src, "file")]);
+  store.ok("cp", "-a", store.src, "c:/kept");
+  store.ok("cp", store.src, "c:/plain");
+  assert.equal(shell(store, "stat -c %u:%g /kept /kept/file /plain /plain/file"), "0:0\n1000:77\n0:0\n0:0");
+  store.ok("cp", "-a", "c:/kept", join(store.path, "back"));
+  const { uid, gid } = statSync(join(store.path, "back", "file"));
+  assert.deepEqual([uid, gid], [1000, 77]);
+  store.ok("stop", "-t", "0", "c");
+  store.ok("cp", join(store.src, "file"), "c:/kept/later");
+  store.ok("start", "c");
+  assert.equal(shell(store, "stat -c %u:%g /kept/later"), "0:0");
+  assert.match(store.ok("exec", "-u", "app", "c", "id"), /uid=1000/);
+});

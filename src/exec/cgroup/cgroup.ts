@@ -9,7 +9,15 @@ import { basename, join } from "node:path";
 import { isSystemError, UnsupportedError } from "../../errors.ts";
 import { attachDeviceProgram } from "../../sys/bpf.ts";
 import { sendSignal } from "../signal.ts";
-import { emptyScope, killAllIn, makeDirectory, removeDirectory, writeControl } from "./files.ts";
+import {
+  emptyScope,
+  groupsBelow,
+  killAllIn,
+  makeDirectory,
+  readFileOrNull,
+  removeDirectory,
+  writeControl,
+} from "./files.ts";
 import { isFrozen, thaw } from "./freezer.ts";
 import { type Cgroup, readControl } from "./group.ts";
 import { findHierarchies, type Hierarchies } from "./hierarchies.ts";
@@ -98,6 +106,15 @@ export function addToCgroup({ directories }: Cgroup, pid: number): void {
 export function takeFromCgroup({ name, directories }: Cgroup, pid: number): void {
   const other = placeOf(name).scope === null ? "." : WAITER_GROUP;
   for (const directory of directories) writeControl(join(directory, "..", other, "cgroup.procs"), String(pid));
+}
+
+/** The processes of the group and of those below, as this process's pid namespace numbers them. */
+export function processesIn({ directories: [directory] }: Cgroup): readonly number[] {
+  if (directory === undefined) return [];
+  const pids = [directory, ...groupsBelow(directory)].flatMap(
+    (path) => readFileOrNull(join(path, "cgroup.procs"))?.split("\n").filter(Boolean).map(Number) ?? [],
+  );
+  return pids.filter((pid) => pid > 0);
 }
 
 /** Removes the group, and kills what is in it. False if something cannot be killed. */

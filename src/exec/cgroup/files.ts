@@ -70,8 +70,8 @@ function emptyBelow(path: string): void {
   for (const group of below.toReversed()) removeEmpty(group);
 }
 
-/** Those above first. */
-function groupsBelow(path: string): readonly string[] {
+/** The groups below one, those above first. */
+export function groupsBelow(path: string): readonly string[] {
   return namesIn(path).flatMap((name) => [join(path, name), ...groupsBelow(join(path, name))]);
 }
 
