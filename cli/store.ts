@@ -3,16 +3,25 @@
  * would leave an empty store behind. Without a store a list is empty, and who names something is told that there is none.
  */
 
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
 import { userEntry } from "../layers/containers/user-entry.ts";
 import { untoldLimits } from "../layers/containers/user-limits.ts";
 import { Store } from "../layers/store.ts";
 import { NotFoundError } from "../src/errors.ts";
-import { bytesOf, display } from "../src/paths.ts";
+import { bytesOf, display, type HostPath } from "../src/paths.ts";
 import type { Context } from "./context.ts";
 
 /** @throws a system error if this user may not look */
 export function isStoreThere({ root }: Context): boolean {
   return Store.isThere(root);
+}
+
+/** The directory that a store is to be made in: the nearest one that is there. */
+export function directoryForStore({ root }: Context): HostPath {
+  let path = root;
+  while (!existsSync(bytesOf(path))) path = dirname(path) as HostPath;
+  return path;
 }
 
 /** The store, made if there is none. @throws what `Store.open` throws */

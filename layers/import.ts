@@ -2,10 +2,11 @@
 
 import { type ChainId, chainIdOf, type DiffId } from "../src/digest.ts";
 import { UsageError } from "../src/errors.ts";
+import type { HostPath } from "../src/paths.ts";
 import { type AddedLayer, LayerAdder } from "./add-layers.ts";
 import { type ApplyLimits, DEFAULT_LIMITS } from "./apply/limits.ts";
 import { createTemporary } from "./content/temporary.ts";
-import { checkSource, openSource } from "./formats/open-source.ts";
+import { openSource } from "./formats/open-source.ts";
 import type { ImageSource, SourceImage } from "./formats/source.ts";
 import { addImage } from "./images.ts";
 import { acquireLock } from "./locks.ts";
@@ -49,36 +50,22 @@ export interface ImportedImage {
 const PROGRESS_INTERVAL_MS = 100;
 
 /**
- * Imports every image of `source`, a path or "-" for standard input. Images that are complete stay if a later one
- * fails, and finished layers do too: the next try continues there.
+ * Imports every image of `source`, a path or "-" for standard input, or what `openImport` has made of one with the same
+ * options, which is disposed. Images that are complete stay if a later one fails, and finished layers do too: the next
+ * try continues there.
  * @returns one entry for each reference, in the source's order
  */
 export async function importSource(
   store: Store,
-  source: string,
+  source: string | ImageSource,
   options: ImportOptions = {},
 ): Promise<readonly ImportedImage[]> {
-  const { signal, platform, onProgress } = options;
-  const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const name = options.name === undefined ? null : formatReference(parseReference(options.name));
+  const { signal, onProgress } = options;
+  const limits = limitsOf(options);
+  const name = nameOf(options);
   await using _gc = await acquireLock(store.layout, "gc", "shared", signal === undefined ? {} : { signal });
   await using temporary = createTemporary(store.layout, "import");
-  await using opened = await openSource(source, {
-    temporary: temporary.path,
-    rootfs: options.rootfs ?? false,
-    ignoreNames: name !== null,
-    limitBytes: options.maxArchiveBytes,
-    ...(platform === undefined ? {} : { platform }),
-    ...(options.rootfs === true && { limitBytes: limits.maxLayerBytes }), // it is the layer
-    signal,
-    onSpooled: (doneBytes) => onProgress?.({ doneBytes, totalBytes: 0 }),
-  });
-  if (name !== null && opened.images.length > 1) {
-    throw new UsageError(
-      "ERR_NAME_AMBIGUOUS",
-      `Cannot name "${name}": the source has ${opened.images.length} images; import without --name, then use "tag"`,
-    );
-  }
+  await using opened = typeof source === "string" ? await openImport(source, temporary.path, options) : source;
   await using adder = new LayerAdder(
     store,
     limits,
@@ -100,11 +87,42 @@ export async function importSource(
   return imported;
 }
 
-/** @throws what `importSource` would throw of a source that can be looked at without a store. See `checkSource`. */
-export async function checkImport(source: string, options: ImportOptions = {}): Promise<void> {
-  const { name, platform, rootfs, signal } = options;
-  if (name !== undefined) parseReference(name);
-  await checkSource(source, { rootfs, ignoreNames: name !== undefined, platform, signal });
+/**
+ * Opens a source as `importSource` does, for who has no store yet and makes none for what is no image. What has to be
+ * spooled is, on the file system of the directory `temporary`.
+ * @throws as `openSource`; {UsageError} if the images cannot have the name in `options`
+ */
+export async function openImport(
+  source: string,
+  temporary: HostPath,
+  options: ImportOptions = {},
+): Promise<ImageSource> {
+  const { platform, rootfs = false, signal, onProgress } = options;
+  const name = nameOf(options);
+  const opened = await openSource(source, {
+    temporary,
+    rootfs,
+    ignoreNames: name !== null,
+    limitBytes: rootfs ? limitsOf(options).maxLayerBytes : options.maxArchiveBytes, // a rootfs is the layer
+    platform,
+    signal,
+    onSpooled: (doneBytes) => onProgress?.({ doneBytes, totalBytes: 0 }),
+  });
+  if (name === null || opened.images.length < 2) return opened;
+  await opened[Symbol.asyncDispose]();
+  throw new UsageError(
+    "ERR_NAME_AMBIGUOUS",
+    `Cannot name "${name}": the source has ${opened.images.length} images; import without --name, then use "tag"`,
+  );
+}
+
+function limitsOf({ limits }: ImportOptions): ApplyLimits {
+  return { ...DEFAULT_LIMITS, ...limits };
+}
+
+/** In full; null if the source is to give the names. */
+function nameOf({ name }: ImportOptions): string | null {
+  return name === undefined ? null : formatReference(parseReference(name));
 }
 
 /** Asks for the layers of all images at once, so that no core waits for the end of an image. */

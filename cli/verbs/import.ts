@@ -3,13 +3,13 @@
 import { type Command, Option } from "commander";
 import { DEFAULT_LIMITS } from "../../layers/apply/limits.ts";
 import { SPOOL_LIMIT_BYTES } from "../../layers/formats/spool.ts";
-import { checkImport, importSource } from "../../layers/import.ts";
+import { type ImportProgress, importSource, openImport } from "../../layers/import.ts";
 import { parsePlatform } from "../../layers/oci/platform.ts";
 import { familiar } from "../../layers/resolve-image.ts";
 import type { Context } from "../context.ts";
 import { printDocument, printLines } from "../output.ts";
 import { parseCount, parseSize } from "../quantities.ts";
-import { isStoreThere, makeStore } from "../store.ts";
+import { directoryForStore, isStoreThere, makeStore } from "../store.ts";
 
 interface Options {
   readonly name?: string;
@@ -60,6 +60,7 @@ export async function run(context: Context, source: string, options: Options): P
   const { name, platform, rootfs = false } = options;
   const limits = { maxLayerBytes: parseSize(options.maxLayerSize), maxEntries: parseCount(options.maxEntries) };
   const chosen = platform === undefined ? {} : { platform: parsePlatform(platform) };
+  using progress = context.openProgress();
   const importing = {
     ...(name !== undefined && { name }),
     ...chosen,
@@ -67,15 +68,12 @@ export async function run(context: Context, source: string, options: Options): P
     limits,
     maxArchiveBytes: parseSize(options.maxArchiveSize),
     signal: context.signal,
-  };
-  if (!isStoreThere(context)) await checkImport(source, importing);
-  using store = makeStore(context);
-  using progress = context.openProgress();
-  const images = await importSource(store, source, {
-    ...importing,
-    onProgress: ({ doneBytes, totalBytes }) =>
+    onProgress: ({ doneBytes, totalBytes }: ImportProgress) =>
       progress.show({ label: "importing", done: doneBytes, total: totalBytes, unit: "bytes" }),
-  });
+  };
+  const opened = isStoreThere(context) ? source : await openImport(source, directoryForStore(context), importing);
+  using store = makeStore(context);
+  const images = await importSource(store, opened, importing);
   progress.clear();
   if (context.json) printDocument({ images: images.map(({ reference, digest }) => ({ reference, digest })) });
   else

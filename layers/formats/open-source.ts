@@ -19,7 +19,7 @@ import { type SpooledFile, spool } from "./spool.ts";
 import { looksLikeTar } from "./tar-magic.ts";
 
 export interface OpenOptions {
-  /** Where to put what has to be spooled. */
+  /** On which file system to spool what has to be. */
   readonly temporary: HostPath;
   /** Only images for this platform. Default: this machine's, or the only one there is. */
   readonly platform?: Platform | undefined;
@@ -43,8 +43,8 @@ interface Contents {
 
 /**
  * Opens the OCI layout, OCI archive or docker-archive at `source`, or the root file system's tar with `rootfs`; "-" is
- * standard input. Manifests and configs are verified, layers are only found. What cannot be read in place is spooled
- * into `temporary`.
+ * standard input. Manifests and configs are verified, layers are only found. What cannot be read in place is spooled,
+ * into a file without a name in `temporary`.
  * @throws {NotFoundError} `ERR_SOURCE_NOT_FOUND`, `ERR_IMAGE_NOT_FOUND` or `ERR_PLATFORM_NOT_FOUND`
  * @throws {IntegrityError} `ERR_SOURCE_FORMAT` if it is none of these, or what is malformed in it
  * @throws {UnsupportedError} for compressions, media types and versions that are not known
@@ -57,20 +57,13 @@ export async function openSource(source: string, options: OpenOptions): Promise<
   const found = await statSource(path);
   const contents = await openInPlace(path, found, options);
   if (contents !== null) return { ...contents, async [Symbol.asyncDispose]() {} };
+  if (found.isFile() && options.rootfs !== true) await mustStartAsTar(path, found);
   const bytes = found.isFIFO() ? await pipeStream(path) : stream(path);
   return await openSpooled(bytes, path, sourceRepository(path, "file"), options);
 }
 
-/**
- * Refuses what can be refused before there is a store: all that is wrong with a source that is read in place, a
- * compressed archive that holds no tar, and a source that is not there.
- * @throws as `openSource`
- */
-export async function checkSource(source: string, options: Omit<OpenOptions, "temporary">): Promise<void> {
-  if (source === "-") return; // it can be read but once
-  const path = hostPath(source);
-  const found = await statSource(path);
-  if ((await openInPlace(path, found, options)) !== null || !found.isFile()) return;
+/** Refuses a compressed archive that holds no tar, before all of it is spooled. */
+async function mustStartAsTar(path: HostPath, found: Stats): Promise<void> {
   const compression = await compressionOf(path, found);
   for await (const start of decompress(stream(path), compression, "the archive")) {
     if (!looksLikeTar(start)) throw notTar(path);

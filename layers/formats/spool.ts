@@ -1,9 +1,9 @@
 /** Streams that have to be files: standard input, pipes, and archives that are compressed as a whole. */
 
 import { randomBytes } from "node:crypto";
-import { mkdir, open, rm } from "node:fs/promises";
+import { type FileHandle, open, unlink } from "node:fs/promises";
 import { IntegrityError, whileWriting } from "../../src/errors.ts";
-import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
+import { bytesOf, type HostPath, hostPath, joinHost } from "../../src/paths.ts";
 import { decompress, sniffCompression } from "../apply/decompress.ts";
 
 /** The most bytes of a spooled file, unless told otherwise: what stops a compressed bomb. */
@@ -16,7 +16,7 @@ const START_BYTES = 512;
 const SUBJECT = "the archive";
 
 export interface SpoolOptions {
-  /** The directory to spool into. */
+  /** The directory on whose file system to spool. */
   readonly temporary: HostPath;
   /** Undo a compression of the whole. */
   readonly decompress: boolean;
@@ -26,8 +26,9 @@ export interface SpoolOptions {
   readonly onProgress?: ((doneBytes: number) => void) | undefined;
 }
 
-/** A file of its own directory. Disposing removes both. */
+/** A file that has no name: it is gone when it is disposed, and however the process ends. */
 export interface SpooledFile extends AsyncDisposable {
+  /** Where this process finds it. */
   readonly file: HostPath;
 }
 
@@ -37,41 +38,35 @@ export interface SpooledFile extends AsyncDisposable {
  * @throws {UnsupportedError} `ERR_COMPRESSION_UNSUPPORTED`
  */
 export async function spool(source: AsyncIterable<Buffer>, options: SpoolOptions): Promise<SpooledFile> {
-  const directory = joinHost(options.temporary, `source-${randomBytes(8).toString("hex")}`);
-  await mkdir(bytesOf(directory), { mode: 0o700 });
-  const file = joinHost(directory, "archive.tar");
-  const dispose = (): Promise<void> => rm(bytesOf(directory), { recursive: true, force: true });
+  const name = joinHost(options.temporary, `.layerctl-${randomBytes(8).toString("hex")}`);
+  const handle = await open(bytesOf(name), "wx+", 0o600);
   try {
+    await unlink(bytesOf(name));
     const { signal } = options;
-    await write(signal === undefined ? source : abortable(source, signal), file, options);
+    await write(signal === undefined ? source : abortable(source, signal), handle, options);
   } catch (error) {
-    await dispose();
+    await handle.close();
     throw error;
   }
-  return { file, [Symbol.asyncDispose]: dispose };
+  return { file: hostPath(`/proc/self/fd/${handle.fd}`), [Symbol.asyncDispose]: () => handle.close() };
 }
 
-async function write(source: AsyncIterable<Buffer>, file: HostPath, options: SpoolOptions): Promise<void> {
+async function write(source: AsyncIterable<Buffer>, handle: FileHandle, options: SpoolOptions): Promise<void> {
   const limitBytes = options.limitBytes ?? SPOOL_LIMIT_BYTES;
   const { start, whole } = await peek(source);
   const bytes = options.decompress ? decompress(whole, sniffCompression(start, SUBJECT), SUBJECT) : whole;
-  const handle = await open(bytesOf(file), "wx", 0o600);
-  try {
-    let written = 0;
-    for await (const chunk of bytes) {
-      options.signal?.throwIfAborted();
-      written += chunk.length;
-      if (written > limitBytes) {
-        const state = `it is larger than the limit of ${limitBytes} bytes; raise the limit if you trust it`;
-        throw new IntegrityError("ERR_ARCHIVE_SIZE", `Cannot read the archive: ${state}`, { data: { limitBytes } });
-      }
-      await handle.writeFile(chunk).catch((error) => {
-        throw whileWriting(bytesOf(file).toString(), error);
-      });
-      options.onProgress?.(written);
+  let written = 0;
+  for await (const chunk of bytes) {
+    options.signal?.throwIfAborted();
+    written += chunk.length;
+    if (written > limitBytes) {
+      const state = `it is larger than the limit of ${limitBytes} bytes; raise the limit if you trust it`;
+      throw new IntegrityError("ERR_ARCHIVE_SIZE", `Cannot read the archive: ${state}`, { data: { limitBytes } });
     }
-  } finally {
-    await handle.close();
+    await handle.writeFile(chunk).catch((error) => {
+      throw whileWriting(bytesOf(options.temporary).toString(), error);
+    });
+    options.onProgress?.(written);
   }
 }
 

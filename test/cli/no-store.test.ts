@@ -1,7 +1,7 @@
 /** What commands do where there is no store, as after a mistyped --root. */
 
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -69,6 +69,7 @@ test("an import of what is no image makes no store", async () => {
   writeFileSync(path("text"), "not a tar".repeat(100));
   writeFileSync(path("text.gz"), gzipSync("not a tar".repeat(100)));
   writeFileSync(path("rootfs.tar"), tar(file("etc/passwd")));
+  writeFileSync(path("rootfs.tar.gz"), gzipSync(tar(file("etc/passwd"))));
   for (const [source, exitCode] of [
     ["missing", 3],
     ["directory", 5],
@@ -80,5 +81,15 @@ test("an import of what is no image makes no store", async () => {
     assert.deepEqual([outcome.exitCode, existsSync(store.root)], [exitCode, false], source);
   }
   assert.equal(store.run(["import", path("rootfs.tar"), "--rootfs", "--name", "Bad Name"]).exitCode, 2);
+  assert.equal(store.run(["import", path("rootfs.tar.gz")]).exitCode, 5);
+  for (const name of ["text", "text.gz", "rootfs.tar", "rootfs.tar.gz"]) {
+    const input = readFileSync(path(name));
+    const outcome = store.run(["import", "-"], { input });
+    assert.deepEqual([outcome.exitCode, existsSync(store.root)], [5, false], `${name} from standard input`);
+  }
+  assert.deepEqual(
+    readdirSync(store.path).filter((name) => name.startsWith(".")),
+    [],
+  );
   assert.equal(existsSync(store.root), false);
 });

@@ -253,6 +253,7 @@ for (const [signal, code] of [
 ] as const) {
   test(`${signal} during an import ends it with ${code} and leaves nothing unfinished`, async () => {
     await using store = temporaryStore();
+    store.make();
     const child = spawn(LAYERCTL, ["--root", store.root, "import", "-"], { stdio: ["pipe", "ignore", "pipe"] });
     const isAtWork = (): boolean => {
       try {

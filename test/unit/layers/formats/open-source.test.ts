@@ -60,9 +60,8 @@ test("every format gives the same image, plain and compressed as a whole", async
     await using source = await open(directory, path);
     assert.equal(source.format, format);
     assertLayers(source);
-    assert.equal(spooled(directory).length, /gz|zst/.test(path) ? 1 : 0);
+    assert.deepEqual(spooled(directory), [], "what is spooled has no name");
   }
-  assert.deepEqual(spooled(directory), []);
 });
 
 test("standard input is spooled, and removed when the source is disposed", async () => {
