@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
 import type { Scene } from "../conformance/scene.ts";
+import { tryCrashes } from "./crash/crashes.ts";
 import { type KnownDifference, knownOf } from "./differences.ts";
 import { observe, outcomeOf } from "./file-system.ts";
 import type { Case } from "./generate/case.ts";
@@ -43,6 +44,7 @@ export async function tryBatch(
   directory: HostPath,
   known: readonly KnownDifference[] = knownOf(subject.name),
 ): Promise<readonly (Finding | null)[]> {
+  if (subject.crashes) return await tryCrashes(subject, cases, directory, known);
   batches += 1;
   const place = joinHost(directory, `batch${batches}`);
   mkdirSync(bytesOf(place));

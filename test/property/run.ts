@@ -12,7 +12,7 @@ import { callText } from "./model/call.ts";
 import { notationOf } from "./model/layers.ts";
 import { scriptOf } from "./script.ts";
 import { type Failure, type Searched, search } from "./search.ts";
-import { KERNELS, type Subject, subjectOf } from "./subjects.ts";
+import { crashing, KERNELS, type Subject, subjectOf } from "./subjects.ts";
 import { Survey } from "./survey.ts";
 import { endWorkers } from "./workers.ts";
 
@@ -36,6 +36,7 @@ made as small as it can be, and printed with a script that reproduces it. As roo
   --shrink    seconds to look for smaller cases (60)
   --quick     look for no smaller case, and for no difference that is known and gone
   --survey    go on after a finding, and count what is found by kind, each with its shortest case
+  --crash     kill "core", "fuse" or "fuse-user" in the middle of every case, and look what is left
   --mutations make deliberate bugs in a copy of the tree, and see whether each is found
 
 Exits with 0 if nothing was found. The last line says how many cases ran.
@@ -57,6 +58,7 @@ const { values, positionals } = parseArgs({
     survey: { type: "boolean", default: false },
     mutations: { type: "boolean", default: false },
     quick: { type: "boolean", default: false },
+    crash: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
 });
@@ -71,7 +73,8 @@ else await runAll();
 
 function runInner(): void {
   const isUser = values.subject.includes("fuse-user");
-  const command = [process.execPath, import.meta.filename, ...process.argv.slice(2)];
+  const preloaded = values.crash ? ["--import", new URL("crash/changes.ts", import.meta.url).href] : [];
+  const command = [process.execPath, ...preloaded, import.meta.filename, ...process.argv.slice(2)];
   const { status } = spawnSync("unshare", [isUser ? "-Urm" : "-m", ...command], {
     stdio: "inherit",
     env: { ...process.env, [INNER]: "1" },
@@ -89,9 +92,9 @@ async function runAll(): Promise<void> {
   );
   try {
     for (const text of subjects) {
-      const subject = subjectOf(text);
+      const subject = values.crash ? crashing(subjectOf(text)) : subjectOf(text);
       const begun = performance.now();
-      const gone = values.quick ? [] : await goneDifferences(subject, directory.host());
+      const gone = values.quick || values.crash ? [] : await goneDifferences(subject, directory.host());
       const survey = values.survey ? new Survey() : null;
       const searched = await searchIn(subject, directory.host(), survey);
       const seconds = (performance.now() - begun) / 1000;

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import type { HostPath } from "../../src/paths.ts";
 import { type Finding, tryBatch } from "./batch.ts";
 import { knownOf } from "./differences.ts";
-import { type Case, casesOf } from "./generate/case.ts";
+import { type Case, casesOf, crashesOf } from "./generate/case.ts";
 import type { Subject } from "./subjects.ts";
 
 export interface SearchOptions {
@@ -63,9 +63,9 @@ class Candidates extends fc.Arbitrary<Candidate> {
   }
 }
 
-/** The cases of a batch. */
-function candidates(seed: number, count: number): readonly Candidate[] {
-  return fc.sample(new Candidates(casesOf(seed)), { seed, numRuns: count });
+/** What the cases of a batch are made by. */
+function arbitraryOf({ subject }: SearchOptions, seed: number): fc.Arbitrary<Case> {
+  return subject.crashes ? crashesOf(seed) : casesOf(seed);
 }
 
 /** Stops at the first failure that is not known. */
@@ -73,7 +73,8 @@ export async function search(options: SearchOptions): Promise<Searched> {
   const { subject, runs, untilMs } = options;
   let [cases, known] = [0, 0];
   for (let seed = options.seed; cases < runs && Date.now() < untilMs; seed++) {
-    const batch = candidates(seed, Math.min(subject.batch, runs - cases));
+    const arbitrary = arbitraryOf(options, seed);
+    const batch = fc.sample(new Candidates(arbitrary), { seed, numRuns: Math.min(subject.batch, runs - cases) });
     const findings = await tryAll(options, batch);
     for (const [index, finding] of findings.entries()) {
       const failing = batch[index];
@@ -81,7 +82,7 @@ export async function search(options: SearchOptions): Promise<Searched> {
       if (isKnown(options, failing, finding)) known += 1;
       else if (options.onFinding !== undefined) options.onFinding(failing.value, finding);
       else {
-        const smallest = await shrink(options, casesOf(seed), failing, finding);
+        const smallest = await shrink(options, arbitrary, failing, finding);
         return { cases: cases + index + 1, known, failure: { seed, found: failing.value, ...smallest } };
       }
     }

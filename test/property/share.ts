@@ -9,4 +9,7 @@ export const SHARE = [
   ["store", 100],
   ["fuse", 150],
   ["fuse-user", 50],
+  ["core --crash", 600],
+  ["fuse --crash", 25],
+  ["fuse-user --crash", 10],
 ] as const satisfies readonly (readonly [subject: string, runs: number])[];

@@ -10,8 +10,10 @@ import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { joinHost } from "../../src/paths.ts";
 import { canRestoreOwners } from "../../src/privilege.ts";
 import type { Scene } from "../conformance/scene.ts";
-import { subjectOf as mountedSubjectOf, unmount } from "../conformance/subject.ts";
+import { killServers, subjectOf as mountedSubjectOf, unmount } from "../conformance/subject.ts";
 import { writableNamespace } from "../helpers/tree.ts";
+import { KILL_AT } from "./crash/changes.ts";
+import { openKilled } from "./crash/killed-union.ts";
 import { UnionCalls } from "./in-process/union-calls.ts";
 import { importScene, mountScene } from "./store-subject.ts";
 import { SystemCalls } from "./system-calls.ts";
@@ -28,10 +30,12 @@ export interface Subject {
   /** How many cases are best tried together: mounting is to cost little beside them. */
   readonly batch: number;
   readonly namespace: OverlayNamespace;
+  /** Its server is killed in every case. */
+  readonly crashes: boolean;
   /** Puts the layers of a scene where the subject keeps its own: the scene with those. */
   readonly prepare?: (scene: Scene) => Promise<Scene>;
-  /** The tree of a scene is there, until this is disposed. */
-  open(scene: Scene, sinceMs: number): Promise<Opened>;
+  /** The tree of a scene is there, until this is disposed or, with `killAt`, the server killed. */
+  open(scene: Scene, sinceMs: number, killAt?: number): Promise<Opened>;
 }
 
 export interface Opened extends AsyncDisposable {
@@ -43,6 +47,7 @@ const dir: Subject = {
   name: "dir",
   command: null,
   isUnion: false,
+  crashes: false,
   batch: 50,
   namespace: writableNamespace,
   async open({ twin }, sinceMs) {
@@ -58,20 +63,22 @@ const dir: Subject = {
 const CORE_OPTIONS = `aufs=off${canRestoreOwners() ? ",redirect_dir=on" : ""}`;
 
 /** From the source, so that what is tested is what is being written. */
-const OURS = `${process.execPath} ${fileURLToPath(new URL("../../cli/main.ts", import.meta.url))} fuse`;
+const MAIN = `${fileURLToPath(new URL("../../cli/main.ts", import.meta.url))} fuse`;
+const OURS = `${process.execPath} ${MAIN}`;
+const OURS_KILLED = `${process.execPath} --import ${new URL("crash/kill-server.ts", import.meta.url)} ${MAIN}`;
 const FUSE = `-f -o lowerdir=%L,upperdir=%U,workdir=%W,${CORE_OPTIONS} %M`;
 
 /** Our union without a mount, with overlay attributes of one kind. */
 function coreWith(namespace: OverlayNamespace): Subject {
-  const options = namespace === writableNamespace ? CORE_OPTIONS : "aufs=off,userxattr";
   return {
     name: "core",
     command: `${OURS} ${FUSE}`,
     isUnion: true,
+    crashes: false,
     batch: 50,
     namespace,
     async open(scene, sinceMs) {
-      const union = openUnion(scene, options);
+      const union = openUnion(scene, namespace);
       return {
         run: async (jobs) =>
           jobs.map(({ directory, program }) => work(new UnionCalls(union, directory, sinceMs), program)),
@@ -83,7 +90,9 @@ function coreWith(namespace: OverlayNamespace): Subject {
   };
 }
 
-function openUnion({ lowerdirs, upperdir, workdir }: Scene, options: string): Union {
+/** Our union of a scene's layers in this process, with overlay attributes of one kind. */
+export function openUnion({ lowerdirs, upperdir, workdir }: Scene, namespace: OverlayNamespace): Union {
+  const options = namespace === writableNamespace ? CORE_OPTIONS : "aufs=off,userxattr";
   const layers = `lowerdir=${lowerdirs.join(":")},upperdir=${upperdir},workdir=${workdir}`;
   return new Union(parseFuseOptions(`${layers},${options}`), silentLogger);
 }
@@ -117,6 +126,7 @@ function kernelWith(text: string): Subject {
     name: `kernel:${text}`,
     command: `mount -t overlay overlay -o ${text},lowerdir=%L,upperdir=%U,workdir=%W %M`,
     isUnion: true,
+    crashes: false,
     batch: 50,
     namespace: options.userxattr === true ? "user" : "trusted",
     open: (scene, sinceMs) =>
@@ -135,6 +145,7 @@ const store: Subject = {
   name: "store",
   command: "mount -t overlay overlay -o index=on,redirect_dir=on,lowerdir=%L,upperdir=%U,workdir=%W %M",
   isUnion: true,
+  crashes: false,
   batch: 50,
   namespace: "trusted",
   prepare: importScene,
@@ -148,6 +159,7 @@ function programOf(name: string, commandLine: string): Subject {
     name,
     command: commandLine,
     isUnion: true,
+    crashes: false,
     batch: 50,
     namespace: writableNamespace,
     open: (scene, sinceMs) => openMounted(scene, sinceMs, (each) => mounted.start(each)),
@@ -166,6 +178,27 @@ export const KERNELS: readonly string[] = canRestoreOwners()
       "userxattr",
     ]
   : ["userxattr"];
+
+/** `subject` is ours, in this process or over FUSE: the same, killed in every case. */
+export function crashing(subject: Subject): Subject {
+  const crashes = { ...subject, crashes: true };
+  const { name, namespace } = subject;
+  if (name === "core") return { ...crashes, open: (scene, ms, killAt = 0) => openKilled(scene, namespace, ms, killAt) };
+  const killed = (at: number): Subject => programOf(name, `env ${KILL_AT}=${at} ${OURS_KILLED} ${FUSE}`);
+  return {
+    ...crashes,
+    batch: 5,
+    async open(scene, sinceMs, killAt = 0) {
+      const opened = await killed(killAt).open(scene, sinceMs);
+      const run: Opened["run"] = async (jobs) => {
+        const ran = await opened.run(jobs);
+        killServers(scene.target); // where the program had fewer changes
+        return ran;
+      };
+      return { run, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
+    },
+  };
+}
 
 /**
  * "dir" a plain directory with the merged tree; "core" our union without a mount; "kernel" or "kernel:OPTIONS"; "store" a snapshot of an image of our own; "fuse" ours,

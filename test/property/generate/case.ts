@@ -23,12 +23,18 @@ export interface Case {
   /** Base first. */
   readonly layers: readonly Layer[];
   readonly program: readonly Step[];
+  /** The server is killed before this change of a layer. */
+  readonly killAt?: number;
 }
 
 const TOO_LONG = "n".repeat(256);
-/** What stands for a path that is there when the call is made: which one is found out when the tree is known. */
+/** What stands for a path: one that is there when the call is made, or that of the call before. Which, is found out step by step. */
 const PICK = "\0";
-const picked = fc.nat({ max: 40 }).map((nth) => `${PICK}${nth}`);
+const AGAIN = `${PICK}again`;
+const picked = fc.oneof(
+  { weight: 4, arbitrary: fc.nat({ max: 40 }).map((nth) => `${PICK}${nth}`) },
+  { weight: 1, arbitrary: fc.constant(AGAIN) },
+);
 const path = fc.oneof(
   { weight: 30, arbitrary: picked },
   { weight: 10, arbitrary: fc.tuple(picked, anyName).map((names) => names.join("/")) },
@@ -96,12 +102,12 @@ type RawStep = Step & { readonly emptied?: boolean; readonly equal?: boolean };
 
 /** Puts paths in place of what stands for them, step by step. */
 function withPaths(layers: readonly Layer[], program: readonly RawStep[]): readonly Step[] {
-  let tree = merged(layers);
+  let [tree, last] = [merged(layers), ""];
   return program.flatMap(({ emptied = false, equal = false, ...step }) => {
     const paths = [...tree.names.keys()].sort();
     const place = (text: string): string =>
-      text.replace(/^\0(\d+)\/?/, (match, nth: string) => {
-        const found = paths[Number(nth) % paths.length] ?? "";
+      text.replace(/^\0(\d+|again)\/?/, (match, nth: string) => {
+        const found = nth === "again" ? last : (paths[Number(nth) % paths.length] ?? "");
         return match.endsWith("/") && found !== "" ? `${found}/` : found;
       });
     const entries = Object.entries(step).map(([key, value]) => [
@@ -112,6 +118,7 @@ function withPaths(layers: readonly Layer[], program: readonly RawStep[]): reado
     const target = "to" in placed ? placed.to : "path" in placed ? placed.path : "";
     const steps = [...(emptied ? removals(tree, target) : equal ? makingEqual(tree, target) : []), placed];
     for (const each of steps) tree = apply(tree, each).tree;
+    last = target;
     return steps;
   });
 }
@@ -173,4 +180,23 @@ const [LINKED, PLAIN] = [true, false].map((withLinks) =>
 /** What the cases of a batch are made by. */
 export function casesOf(seed: number): fc.Arbitrary<Case> {
   return seed % 2 === 0 ? PLAIN : LINKED;
+}
+
+/** A listing during which a directory is changed: what fails of that is not seen. */
+const UNSEEN: Call["do"] = "list changing";
+
+/** As `casesOf`, with a server that is killed: in programs whose calls all change something. */
+export function crashesOf(seed: number): fc.Arbitrary<Case> {
+  return fc
+    .record({ each: casesOf(seed), killAt: fc.nat({ max: 12 }) })
+    .map(({ each: { layers, program }, killAt }) => {
+      let tree = merged(layers);
+      const changing = program.filter((step) => {
+        if (step.do === UNSEEN) return false;
+        const before = tree;
+        tree = apply(tree, step).tree;
+        return tree !== before;
+      });
+      return { layers, program: changing, killAt };
+    });
 }

@@ -3,15 +3,35 @@
  * property tests that `npm test` runs; one whose text is no longer there fails too, and is to be written anew.
  */
 
+import type { SHARE } from "../share.ts";
+
 export interface Mutation {
   readonly bug: string;
   readonly file: string;
   readonly text: string;
   readonly replacement: string;
+  /** Of which subject's share. */
+  readonly foundIn: (typeof SHARE)[number][0];
 }
 
-function mutation(bug: string, file: string, text: string, replacement = ""): Mutation {
-  return { bug, file, text, replacement };
+function mutation(
+  bug: string,
+  file: string,
+  text: string,
+  replacement = "",
+  foundIn: Mutation["foundIn"] = "core",
+): Mutation {
+  return { bug, file, text, replacement, foundIn };
+}
+
+/** One that shows only where the union is killed. */
+function crashMutation(bug: string, file: string, text: string, replacement = ""): Mutation {
+  return mutation(bug, file, text, replacement, "core --crash");
+}
+
+/** One of what a store does with an image. */
+function storeMutation(bug: string, file: string, text: string, replacement = ""): Mutation {
+  return mutation(bug, file, text, replacement, "store");
 }
 
 const [COPY_UP, CREATE, REMOVE, RENAME] = ["copy-up", "create", "remove", "rename"].map(
@@ -21,7 +41,7 @@ const [COPY_UP, CREATE, REMOVE, RENAME] = ["copy-up", "create", "remove", "renam
 export const MUTATIONS: readonly Mutation[] = [
   mutation("copy-up forgets the directory above", COPY_UP, "  copyUp(union, first.parent);\n"),
   mutation("copy-up forgets the mode", COPY_UP, "file.chmod(work.fd, name, backingMode(layer, stat.mode));", "{}"),
-  mutation("copy-up forgets the times", COPY_UP, "  file.setTimes(work.fd, name, stat.atimeNs, stat.mtimeNs);\n"),
+  mutation("copy-up forgets the times", COPY_UP, "file.setTimes(work.fd, name, stat.atimeNs, stat.mtimeNs);", "{}"),
   mutation("copy-up forgets the attributes", COPY_UP, "  copyXattrs(union, upper, lower, copy.target);\n"),
   mutation(
     "copy-up sets the time of the directory",
@@ -233,5 +253,70 @@ export const MUTATIONS: readonly Mutation[] = [
     "the last names of a directory are not found gone",
     "layers/diff/tree-diff.ts",
     "    for (; at < old.length; at++) this.#one(old[at] ?? null, null);\n",
+  ),
+  storeMutation(
+    "a commit ignores SOURCE_DATE_EPOCH",
+    "layers/source-date.ts",
+    "const clamp = sourceDateNs();",
+    "const clamp = null as bigint | null;",
+  ),
+  storeMutation(
+    "a saved archive has the time of its making",
+    "layers/formats/write-archive.ts",
+    "uid: 0, gid: 0, mtime: EPOCH };",
+    "uid: 0, gid: 0, mtime: new Date(performance.now() * 1000) };",
+  ),
+  storeMutation(
+    "an import loses what an opaque directory hides",
+    "layers/diff/tree-diff.ts",
+    "      if (before !== null) this.#collector.delete(before.path);\n",
+    "      if (before !== null && before.stat.nlink < 2) this.#collector.delete(before.path);\n",
+  ),
+  crashMutation(
+    "a copy has its name before it has its content",
+    COPY_UP,
+    "      try {\n        if (wanted",
+    "      const [at] = node.names;\n      if (at !== undefined && stat.nlink < 2) file.linkAt(work.fd, name, layer.fd, union.childPath(at.parent, at.name));\n      try {\n        if (wanted",
+  ),
+  crashMutation(
+    "a copy of several names has its own before the index has it",
+    COPY_UP,
+    "    enterIndex(union, upper, node, temporary, indexName, extraNames + 1);\n    file.linkAt(upper.index.fd, indexName, upper.layer.fd, path);\n",
+    "    file.linkAt(upper.work.fd, temporary, upper.layer.fd, path);\n    enterIndex(union, upper, node, temporary, indexName, extraNames);\n",
+  ),
+  crashMutation(
+    "what is below shows before the whiteout is made",
+    REMOVE,
+    "  whiteoutIn(upper, temporary, path);\n  file.renameAt",
+    "  whiteoutIn(upper, temporary, path);\n  if (!isDirectory) file.unlinkAt(upper.layer.fd, path);\n  file.renameAt",
+  ),
+  crashMutation(
+    "a renamed file has both names before the whiteout is made",
+    RENAME,
+    "    file.renameAt(upper.layer.fd, path, upper.layer.fd, newPath, file.RENAME_WHITEOUT);\n    return;\n",
+    '    throw new PosixError(ERRNO.EINVAL, "rename");\n',
+  ),
+  crashMutation(
+    "a directory has its place before it is opaque",
+    CREATE,
+    "    if (isDirectory && spot.isWhitedOut) setOpaque(joinHost(upper.work.path, stage.path), union.namespace);\n    if (spot.isWhitedOut) moveOverWhiteout(upper, stage.path, spot.path, isDirectory);\n",
+    "    if (spot.isWhitedOut) moveOverWhiteout(upper, stage.path, spot.path, isDirectory);\n    if (isDirectory && spot.isWhitedOut) setOpaque(joinHost(upper.layer.path, spot.path), union.namespace);\n",
+  ),
+  crashMutation(
+    "a directory that is renamed over loses its whiteouts before it is opaque",
+    RENAME,
+    "  if (target.lowers.length > 0) setOpaque(union.xattrTargetOf(target), union.namespace);\n  target.lowers = [];\n  target.index = null;\n  removeWhiteouts(upper, path);\n",
+    "  const mustHide = target.lowers.length > 0;\n  target.lowers = [];\n  target.index = null;\n  removeWhiteouts(upper, path);\n  if (mustHide) setOpaque(union.xattrTargetOf(target), union.namespace);\n",
+  ),
+  crashMutation(
+    "a new mount finds what a killed server was making",
+    "fuse/union/workdir.ts",
+    '  removeTree(joinHost(workdir, "work"));\n',
+  ),
+  crashMutation(
+    "a copy has its name before it has its mode and owner",
+    COPY_UP,
+    "    copyMetadata(union, upper, temporary, lower, stat, node.type, wanted);\n    const origin",
+    "    if (node.names[0] !== undefined && !node.isDirectory && stat.nlink < 2) file.linkAt(upper.work.fd, temporary, upper.layer.fd, union.childPath(node.names[0].parent, node.names[0].name));\n    copyMetadata(union, upper, temporary, lower, stat, node.type, wanted);\n    const origin",
   ),
 ];

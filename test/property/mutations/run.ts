@@ -1,12 +1,12 @@
 /**
  * npm run property -- --mutations [TEXT]: makes each deliberate bug (or those whose words have TEXT in them) in a copy of the
- * tree, and runs the share of the property tests that `npm test` runs on the core. Prints a table; exits with 1 if a bug was not found.
+ * tree, and runs the share of the property tests that `npm test` runs on the core, or on what the bug is in. Prints a table; exits with 1 if a bug was not found.
  */
 
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { temporaryDirectory } from "../../helpers/temporary.ts";
-import { CORE_RUNS } from "../share.ts";
+import { SHARE } from "../share.ts";
 import { MUTATIONS, type Mutation } from "./mutations.ts";
 import { copyTree, mutate } from "./tree-copy.ts";
 
@@ -34,13 +34,15 @@ process.exitCode = missed === 0 ? 0 : 1;
 
 function tryMutation(mutation: Mutation, root: string): Caught {
   using _ = mutate(root, mutation);
-  const args = [join(root, "test/property/run.ts"), "--subject", "core", "--runs", String(CORE_RUNS), "--quick"];
+  const share = SHARE.find(([subject]) => subject === mutation.foundIn);
+  const words = ["--subject", ...mutation.foundIn.split(" "), "--runs", String(share?.[1]), "--quick"];
+  const args = [join(root, "test/property/run.ts"), ...words];
   const { stdout, stderr, status } = spawnSync(process.execPath, args, {
     encoding: "utf8",
     timeout: PATIENCE_MS,
     killSignal: "SIGINT",
   });
-  const property = /^core: (.*?)(?: \(.*\))?$/m.exec(stdout)?.[1];
+  const property = /^(?:core|store|fuse): (.*?)(?: \(.*\))?$/m.exec(stdout)?.[1];
   const cases = /a difference was found in (\d+) cases/.exec(stdout)?.[1];
   if (status === 1 && cases !== undefined) return { isCaught: true, words: `${property} | ${cases} cases` };
   return { isCaught: false, words: `NOT FOUND: exit ${status} ${stderr.split("\n")[0]} |` };
