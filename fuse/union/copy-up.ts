@@ -12,6 +12,7 @@ import { type HostPath, joinHost } from "../../src/paths.ts";
 import { replaceDescriptor, startWriting } from "../../src/sys/data.ts";
 import * as file from "../../src/sys/file.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
+import { setTimesPartly } from "../../src/sys/times.ts";
 import { getXattr, listXattrs, setXattr } from "../../src/sys/xattr.ts";
 import { contentFd, hold } from "./content.ts";
 import { copyContent } from "./copy-content.ts";
@@ -49,7 +50,7 @@ export function copyUp(union: Union, node: Node, wanted: Wanted = "all"): Upper 
   try {
     if (prepared === null) makeCopy(union, upper, node, lower, stat, temporary, wanted);
     const copy = joinHost(upper.work.path, temporary);
-    copyMetadata(union, upper, temporary, lower, stat, node.type);
+    copyMetadata(union, upper, temporary, lower, stat, node.type, wanted);
     const origin = node.isDirectory ? null : originOf(lower);
     if (origin !== null) tryXattr(union, () => markOrigin(union, copy, origin));
     place(union, upper, node, stat, temporary, lower);
@@ -154,7 +155,7 @@ function copyUnnamed(union: Union, upper: Upper, node: Node, lower: Location): v
   const temporary = prepared ?? upper.temporaryName();
   try {
     if (prepared === null) makeCopy(union, upper, node, lower, stat, temporary, "all");
-    copyMetadata(union, upper, temporary, lower, stat, node.type);
+    copyMetadata(union, upper, temporary, lower, stat, node.type, "all");
     const othersCount = nlinkOf(node, stat);
     const origin = othersCount > 0 ? originOf(lower) : null;
     if (origin === null) {
@@ -228,14 +229,23 @@ function closeUnlessOpen(node: Node): void {
 }
 
 /** Owner, attributes, mode and times, in the order in which none undoes another. */
-function copyMetadata(union: Union, upper: Upper, name: string, lower: Location, stat: Stat, type: number): void {
+function copyMetadata(
+  union: Union,
+  upper: Upper,
+  name: string,
+  lower: Location,
+  stat: Stat,
+  type: number,
+  wanted: Wanted,
+): void {
   const { work, layer } = upper;
   const copy = { place: { fd: work.fd, path: name }, target: joinHost(work.path, name) };
   const isKept = putOwnership(layer, copy, { ...stat, rdev: [stat.rdevMajor, stat.rdevMinor] });
   if (!isKept && process.geteuid?.() === 0) file.chown(work.fd, name, stat.uid, stat.gid);
   copyXattrs(union, upper, lower, copy.target);
   if (type !== file.S_IFLNK) file.chmod(work.fd, name, backingMode(layer, stat.mode));
-  file.setTimes(work.fd, name, stat.atimeNs, stat.mtimeNs);
+  if (wanted === "all") file.setTimes(work.fd, name, stat.atimeNs, stat.mtimeNs);
+  else setTimesPartly(work.fd, name, { seconds: stat.atimeSeconds, rest: stat.atimeRest }, "keep"); // truncated: that is now
 }
 
 function copyXattrs(union: Union, { layer }: Upper, lower: Location, to: HostPath): void {
