@@ -99,7 +99,10 @@ export function defineContainerOptions(command: Command): Command {
     .addOption(
       list("--time-offset <clock=seconds>", "what monotonic or boottime shows more, in a time namespace of its own"),
     )
-    .option("--init", "tini, catatonit or docker-init of this host is process 1, and reaps what the command leaves");
+    .option(
+      "--init",
+      "process 1 passes signals on and reaps what the command leaves: tini-static, catatonit, docker-init or bash of this host",
+    );
   return defineNetworkOptions(defined);
 }
 
@@ -160,6 +163,6 @@ function requireInit(findInit: () => string | null): string {
   const path = findInit();
   if (path !== null) return path;
   const message =
-    "Cannot use --init: this host has neither tini-static, catatonit nor docker-init; install one of them";
+    "Cannot use --init: this host has neither tini-static, catatonit nor docker-init; install one of them (bash does too, but not with --runtime)";
   throw new UnsupportedError("ERR_NO_INIT", message);
 }

@@ -8,7 +8,7 @@ import { type ContainerRequest, createContainer } from "../../layers/containers/
 import { startProcess } from "../../layers/containers/start-process.ts";
 import type { Store } from "../../layers/store.ts";
 import { UsageError } from "../../src/errors.ts";
-import { findInitProgram } from "../../src/exec/init-program.ts";
+import { findInit, findInitProgram } from "../../src/exec/init-program.ts";
 import type { Running } from "../../src/exec/launcher.ts";
 import { findRuntime } from "../../src/exec/oci-runtime.ts";
 import { sendSignal } from "../../src/exec/signal.ts";
@@ -75,7 +75,7 @@ export async function run(
     throw new UsageError("ERR_RUNTIME_TERMINAL", "Cannot use --runtime with -d and -t: leave one of them away");
   }
   const options = {
-    ...containerOptions(command, flags, findInitProgram),
+    ...containerOptions(command, flags, runtime === undefined ? findInit : findInitProgram),
     ...(runtime !== undefined && { runtime }),
   };
   using store = openStoreToRun(context);

@@ -9,6 +9,7 @@ import { chooseDriver } from "../../src/exec/cgroup/systemd.ts";
 import { DEFAULT_PATH } from "../../src/exec/command.ts";
 import { defaultMounts, MASKED_PATHS, READONLY_PATHS } from "../../src/exec/default-mounts.ts";
 import { type GivenDevice, hostDevices, parseDevice } from "../../src/exec/devices.ts";
+import { isShellInit } from "../../src/exec/init-program.ts";
 import { findUser, type KnownUser } from "../../src/exec/names.ts";
 import { type Mount, OCI_VERSION, type ProcessSpec, type RuntimeSpec } from "../../src/exec/runtime-spec.ts";
 import { hostIdOf, type IdMappings, ownMappings } from "../../src/mount/id-mapping.ts";
@@ -70,7 +71,7 @@ export function containerSpec(request: SpecRequest): RuntimeSpec {
     ...ownMounts.filter((each) => !taken.has(each.destination)),
   ];
   const devices = devicesOf(options);
-  const init = options.init === undefined ? [] : [initMount(options.init)];
+  const init = options.init === undefined || isShellInit(options.init) ? [] : [initMount(options.init)];
   return {
     ociVersion: OCI_VERSION,
     process: processOf(
@@ -143,10 +144,12 @@ function processOf(config: ProcessConfig, options: ContainerOptions, user: Known
   const bounding = capabilitiesOf(options);
   const held = uid === 0 ? bounding : [];
   const command = commandOf(config, options);
+  const hasReaper = options.init !== undefined && isShellInit(options.init);
   return {
     terminal: options.terminal,
     user: { uid, gid, additionalGids },
-    args: options.init === undefined ? command : [INIT_PATH, "--", ...command],
+    args: options.init === undefined || hasReaper ? command : [INIT_PATH, "--", ...command],
+    ...(hasReaper && { hasReaper }),
     env: environmentOf(config, options, hostname, bytesOf(home).toString()),
     cwd: workdirOf(config, options),
     capabilities: { bounding, effective: held, permitted: held, inheritable: [], ambient: [] },

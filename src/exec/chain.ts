@@ -9,7 +9,7 @@ import { UnsupportedError } from "../errors.ts";
 import { display, hostPath } from "../paths.ts";
 import { setprivName } from "./capabilities.ts";
 import { isShellName } from "./command.ts";
-import { program, SHELL } from "./host-program.ts";
+import { BASH, program, SHELL } from "./host-program.ts";
 import type { LinuxSpec, Namespace, NamespaceType, ProcessSpec, RuntimeSpec } from "./runtime-spec.ts";
 
 /** Of unshare(1) and nsenter(1). */
@@ -29,16 +29,38 @@ const OPTION: Readonly<Record<NamespaceType, string>> = {
  * command. The environment is the container's only from here on: a host program must not see its LD_PRELOAD. Behind
  * "read" no redirection is for one command alone, which would take a descriptor that the container's limits may refuse.
  */
-const SCRIPT = `exec 5<&0 0<&3
+const WAIT = `exec 5<&0 0<&3
 printf r >&3 && read -r go && [ "$go" = go ] || exit 125
-exec 0<&5 2>&4 3>&- 4>&- 5<&-
+`;
+const SCRIPT = `exec 0<&5 2>&4 3>&- 4>&- 5<&-
 [ "$1" = - ] || exec 0<>"$1" 1>&0 2>&0
 cd -- "$2" || exit 125
 shift 2
 unset PWD OLDPWD SHLVL _
 while [ "$1" != -- ]; do export "$1" || exit 125; shift; done
 shift
-exec "$@"`;
+`;
+const BECOME = 'exec "$@"';
+/** Of bash(1): its arguments come over the socket, for as long as it lives everybody could read them. */
+const READ_ARGUMENTS = `set --
+while IFS= read -r -d '' word; do set -- "$@" "$word"; done
+`;
+
+/**
+ * The shell stays process 1 instead (--init): bash(1) reaps whatever ends, and passes signals on. Others do not do: what they
+ * start beside themselves ignores SIGINT for good. What the terminal sends comes to the command anyway.
+ */
+const REAP = `(trap - INT QUIT; exec "$@") <&0 &
+child=$! isTerminal=
+[ -t 0 ] && isTerminal=1
+pass() { again=1; kill -s "$1" "$child"; }
+for name in HUP TERM USR1 USR2 ALRM WINCH CONT TTIN TTOU; do trap "pass $name" "$name"; done
+for name in INT QUIT TSTP; do
+  if [ -n "$isTerminal" ]; then trap again=1 "$name"; else trap "pass $name" "$name"; fi
+done
+exec <&- >&- 2>&-
+while again= && wait "$child"; code=$?; [ -n "$again" ]; do :; done
+exit "$code"`;
 
 /**
  * The head of the chain waits until it is in its cgroup, so that all that follows is, and the cgroup namespace begins there.
@@ -81,9 +103,20 @@ export function chainOf(spec: RuntimeSpec, userNamespace: string | null): readon
       "--",
     ],
     ...[program("setsid"), "--", program("setpriv"), ...privileges(task), "--"],
-    ...[shell, "-c", SCRIPT, textOf(root.path), task.terminal ? "/dev/pts/0" : "-", textOf(task.cwd)],
-    ...[...task.env.filter(isShellName), "--", ...task.args].map(textOf),
+    ...(task.hasReaper
+      ? [shell, "-c", WAIT + READ_ARGUMENTS + SCRIPT + REAP, "init"]
+      : [shell, "-c", WAIT + SCRIPT + BECOME, textOf(root.path), ...scriptArguments(task).map(textOf)]),
   ];
+}
+
+function scriptArguments(task: ProcessSpec): readonly string[] {
+  return [task.terminal ? "/dev/pts/0" : "-", task.cwd, ...task.env.filter(isShellName), "--", ...task.args];
+}
+
+/** What the launcher says when the shell is to go on, with its arguments if it has not got them. */
+export function goAhead({ process: task }: RuntimeSpec): string {
+  const words = task.hasReaper ? scriptArguments(task).map((word) => `${textOf(word)}\0`) : [];
+  return `go\n${words.join("")}`;
 }
 
 /** A death signal is forgotten where a user namespace is entered, so this comes before the program that asks for one. */
@@ -134,13 +167,12 @@ function splitVariable(variable: string): readonly [string, string] {
 
 /** What bash sets itself and lets nobody change. */
 const KEPT_BY_BASH = /^(?:UID|EUID|PPID|BASHOPTS|BASH_VERSINFO|SHELLOPTS)=/;
-const BASH = "/bin/bash";
 
 /** The shell that becomes the command: bash passes variables on whose names no shell has, others set what bash keeps. */
-function shellFor({ env }: ProcessSpec): string {
+function shellFor({ env, hasReaper = false }: ProcessSpec): string {
   const odd = env.find((variable) => !isShellName(variable));
   const kept = env.find((variable) => KEPT_BY_BASH.test(variable));
-  const shell = odd === undefined ? SHELL : BASH;
+  const shell = odd === undefined && !hasReaper ? SHELL : BASH;
   const isBash = existsSync(shell) && basename(realpathSync(shell)) === "bash";
   if ((odd === undefined || isBash) && (kept === undefined || !isBash)) return shell;
   const [name] = splitVariable(kept ?? odd ?? "");

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { UnsupportedError } from "../errors.ts";
 
 export const SHELL = "/bin/sh";
+export const BASH = "/bin/bash";
 
 const DIRECTORIES = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
 

@@ -24,7 +24,7 @@ import { inNamespaces, setHostname, type ThreadNamespace } from "../sys/namespac
 import { setWindowSize } from "../sys/terminal.ts";
 import { addToCgroup, makeCgroup, removeCgroup, takeFromCgroup } from "./cgroup/cgroup.ts";
 import type { Cgroup } from "./cgroup/group.ts";
-import { chainOf, environmentOfChain } from "./chain.ts";
+import { chainOf, environmentOfChain, goAhead } from "./chain.ts";
 import { checkCommand } from "./command.ts";
 import { makeDirectory } from "./in-root.ts";
 import { enterRootfs, mountRootfs } from "./rootfs.ts";
@@ -100,7 +100,7 @@ export async function launch(spec: RuntimeSpec, options: LaunchOptions): Promise
     if (options.connect !== undefined) await connectNetwork(processes.init, options.connect);
     const terminal = furnish(spec, path, processes.init, cgroup);
     if (terminal !== null && options.windowSize != null) setWindowSize(terminal, options.windowSize);
-    socket.end("go\n");
+    socket.end(goAhead(spec));
     return { init: processes.init, exitCode: ended, terminal };
   } catch (error) {
     if (child.pid !== undefined) sendSignal(processes?.init ?? child.pid, "SIGKILL"); // the waiter ends after it, so that both are gone

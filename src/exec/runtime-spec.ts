@@ -54,6 +54,8 @@ export interface ProcessSpec {
   readonly cwd: string;
   readonly capabilities: CapabilitySets;
   readonly noNewPrivileges: boolean;
+  /** The launcher's shell stays as process 1. Our own: another runtime starts no shell. */
+  readonly hasReaper?: boolean;
   readonly rlimits: readonly Rlimit[];
 }
 
