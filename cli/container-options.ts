@@ -1,9 +1,10 @@
 /** The options of commands that make a container, as docker spells them. */
 
+import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import type { NamespaceTexts } from "../layers/containers/namespace-options.ts";
 import type { ContainerOptions } from "../layers/containers/options.ts";
-import { UnsupportedError } from "../src/errors.ts";
+import { isSystemError, UnsupportedError, UsageError } from "../src/errors.ts";
 import type { LimitTexts } from "../src/exec/cgroup/limits.ts";
 import { list } from "./list-option.ts";
 import { defineNetworkOptions, type NetworkFlags, networkOf } from "./network-options.ts";
@@ -59,7 +60,12 @@ export function defineContainerOptions(command: Command): Command {
     .addOption(list("--cap-add <capability>", 'a capability more than docker gives, or "ALL"'))
     .addOption(list("--cap-drop <capability>", 'a capability less, or "ALL"'))
     .option("--privileged", "all capabilities and devices, and nothing hidden: no boundary to this host")
-    .addOption(list("--security-opt <option>", "no-new-privileges: setuid programs give nothing"))
+    .addOption(
+      list(
+        "--security-opt <option>",
+        "no-new-privileges: setuid programs give nothing; seccomp=unconfined or FILE: which system calls fail",
+      ),
+    )
     .addOption(list("--ulimit <name=soft[:hard]>", "a limit of the command, such as nofile=1024:4096"))
     .option("-m, --memory <size>", "the most memory, such as 32m; what needs more is killed")
     .option("--memory-swap <size>", "the most memory and swap together; -1: no limit (default: twice the memory)")
@@ -127,7 +133,7 @@ export function containerOptions(
     capAdd: flags.capAdd ?? [],
     capDrop: flags.capDrop ?? [],
     privileged: flags.privileged ?? false,
-    securityOptions: flags.securityOpt ?? [],
+    securityOptions: (flags.securityOpt ?? []).map(withProfile),
     ulimits: flags.ulimit ?? [],
     limits: limitsOf(flags),
     devices: flags.device ?? [],
@@ -147,6 +153,18 @@ const LIMITS: readonly (keyof LimitTexts)[] = [
 
 function limitsOf(flags: ContainerFlags): LimitTexts {
   return Object.fromEntries(LIMITS.filter((name) => flags[name] !== undefined).map((name) => [name, flags[name]]));
+}
+
+/** A profile is kept with the container, so that it starts again when the file is gone. @throws {UsageError} `ERR_SECCOMP_PROFILE` */
+function withProfile(option: string): string {
+  const [, path] = /^seccomp[:=](?!unconfined$|builtin$)(.+)$/.exec(option) ?? [];
+  if (path === undefined) return option;
+  try {
+    return `seccomp=${readFileSync(path, "utf8")}`;
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    throw new UsageError("ERR_SECCOMP_PROFILE", `Cannot read the seccomp profile "${path}": ${error.code}`);
+  }
 }
 
 const NAMESPACE_FLAGS = [

@@ -17,7 +17,7 @@ import { getSnapshot, prepare, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
 import { formOf } from "../store-form.ts";
 import { ensureUnpacked } from "../unpack.ts";
-import type { ContainerOptions } from "./options.ts";
+import { type ContainerOptions, parseSecurityOptions } from "./options.ts";
 import { checkOptions } from "./spec.ts";
 
 export interface ContainerRequest {
@@ -50,13 +50,14 @@ export interface HeldContainer extends Disposable {
  * @throws {NotFoundError} `ERR_IMAGE_NOT_FOUND`
  * @throws {ConflictError} `ERR_CONTAINER_EXISTS`
  * @throws {UsageError} as `checkOptions`, `ERR_SNAPSHOT_NAME`
- * @throws {UnsupportedError} `ERR_NEEDS_ROOT`
+ * @throws {UnsupportedError} `ERR_NEEDS_ROOT`, `ERR_SECCOMP_LAUNCHER`
  */
 export async function createContainer(store: Store, text: string, request: ContainerRequest): Promise<HeldContainer> {
   requirePrivileges(store);
   const { row, reference } = findImage(store, text);
   const image = imageOfRow(store, row);
   checkOptions(image.config.config ?? {}, request.options);
+  refuseOwnProfile(request.options);
   if (request.name !== undefined) refuseTaken(store, request.name);
   await ensureUnpacked(store, image.layers, request.signal === undefined ? {} : { signal: request.signal });
   let lock: Lock | null = null as Lock | null; // set in the callback
@@ -93,6 +94,15 @@ export async function holdContainer(store: Store, name: string): Promise<HeldCon
     if (patience.aborted) throw isRunning(snapshot.name, "start");
     throw error;
   }
+}
+
+/** No program of util-linux 2.38 loads a filter, and this process, which has threads, cannot load one for another. */
+function refuseOwnProfile({ runtime, securityOptions }: ContainerOptions): void {
+  const { seccomp } = parseSecurityOptions(securityOptions);
+  if (runtime !== undefined || seccomp === "default" || seccomp === "unconfined") return;
+  const message =
+    "Cannot use a seccomp profile: layerctl's own launcher loads none; use --runtime crun or runc with it";
+  throw new UnsupportedError("ERR_SECCOMP_LAUNCHER", message);
 }
 
 function requirePrivileges(store: Store): void {

@@ -147,13 +147,29 @@ export function parseEnvironment(texts: readonly string[]): ReadonlyMap<string, 
   return variables;
 }
 
+export interface SecurityOptions {
+  /** setuid programs give nothing. */
+  readonly noNewPrivileges: boolean;
+  /** "default", "unconfined", or a profile's text, JSON. */
+  readonly seccomp: string;
+}
+
 /**
- * True if setuid programs are to give nothing.
+ * "no-new-privileges[:false]" and "seccomp=unconfined|builtin|TEXT", the last of each counting; "=" may be ":".
  * @throws {UsageError} `ERR_SECURITY_OPTION` for any other option
  */
-export function parseSecurityOptions(texts: readonly string[]): boolean {
-  const parsed = texts.map((text) => /^no-new-privileges(?:[:=](true|false))?$/.exec(text));
-  const wrong = texts.find((_, at) => parsed[at] === null);
-  if (wrong === undefined) return parsed.length > 0 && parsed.at(-1)?.[1] !== "false";
-  throw new UsageError("ERR_SECURITY_OPTION", `Cannot use security option "${wrong}": only no-new-privileges is known`);
+export function parseSecurityOptions(texts: readonly string[]): SecurityOptions {
+  let options: SecurityOptions = { noNewPrivileges: false, seccomp: "default" };
+  for (const text of texts) {
+    const [, name, value] = /^(no-new-privileges|seccomp)(?:[:=]([\s\S]+))?$/.exec(text) ?? [];
+    if (name === "no-new-privileges" && /^(?:true|false)?$/.test(value ?? "")) {
+      options = { ...options, noNewPrivileges: value !== "false" };
+    } else if (name === "seccomp" && value !== undefined) {
+      options = { ...options, seccomp: value === "builtin" ? "default" : value };
+    } else {
+      const state = "only no-new-privileges and seccomp=unconfined, builtin or FILE are known";
+      throw new UsageError("ERR_SECURITY_OPTION", `Cannot use security option "${text}": ${state}`);
+    }
+  }
+  return options;
 }

@@ -11,7 +11,14 @@ import { defaultMounts, MASKED_PATHS, READONLY_PATHS } from "../../src/exec/defa
 import { type GivenDevice, hostDevices, parseDevice } from "../../src/exec/devices.ts";
 import { isShellInit } from "../../src/exec/init-program.ts";
 import { findUser, type KnownUser } from "../../src/exec/names.ts";
-import { type Mount, OCI_VERSION, type ProcessSpec, type RuntimeSpec } from "../../src/exec/runtime-spec.ts";
+import {
+  type LinuxSpec,
+  type Mount,
+  OCI_VERSION,
+  type ProcessSpec,
+  type RuntimeSpec,
+} from "../../src/exec/runtime-spec.ts";
+import { defaultProfile, parseProfile } from "../../src/exec/seccomp/profile.ts";
 import { hostIdOf, type IdMappings, ownMappings } from "../../src/mount/id-mapping.ts";
 import { bytesOf, type HostPath } from "../../src/paths.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../../src/sys/file.ts";
@@ -88,6 +95,7 @@ export function containerSpec(request: SpecRequest): RuntimeSpec {
       ...(ids !== null && { uidMappings: ids.uids, gidMappings: ids.gids }),
       ...(Object.keys(timeOffsets).length > 0 && { timeOffsets }),
       devices: [...(options.privileged ? hostDevices() : []), ...devices.map(({ device }) => device)],
+      ...seccompOf(options),
       maskedPaths: options.privileged ? [] : MASKED_PATHS,
       readonlyPaths: options.privileged ? [] : READONLY_PATHS,
       cgroupsPath: placeOf(request.cgroup).scope === null ? `/${request.cgroup}` : request.cgroup,
@@ -101,7 +109,7 @@ export function checkOptions(config: ProcessConfig, options: ContainerOptions): 
   volumesOf(options);
   checkNamespaces(options.namespaces ?? {}, options.hostname);
   options.ulimits.map(parseUlimit);
-  parseSecurityOptions(options.securityOptions);
+  seccompOf(options);
   resourcesOf(options, devicesOf(options));
   chooseDriver(options.cgroupDriver ?? "auto");
   parseEnvironment(options.env);
@@ -153,7 +161,7 @@ function processOf(config: ProcessConfig, options: ContainerOptions, user: Known
     env: environmentOf(config, options, hostname, bytesOf(home).toString()),
     cwd: workdirOf(config, options),
     capabilities: { bounding, effective: held, permitted: held, inheritable: [], ambient: [] },
-    noNewPrivileges: parseSecurityOptions(options.securityOptions),
+    noNewPrivileges: parseSecurityOptions(options.securityOptions).noNewPrivileges,
     rlimits: options.ulimits.map(parseUlimit),
   };
 }
@@ -195,6 +203,14 @@ export function furtherProcess(
     ...(workdir !== undefined && { workdir }),
   };
   return processOf(config, whole, user, hostname);
+}
+
+/** @throws {UsageError} `ERR_SECCOMP_PROFILE`, `ERR_SECURITY_OPTION` */
+function seccompOf(options: ContainerOptions): Pick<LinuxSpec, "seccomp"> {
+  const { seccomp } = parseSecurityOptions(options.securityOptions);
+  if (seccomp === "unconfined" || (seccomp === "default" && options.privileged)) return {};
+  const held = capabilitiesOf(options);
+  return { seccomp: seccomp === "default" ? defaultProfile(held) : parseProfile(seccomp, held) };
 }
 
 function capabilitiesOf({ capAdd, capDrop, privileged }: ContainerOptions): ReturnType<typeof capabilitiesFor> {

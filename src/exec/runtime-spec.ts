@@ -6,6 +6,7 @@
 import type { IdMapping, IdMappings } from "../mount/id-mapping.ts";
 import type { CapabilityName } from "./capabilities.ts";
 import type { Resources } from "./cgroup/resources.ts";
+import type { Seccomp } from "./seccomp/profile.ts";
 
 export const OCI_VERSION = "1.0.2";
 
@@ -92,6 +93,8 @@ export interface LinuxSpec {
   readonly gidMappings?: readonly IdMapping[];
   readonly timeOffsets?: Readonly<Partial<Record<Clock, TimeOffset>>>;
   readonly devices: readonly Device[];
+  /** Which system calls may be made; without it all. */
+  readonly seccomp?: Seccomp;
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
   /** "/NAME": of the group, in every tree; or "SLICE:PREFIX:NAME" of a scope. */
