@@ -54,6 +54,7 @@ function stateOf(row: ContainerRow): object {
     ...{ running: isRunning, paused },
     pid: row.init,
     exitCode: row.exitCode,
+    oomKilled: row.oomKilled,
     started: time(row.startedAtMs),
     finished: time(row.finishedAtMs),
   };

@@ -4,12 +4,20 @@ import { spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { createRequire } from "node:module";
 import { delimiter, join } from "node:path";
+import { hasVirtualMachine } from "./virtual-machine.ts";
 
 /**
  * "root", "overlay", "fuse", "fuse-native" (the package, and libfuse 2), "user-namespace" (a container or chroot may refuse
- * to make one), or "program:NAME".
+ * to make one), "virtual-machine" (scripts/setup-vm makes its parts), or "program:NAME".
  */
-export type Need = "root" | "overlay" | "fuse" | "fuse-native" | "user-namespace" | `program:${string}`;
+export type Need =
+  | "root"
+  | "overlay"
+  | "fuse"
+  | "fuse-native"
+  | "user-namespace"
+  | "virtual-machine"
+  | `program:${string}`;
 
 /** For `test(name, { skip: requires("root") }, …)`: false if all needs are met, else the reason. */
 export function requires(...needs: readonly Need[]): string | false {
@@ -31,6 +39,8 @@ function isMet(need: Need): boolean {
       return loads("fuse-native");
     case "user-namespace":
       return spawnSync("unshare", ["-Ur", "true"]).status === 0;
+    case "virtual-machine":
+      return hasVirtualMachine();
     default:
       return findProgram(need.slice("program:".length));
   }

@@ -10,6 +10,7 @@ import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { UnsupportedError, UsageError } from "../../errors.ts";
+import { canRestoreOwners } from "../../privilege.ts";
 import { findHierarchies } from "./hierarchies.ts";
 import type { CgroupDriver, Scope } from "./place.ts";
 
@@ -35,6 +36,7 @@ export function chooseDriver(asked: string): CgroupDriver {
 }
 
 function whatSystemdLacks(): string | null {
+  if (!canRestoreOwners()) return "systemd takes root's word only";
   if (!existsSync(BOOTED)) return "systemd is not process 1 here";
   if (findHierarchies().version !== 2) return "this host has cgroup v1";
   const missing = [BUSCTL, BUS].find((path) => !existsSync(path));
