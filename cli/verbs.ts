@@ -73,6 +73,7 @@ export const VERBS: readonly VerbEntry[] = [
   { name: "cp", summary: "Copy files into a container and out of it", load: () => import("./verbs/cp.ts") },
   { name: "top", summary: "List the processes of a container", load: () => import("./verbs/top.ts") },
   { name: "rename", summary: "Give a container or snapshot another name", load: () => import("./verbs/rename.ts") },
+  { name: "port", summary: "List the ports of a container on this host", load: () => import("./verbs/port.ts") },
   { name: "bundle", summary: "Write an OCI bundle for a runtime", load: () => import("./verbs/bundle.ts") },
   { name: "diff", summary: "Show what changed", load: () => import("./verbs/diff.ts") },
   { name: "commit", summary: "Make an image of a snapshot's changes", load: () => import("./verbs/commit.ts") },

@@ -1,6 +1,7 @@
 /** `layerctl gc`: what nothing needs goes. */
 
 import type { Command } from "commander";
+import { repairContainers } from "../../layers/containers/containers.ts";
 import { collectGarbage, NOTHING_FREED } from "../../layers/gc.ts";
 import type { Context } from "../context.ts";
 import { formatSize, printDocument, printLines } from "../output.ts";
@@ -23,6 +24,7 @@ Examples:
 export async function run(context: Context, { dryRun = false }: { readonly dryRun?: boolean }): Promise<void> {
   using store = openStoreIfAny(context);
   const options = { dryRun, signal: context.signal, onWait: () => context.sayWaiting() };
+  if (store !== null && !dryRun) await repairContainers(store);
   const { removed, freedBytes } = store === null ? NOTHING_FREED : await collectGarbage(store, options);
   if (context.json) {
     printDocument({

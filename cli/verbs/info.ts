@@ -8,6 +8,7 @@ import { type StoreLayout, storeLayout } from "../../layers/layout.ts";
 import { formatPlatform, hostPlatform } from "../../layers/oci/platform.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { isErrno, isSystemError } from "../../src/errors.ts";
+import { probeBridge } from "../../src/exec/network/probe.ts";
 import { type HostReport, probeHost } from "../../src/mount/probe.ts";
 import { probeFuse } from "../../src/mount/probe-fuse.ts";
 import { bytesOf, display, type HostPath, hostPath } from "../../src/paths.ts";
@@ -73,7 +74,7 @@ async function probeStore({ root, temporary }: StoreLayout): Promise<HostReport>
 }
 
 async function probe(directory: HostPath): Promise<HostReport> {
-  return [...probeHost(directory), ...(await probeFuse(directory))];
+  return [...probeHost(directory), ...(await probeFuse(directory)), await probeBridge()];
 }
 
 async function probeElsewhere(): Promise<HostReport> {

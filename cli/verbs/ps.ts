@@ -6,6 +6,7 @@ import { type ContainerEntry, listContainerEntries } from "../../layers/containe
 import { isPaused } from "../../layers/containers/pause.ts";
 import { familiar } from "../../layers/resolve-image.ts";
 import { shortDigest } from "../../src/digest.ts";
+import { formatHostEnd, formatPort } from "../../src/exec/network/ports.ts";
 import type { Context } from "../context.ts";
 import { formatTime, printDocument, printLines, safeText, tableLines } from "../output.ts";
 import { openStoreIfAny } from "../store.ts";
@@ -35,17 +36,18 @@ export async function run(context: Context, { all = false }: Options): Promise<v
     printDocument({ containers: entries.map(documentOf) });
     return;
   }
-  const rows = entries.map(({ snapshot, row, command }) => [
+  const rows = entries.map(({ snapshot, row, command, network }) => [
     snapshot.name,
     imageOf(snapshot),
     safeText(command.join(" ").slice(0, 40)),
     formatTime(snapshot.createdAtMs),
     statusOf(row),
+    network.ports.map((port) => `${formatHostEnd(port)}->${formatPort(port)}`).join(", "),
   ]);
-  printLines(tableLines(["NAME", "IMAGE", "COMMAND", "CREATED", "STATUS"], rows));
+  printLines(tableLines(["NAME", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS"], rows));
 }
 
-function documentOf({ snapshot, row, command }: ContainerEntry): object {
+function documentOf({ snapshot, row, command, network }: ContainerEntry): object {
   return {
     name: snapshot.name,
     image: snapshot.image,
@@ -58,6 +60,7 @@ function documentOf({ snapshot, row, command }: ContainerEntry): object {
     created: timeOf(snapshot.createdAtMs),
     started: timeOf(row.startedAtMs),
     finished: timeOf(row.finishedAtMs),
+    network,
   };
 }
 

@@ -1,6 +1,7 @@
 /** `layerctl rename NAME NEW`: another name for a container or snapshot. */
 
 import type { Command } from "commander";
+import { tellNames } from "../../layers/containers/bridge-network.ts";
 import { repairContainers } from "../../layers/containers/containers.ts";
 import { renameSnapshot } from "../../layers/snapshots/snapshots.ts";
 import type { Context } from "../context.ts";
@@ -26,5 +27,6 @@ export async function run(context: Context, name: string, newName: string): Prom
   using store = openStore(context);
   await repairContainers(store);
   renameSnapshot(store, name, newName);
+  await tellNames(store, newName);
   if (context.json) printDocument({ name: newName });
 }

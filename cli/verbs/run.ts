@@ -55,6 +55,8 @@ Examples:
   $ layerctl run -it --name work debian:12 bash
   $ layerctl run --rm -v /srv/data:/data:ro -u 1000 --cap-drop ALL debian:12 ls /data
   $ layerctl run -d --name web -m 256m --cpus 0.5 debian:12 sleep 1000
+  $ layerctl run -d --name server -p 8080:80 debian:12 /srv/server
+  $ layerctl run --rm --network container:server debian:12 cat /etc/hosts
   $ layerctl run --rm --runtime crun debian:12 true`,
     );
 }

@@ -27,6 +27,7 @@ import { getSnapshotById } from "../../src/meta/snapshots.ts";
 import { joinHost } from "../../src/paths.ts";
 import { lockHostNetwork } from "../locks.ts";
 import type { ProcessConfig } from "../oci/image-config.ts";
+import { getSnapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
 import { bridgeOf, currentNetwork, namespaceNumber, reserveAddress } from "./addresses.ts";
 import { containerDirectory } from "./held.ts";
@@ -107,6 +108,15 @@ export async function leaveBridge(store: Store, container: number): Promise<void
     deleteUnusedNetwork(store.db, network.id);
   });
   updateOthers(store, network, container);
+}
+
+/** Tells the others on its bridge the name that a container has now; one that is on none, or no container, is fine. */
+export async function tellNames(store: Store, name: string): Promise<void> {
+  const row = getAddress(store.db, getSnapshot(store, name).id);
+  const network = row === null ? null : getNetwork(store.db, row.network);
+  if (row === null || network === null) return;
+  using _lock = await lockHostNetwork();
+  updateOthers(store, network, row.container);
 }
 
 async function removeFromKernel(store: Store, network: NetworkRow, container: number): Promise<void> {

@@ -5,6 +5,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { UnsupportedError } from "../../src/errors.ts";
+import type { LogFields } from "../../src/log.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
 import { type PackedError, unpackError } from "../../src/thread-errors.ts";
 import type { Store } from "../store.ts";
@@ -20,8 +21,15 @@ export type MonitorTask = {
   | { readonly kind: "start"; readonly name: string }
 );
 
-/** A line of JSON each: "waiting" is the name of a container whose first client is awaited; one of the others is the last. */
-export type MonitorAnswer = { readonly waiting: string } | { readonly name: string } | { readonly error: PackedError };
+/**
+ * A line of JSON each: "warned" is an event of its log, "waiting" the name of a container whose first client is awaited; one of
+ * the others is the last.
+ */
+export type MonitorAnswer =
+  | { readonly warned: string; readonly fields: LogFields }
+  | { readonly waiting: string }
+  | { readonly name: string }
+  | { readonly error: PackedError };
 
 /** Where the monitor writes them. */
 export const ANSWER_FD = 3;
@@ -52,17 +60,17 @@ export function runDetached(
 ): Promise<string> {
   const { options, name, autoRemove } = request;
   const plain = { options, autoRemove, ...(name !== undefined && { name }) };
-  return startMonitor({ kind: "create", root: store.layout.root, reference, request: plain }, attach);
+  return startMonitor(store, { kind: "create", root: store.layout.root, reference, request: plain }, attach);
 }
 
 /** Starts a container again, as `runDetached`. @throws as `holdContainer` and `runContainer`, `ERR_MONITOR` */
 export function startDetached(store: Store, name: string, attach?: Attach): Promise<string> {
-  return startMonitor({ kind: "start", root: store.layout.root, name }, attach);
+  return startMonitor(store, { kind: "start", root: store.layout.root, name }, attach);
 }
 
 export type Attach = (name: string) => void;
 
-async function startMonitor(task: MonitorTask, attach?: Attach): Promise<string> {
+async function startMonitor(store: Store, task: MonitorTask, attach?: Attach): Promise<string> {
   const monitor = spawn(process.execPath, [MONITOR], {
     detached: true,
     stdio: ["pipe", "ignore", "ignore", "pipe"],
@@ -72,6 +80,10 @@ async function startMonitor(task: MonitorTask, attach?: Attach): Promise<string>
   monitor.stdin?.end(JSON.stringify({ ...task, isAwaited: attach !== undefined } satisfies MonitorTask));
   for await (const line of createInterface({ input: monitor.stdio[ANSWER_FD] as Readable })) {
     const answer = JSON.parse(line) as MonitorAnswer;
+    if ("warned" in answer) {
+      store.logger.warn(answer.warned, answer.fields);
+      continue;
+    }
     if ("waiting" in answer) {
       attach?.(answer.waiting);
       continue;

@@ -1,9 +1,7 @@
 /** Everything about a container, for people and programs. docs/commands.md describes the fields. */
 
-import { getAddress } from "../../src/meta/addresses.ts";
 import { type ContainerRow, getContainer } from "../../src/meta/containers.ts";
 import { getImage } from "../../src/meta/images.ts";
-import { listPorts } from "../../src/meta/ports.ts";
 import { bytesOf, joinHost } from "../../src/paths.ts";
 import { imageOfRow } from "../image.ts";
 import type { Snapshot } from "../snapshots/snapshots.ts";
@@ -11,6 +9,7 @@ import type { Store } from "../store.ts";
 import { LOG } from "./detached.ts";
 import { containerDirectory } from "./held.ts";
 import { hostnameOf } from "./network.ts";
+import { networkState } from "./network-state.ts";
 import type { ContainerOptions } from "./options.ts";
 import { cgroupOf, isPaused } from "./pause.ts";
 import { commandOf, volumesOf } from "./spec.ts";
@@ -28,7 +27,7 @@ export function describeContainer(store: Store, snapshot: Snapshot): object | nu
       ...{ type, source: type === "bind" ? source : null, destination },
       readOnly: flags.includes("ro"),
     })),
-    network: networkOf(store, snapshot.id, options),
+    network: networkState(store, snapshot.id),
     limits: options.limits,
     pids: row.init === null ? [] : processIdsOf(store, snapshot.name),
     paths: {
@@ -37,12 +36,6 @@ export function describeContainer(store: Store, snapshot: Snapshot): object | nu
       cgroups: cgroupOf(row)?.directories ?? [],
     },
   };
-}
-
-function networkOf(store: Store, id: number, options: ContainerOptions): object {
-  const place = getAddress(store.db, id);
-  const ports = listPorts(store.db, id).map(({ container: _container, ...port }) => port);
-  return { mode: options.network, address: place?.address ?? null, mac: place?.mac ?? null, ports };
 }
 
 function stateOf(row: ContainerRow): object {

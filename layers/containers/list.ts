@@ -5,6 +5,7 @@ import { getImage } from "../../src/meta/images.ts";
 import { getSnapshotById, type SnapshotRow } from "../../src/meta/snapshots.ts";
 import { imageOfRow } from "../image.ts";
 import type { Store } from "../store.ts";
+import { type NetworkState, networkState } from "./network-state.ts";
 import type { ContainerOptions } from "./options.ts";
 import { commandOf } from "./spec.ts";
 
@@ -14,6 +15,7 @@ export interface ContainerEntry {
   readonly row: ContainerRow;
   /** What it runs. */
   readonly command: readonly string[];
+  readonly network: NetworkState;
 }
 
 /** Every container, oldest first, as the rows have them: after `repairContainers` they are right. */
@@ -23,6 +25,7 @@ export function listContainerEntries(store: Store): readonly ContainerEntry[] {
     if (snapshot === null) return [];
     const image = snapshot.image === null ? null : getImage(store.db, snapshot.image);
     const config = image === null ? {} : (imageOfRow(store, image).config.config ?? {});
-    return [{ snapshot, row, command: commandOf(config, JSON.parse(row.options) as ContainerOptions) }];
+    const command = commandOf(config, JSON.parse(row.options) as ContainerOptions);
+    return [{ snapshot, row, command, network: networkState(store, row.snapshot) }];
   });
 }

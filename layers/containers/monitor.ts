@@ -8,7 +8,7 @@ import { closeSync, createReadStream, createWriteStream, openSync, readFileSync,
 import { finished } from "node:stream/promises";
 import type { Running } from "../../src/exec/launcher.ts";
 import { sendSignal } from "../../src/exec/signal.ts";
-import { silentLogger } from "../../src/log.ts";
+import { type LogFields, silentLogger } from "../../src/log.ts";
 import { bytesOf, joinHost } from "../../src/paths.ts";
 import { socketPair } from "../../src/sys/socket.ts";
 import { packError } from "../../src/thread-errors.ts";
@@ -23,14 +23,15 @@ async function run(): Promise<void> {
   let isAnswered = false;
   const answer = (value: MonitorAnswer): void => {
     if (isAnswered) return;
-    isAnswered = !("waiting" in value);
+    isAnswered = "name" in value || "error" in value;
     writeSync(ANSWER_FD, `${JSON.stringify(value)}\n`);
     if (isAnswered) closeSync(ANSWER_FD);
   };
+  const warn = (warned: string, fields: LogFields = {}): void => answer({ warned, fields });
   try {
     const task = JSON.parse(readFileSync(0, "utf8")) as MonitorTask;
     process.chdir("/");
-    using store = Store.open(task.root, { create: false, logger: silentLogger });
+    using store = Store.open(task.root, { create: false, logger: { ...silentLogger, warn } });
     using container = await hold(store, task);
     await runHeld(store, container, task.isAwaited ?? false, answer);
   } catch (error) {

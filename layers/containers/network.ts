@@ -1,11 +1,12 @@
 /** The network of a container that is about to be started: its namespace, its names, and its files that follow from them. */
 
+import { mkdirSync } from "node:fs";
 import { hostname as hostnameOfHost } from "node:os";
 import { ConflictError } from "../../src/errors.ts";
 import type { Namespace } from "../../src/exec/runtime-spec.ts";
 import { getContainer } from "../../src/meta/containers.ts";
 import type { IdMappings } from "../../src/mount/id-mapping.ts";
-import type { HostPath } from "../../src/paths.ts";
+import { bytesOf, type HostPath } from "../../src/paths.ts";
 import { close } from "../../src/sys/file.ts";
 import { makeNetworkNamespace } from "../../src/sys/namespaces.ts";
 import type { ProcessConfig } from "../oci/image-config.ts";
@@ -35,7 +36,7 @@ export interface NetworkSubject {
   readonly name: string;
   readonly options: ContainerOptions;
   readonly config: ProcessConfig;
-  /** Where its files are written. */
+  /** Its own directory, which is made; its files are written there. */
   readonly files: HostPath;
   /** Of its user namespace; null for this host's. */
   readonly ids: IdMappings | null;
@@ -49,6 +50,7 @@ export async function prepareNetwork(store: Store, subject: NetworkSubject): Pro
   const { id, options, config, files } = subject;
   const request = parseNetworkOptions(options.network, options.networking, options.hostname);
   const { mode } = request;
+  mkdirSync(bytesOf(files), { recursive: true, mode: 0o700 });
   if (mode.kind === "container") return requireNetworkOf(store, mode.name);
   const isPublishing = request.publish.length > 0 || request.publishAll;
   if (isPublishing && mode.kind !== "bridge")

@@ -3,7 +3,7 @@
  * the snapshot's upperdir and are mounted over the stubs of its init layer, so that no diff or commit sees them.
  */
 
-import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, readFileSync, writeFileSync } from "node:fs";
 import { isErrno } from "../../src/errors.ts";
 import type { Mount } from "../../src/exec/runtime-spec.ts";
 import { type IdMappings, rootOf } from "../../src/mount/id-mapping.ts";
@@ -19,12 +19,11 @@ export interface OwnFiles {
 const NAMES: readonly (keyof OwnFiles)[] = ["hosts", "hostname", "resolv.conf"];
 
 /**
- * Writes the files into `directory`, which is made. They are the root's of the container's user namespace, which has `ids`.
+ * Writes the files into `directory`, which is there. They are the root's of the container's user namespace, which has `ids`.
  * @throws a system error
  */
 export function writeOwnFiles(directory: HostPath, files: OwnFiles, ids: IdMappings | null): void {
   const owner = ids === null ? null : rootOf(ids);
-  mkdirSync(bytesOf(directory), { recursive: true, mode: 0o700 });
   for (const name of NAMES) {
     const path = bytesOf(joinHost(directory, name));
     writeFileSync(path, files[name], { mode: 0o644 });

@@ -83,10 +83,11 @@ export function inNetworkNamespace<Result>(fd: number, work: () => Result): Resu
 export function makeNetworkNamespace(): number {
   const own = openSync("/proc/thread-self/ns/net", "r");
   try {
-    check(unshareCall(TYPES.net), "unshare");
-    return openSync("/proc/thread-self/ns/net", "r");
-  } finally {
+    check(unshareCall(TYPES.net), "unshare(net)");
+    const made = openSync("/proc/thread-self/ns/net", "r");
     joinNetworkNamespace(own);
+    return made;
+  } finally {
     closeSync(own);
   }
 }

@@ -90,6 +90,10 @@ test("a user runs containers with all the ids that are his, and is told once wha
     nobody.sh(`"$0" run --rm --network host --pid host bb:1 ls -d /sys/class/net/lo /proc/$$`),
     /^\/proc\/\d+\n\/sys\/class\/net\/lo$/,
   );
+  assert.match(
+    nobody.sh(`"$0" run --rm -p 8080:80 bb:1 true; echo $?`),
+    /the host's network is root's \(EPERM\); use none, host or container:NAME \(ERR_NETWORK_PRIVILEGE\)\n125$/,
+  );
   await untilNone(nobody);
 });
 
@@ -111,6 +115,7 @@ test("every verb finds a user's container that runs, and nothing of it stays", {
     /A \/made\n1000$/,
   );
   assert.match(nobody.sh(`"$0" run --rm --pid container:one bb:1 ps`), /trap/);
+  assert.equal(nobody.sh(`"$0" run --rm --network container:one bb:1 hostname`), "one");
   assert.equal(nobody.sh(`"$0" rm one; echo $?`).split("\n").at(-1), "4");
   assert.match(nobody.sh(`"$0" stop one; "$0" ps -a`), /^one\n.*\none .*exited \(5\)$/);
   assert.equal(nobody.sh(`"$0" start one; "$0" kill one; "$0" wait one; "$0" rm one`), "one\none\n137\none");
@@ -136,7 +141,7 @@ test("the container of a user's killed monitor ends with it, and so does its mou
   assert.match(nobody.sh(`"$0" ps -a`), /container\.lost name=one\n.*\none .*lost$/);
   assert.match(
     nobody.sh(`"$0" start one; "$0" rm -f one; "$0" mounts; "$0" fsck`),
-    /^one\none\n[^\n]*\n.*0 snapshots: sound$/,
+    /^layerctl: warn: mount\.lost .*\none\none\n[^\n]*\n.*0 snapshots: sound$/,
   );
   await untilNone(nobody);
 });

@@ -42,7 +42,7 @@ for (const runtime of [[], ["--runtime", "crun"]]) {
     ]);
     assert.deepEqual(
       [running.network, running.limits],
-      [{ mode: "none", address: null, mac: null, ports: [] }, { memory: "64m" }],
+      [{ mode: "none", bridge: null, aliases: [], ports: [] }, { memory: "64m" }],
     );
     assert.equal(readFileSync(running.paths.log, "utf8"), "out\n");
     assert.ok(running.upperdir.startsWith(store.root) && running.target !== null);
