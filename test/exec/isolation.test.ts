@@ -1,6 +1,7 @@
 /** The boundary of a container: what it sees, what it may, and attempts to get out. */
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -147,4 +148,90 @@ test("no mount of the host is left in a container", { skip: needsContainers }, a
     (target) => !/^\/(?:$|proc|sys|dev|etc\/(?:hosts|hostname|resolv\.conf)$)/.test(target),
   );
   assert.deepEqual(unknown, []);
+});
+
+test("no program of this host can be opened for writing through /proc, not while another container joins either", {
+  skip: needsContainers,
+}, async () => {
+  await using store = busyboxStore();
+  // Opens what runs, keeps it, and tries to open that for writing when it runs no more (CVE-2019-5736). It writes nothing.
+  const attack = `trap 'exit 0' TERM; echo ready
+    while :; do for p in /proc/[0-9]*; do
+      { name=$(readlink /proc/self/fd/9); [ "$name" = /bin/busybox ] || { sleep 0.01; true >>/proc/self/fd/9 && echo "opened $name"; }; } 9<$p/exe
+    done; done 2>/dev/null`;
+  store.ok("run", "-d", "--name", "evil", "bb:1", "sh", "-c", attack);
+  for (let turn = 0; turn < 5; turn++) {
+    assert.equal(store.shell("echo ran", "--pid", "container:evil"), "ran");
+    assert.equal(store.ok("exec", "evil", "echo", "ran"), "ran");
+  }
+  assert.equal(store.ok("logs", "evil"), "ready");
+  store.ok("rm", "-f", "evil");
+});
+
+test("a link that a container planted in a volume leads no later mount out of the root", {
+  skip: needsContainers,
+}, async () => {
+  await using store = busyboxStore();
+  const [volume, source, outside] = ["volume", "source", "outside"].map((name) => join(store.path, name));
+  for (const path of [volume, source, outside]) mkdirSync(path ?? "");
+  store.shell(`ln -s ../../../../../..${outside} /v/up; ln -s ${outside} /v/abs`, "-v", `${volume}:/v`);
+  for (const place of ["/v/up/made", "/v/abs/made", "/v/up"]) {
+    store.inside(["-v", `${volume}:/v`, "-v", `${source}:${place}`, "bb:1", "sh", "-c", `touch ${place}/x`]);
+  }
+  store.inside(["-v", `${volume}:/v`, "-w", "/v/up/deep", "bb:1", "touch", "x"]);
+  store.inside(["-v", `${volume}:/v`, "--tmpfs", "/v/abs/mem", "bb:1", "touch", "/v/abs/mem/x"]);
+  assert.deepEqual(readdirSync(outside ?? ""), []);
+});
+
+test("what is read-only stays so, and the kernel's settings are not the container's", {
+  skip: needsContainers,
+}, async () => {
+  await using store = busyboxStore();
+  const volume = join(store.path, "volume");
+  mkdirSync(volume);
+  const paths = ["/", "/v", "/sys", "/proc/sys", "/sys/fs/cgroup"];
+  const script = paths.map(
+    (path) => `mount -o remount,rw,bind ${path} && echo remounted; umount ${path} && echo unmounted`,
+  );
+  const writes = [
+    "/x",
+    "/v/x",
+    "/proc/sys/kernel/core_pattern",
+    "/proc/sys/vm/drop_caches",
+    "/proc/sysrq-trigger",
+    "/sys/kernel/profiling",
+  ];
+  script.push(...writes.map((path) => `echo 1 >>${path} && echo "wrote ${path}"`));
+  const options = ["--read-only", "-v", `${volume}:/v:ro`, "--cap-add", "SYS_PTRACE", "--cap-add", "DAC_READ_SEARCH"];
+  assert.equal(store.shell(`{ ${script.join("; ")}; } 2>/dev/null; true`, ...options), "");
+  assert.equal(
+    store.shell(
+      `{ ${script.slice(5).join("; ")}; } 2>/dev/null; true`,
+      ...options,
+      "--uidmap",
+      "0:100000:65536",
+      "--cap-add",
+      "ALL",
+    ),
+    "",
+  );
+});
+
+test("signals and traces end at the pid namespace, and no descriptor leads out", {
+  skip: needsContainers,
+}, async () => {
+  await using store = busyboxStore();
+  const victim = spawn("sleep", ["1000"], { stdio: "ignore" });
+  try {
+    const options = ["--cap-add", "SYS_PTRACE", "--cap-add", "KILL"];
+    store.inside([...options, "bb:1", "sh", "-c", `kill -9 ${victim.pid}; kill -9 -1; true`]);
+    assert.equal(victim.exitCode, null);
+    assert.equal(victim.kill(0), true);
+    const inside = `ls /proc/${victim.pid} 2>/dev/null; ls -l /proc/self/fd | grep -o ' [0-9]* ->' | tr -d '\\n >-'; ls -l /proc/1/cwd /proc/1/root | grep -o '> .*'`;
+    for (const more of [[], ["--uidmap", "0:100000:65536"], ["--ipc", "host", "--uts", "host"]]) {
+      assert.equal(store.shell(inside, ...options, ...more), "012> /\n> /", more.join(" "));
+    }
+  } finally {
+    victim.kill("SIGKILL");
+  }
 });
