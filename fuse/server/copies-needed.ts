@@ -1,7 +1,6 @@
 /** Which requests copy the content of a lower file up before they are answered. */
 
 import { O_ACCMODE, O_RDONLY, O_TRUNC, S_IFREG } from "../../src/sys/file.ts";
-import { statAt } from "../../src/sys/stat.ts";
 import { FATTR, OP } from "../protocol/constants.ts";
 import type { Request } from "../protocol/request.ts";
 import type { Node } from "../union/node.ts";
@@ -12,10 +11,7 @@ export function nodeToCopy(union: Union, request: Request, fromBytes: number): N
   if (union.upper === null || union.options.readOnly) return null;
   const node = changedNode(union, request);
   if (node === undefined || node.upper || node.type !== S_IFREG || union.prepared.has(node)) return null;
-  const [lower] = node.lowers;
-  if (lower === undefined) return null;
-  const { blocks512, sizeBytes } = statAt(lower.layer.fd, lower.path);
-  return Math.min(sizeBytes, blocks512 * 512) >= fromBytes ? node : null;
+  return node.lowerBytes >= fromBytes ? node : null;
 }
 
 /** The node that a request changes, if that takes all of its content. */

@@ -120,6 +120,7 @@ export function ioctl({ union }: Session, request: Request, reply: Reply): void 
   if (known.changes) {
     request.bytes(32, known.bytes).copy(argument);
     copyUp(union, node);
+    node.hiddenChange = null;
   }
   const { fd, path } = node.isDirectory ? union.placeOf(node) : { fd: contentFd(union, node, false), path: null };
   const open = path === null ? fd : openAt(fd, path, O_RDONLY | O_DIRECTORY);

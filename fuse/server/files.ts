@@ -10,7 +10,7 @@ import { closeBacking, openBacking } from "../../src/sys/fuse-device.ts";
 import { FOPEN } from "../protocol/constants.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { contentFd, isWhole, letGo, makeWhole } from "../union/content.ts";
-import { copyUp } from "../union/copy-up.ts";
+import { copyUpOpen } from "../union/copy-up.ts";
 import type { Node } from "../union/node.ts";
 import { CAPABILITY } from "../union/ownership.ts";
 import type { Union } from "../union/union.ts";
@@ -52,7 +52,7 @@ export class Files {
   open(node: Node, flags: number): Opened {
     const isReading = (flags & O_ACCMODE) === O_RDONLY;
     const isTruncating = (flags & O_TRUNC) !== 0;
-    if (!isReading || isTruncating) copyUp(this.#union, node, isTruncating ? "nothing" : "all");
+    if (!isReading || isTruncating) copyUpOpen(this.#union, node, isTruncating ? "nothing" : "all");
     if (!isReading) makeWhole(this.#union, node);
     if (isTruncating) truncate(contentFd(this.#union, node, true), 0);
     if (node.opens === 0) {
@@ -133,11 +133,6 @@ export class Files {
   /** It was made without being opened. */
   madeClosed(node: Node): void {
     if (node.type === S_IFREG) letGo(node);
-  }
-
-  /** Its attributes were changed while it may be open. */
-  wasChanged(node: Node): void {
-    if (node.opens === 0) letGo(node);
   }
 
   replyOpen(reply: Reply, { flags, backingId }: Opened): void {

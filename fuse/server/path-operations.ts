@@ -135,16 +135,11 @@ export class PathOperations {
   }
 
   change(path: string, change: Change): void {
-    this.#change(this.#nodes.at(path), change);
+    setAttributes(this.#union, this.#nodes.at(path), change);
   }
 
   truncateOpen(handle: number, sizeBytes: number): void {
-    this.#change(this.#handle(handle).node, { sizeBytes });
-  }
-
-  #change(node: Node, change: Change): void {
-    setAttributes(this.#union, node, change);
-    this.#files.wasChanged(node);
+    setAttributes(this.#union, this.#handle(handle).node, { sizeBytes });
   }
 
   /** Opens a regular file with the flags of open(2): a number from 1 on, for `release`. */

@@ -47,7 +47,8 @@ export class Server implements Session {
     this.union = union;
     this.files = new Files(union, device, counters);
     union.onSideEffect = ({ id, lookups }) => {
-      if (lookups > 0) forgetAttributes(device, id);
+      const isTold = this.#request.opcode === OP.setattr && this.#request.nodeId === id; // by the reply
+      if (lookups > 0 && !isTold) forgetAttributes(device, id);
     };
     const { timeoutSeconds } = union.options;
     const seconds = Math.floor(timeoutSeconds);

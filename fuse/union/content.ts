@@ -21,7 +21,7 @@ import {
   setTimes,
 } from "../../src/sys/file.ts";
 import { statAt, statAtOrNull } from "../../src/sys/stat.ts";
-import { getXattr, removeXattr, setXattr } from "../../src/sys/xattr.ts";
+import { getXattr, listXattrs, removeXattr, setXattr } from "../../src/sys/xattr.ts";
 import { copyContent } from "./copy-content.ts";
 import { ERRNO } from "./errno.ts";
 import { childLocation, hostPathAt, type Location } from "./layer.ts";
@@ -126,13 +126,17 @@ function openUpper(node: Node, place: Place, forWriting: boolean): void {
   }
 }
 
-/** The content in a lower layer. Whether it is there is asked of the open file: a path would be walked once more. */
+/**
+ * The content in a lower layer. Whether it is there is asked of the open file: a path would be walked once more. One that
+ * has no attributes at all, as most, is found out by the same number of calls.
+ */
 function openBelow(union: Union, node: Node): number {
   if (node.upper) return openLower(contentPlace(union, node));
   const fd = openLower(union.placeOf(node));
   let isThere = false;
   try {
-    isThere = !isMetacopy(fd, union.namespace);
+    node.hasNoXattrs ||= listXattrs(fd).length === 0;
+    isThere = node.hasNoXattrs || !isMetacopy(fd, union.namespace);
   } finally {
     if (!isThere) close(fd);
   }

@@ -14,7 +14,7 @@ import { isVisible } from "./directory-index.ts";
 import { ERRNO } from "./errno.ts";
 import { type Found, isReserved } from "./lookup.ts";
 import type { Inheritance, Node } from "./node.ts";
-import { backingMode, putOwnership, shownStat, statIn, type Wanted } from "./ownership.ts";
+import { backingMode, putOwnership, SERVER, shownStat, statIn, type Wanted } from "./ownership.ts";
 import type { Union } from "./union.ts";
 import { discard, type Upper } from "./workdir.ts";
 
@@ -56,7 +56,7 @@ export function create(union: Union, caller: Caller, parent: Node, name: string,
   const isDirectory = (wanted.mode & file.S_IFMT) === file.S_IFDIR;
   const [uid, gid] = [uidOnDisk(union, caller.uid), inheritance.gid ?? gidOnDisk(union, caller.gid)];
   const mode = modeOf(wanted, inheritance);
-  const isOurs = uid === serverUid && (gid === serverGid || inheritance.gid !== null);
+  const isOurs = uid === SERVER.uid && (gid === SERVER.gid || inheritance.gid !== null);
   const hasNoXattrs = !inheritance.hasDefaultAcl;
   if (isOurs && upper.layer.override === null && !spot.isWhitedOut) {
     return enter(union, parent, name, make(upper.layer.fd, spot.path, mode, wanted), hasNoXattrs);
@@ -131,16 +131,13 @@ function make(dirfd: number, path: string, mode: number, { rdev, target }: NewFi
   }
 }
 
-const serverUid = process.geteuid?.() ?? 0;
-const serverGid = process.getegid?.() ?? 0;
-
 /** Gives what was made in the workdir its owner and mode. */
 function own(upper: Upper, path: string, wanted: Wanted): void {
   const { layer, work } = upper;
   const place = { fd: work.fd, path };
   if (putOwnership(layer, { place, target: joinHost(work.path, path) }, wanted)) return;
   const { uid, gid, mode } = wanted;
-  if (uid !== serverUid || gid !== serverGid) file.chown(work.fd, path, uid, gid);
+  if (uid !== SERVER.uid || gid !== SERVER.gid) file.chown(work.fd, path, uid, gid);
   setSpecialBits(work.fd, path, mode);
 }
 
@@ -200,7 +197,7 @@ export function link(union: Union, node: Node, parent: Node, name: string): Foun
   makeWhole(union, node); // a metacopy finds its content by its name
   const mayBeCopy = node.names.some((each) => each.parent.isImpure !== false);
   if (mayBeCopy) markImpure(union, parent); // or its number would be another by this name
-  const { fd, path } = union.placeOf(node);
+  const { fd, path } = union.namedPlaceOf(node);
   const destination = spot.isWhitedOut
     ? { fd: upper.work.fd, path: upper.temporaryName() }
     : { fd: upper.layer.fd, path: spot.path };
@@ -243,7 +240,7 @@ export function createUnnamed(union: Union, caller: Caller, parent: Node, wanted
       { place: { fd, path: null }, target: fd },
       { uid, gid, mode, rdev: [0, 0] },
     );
-    if (!isKept && (uid !== serverUid || gid !== serverGid)) {
+    if (!isKept && (uid !== SERVER.uid || gid !== SERVER.gid)) {
       file.chown(fd, null, uid, gid);
       file.chmod(fd, null, mode);
     }

@@ -59,6 +59,8 @@ export class DirectoryIndex {
   /** 1 and 2 are "." and "..". */
   #lastCookie = 2;
   #added: IndexEntry[] = [];
+  /** How often `setPresent` and `setAbsent` were called. */
+  changes = 0;
 
   /** Lists the directory in each layer. `upper` is null where the upperdir does not have it. @throws PosixError */
   constructor(upper: Location | null, lowers: readonly Location[], options: IndexOptions) {
@@ -84,6 +86,7 @@ export class DirectoryIndex {
 
   /** The name is now a file of the upperdir. */
   setPresent(name: string, type: number, ino: number): void {
+    this.changes += 1;
     const entry = this.#entries.get(name);
     if (entry !== undefined) {
       const wasVisible = isVisible(entry);
@@ -109,6 +112,7 @@ export class DirectoryIndex {
 
   /** The name is gone from the upperdir, or hidden there. */
   setAbsent(name: string, upper: "none" | "whiteout"): void {
+    this.changes += 1;
     const entry = this.#entries.get(name);
     if (entry === undefined) return;
     if (upper === "none" && entry.lowers.length === 0) {

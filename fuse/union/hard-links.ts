@@ -6,10 +6,10 @@
  */
 
 import { overlayXattr } from "../../src/overlay/xattr-names.ts";
-import { type HostPath, joinHost } from "../../src/paths.ts";
+import { joinHost } from "../../src/paths.ts";
 import { linkAt, S_IFMT, unlinkAt } from "../../src/sys/file.ts";
 import { type Stat, statAtOrNull } from "../../src/sys/stat.ts";
-import { getXattr, setXattr } from "../../src/sys/xattr.ts";
+import { getXattr, setXattr, type XattrTarget } from "../../src/sys/xattr.ts";
 import { isVisible } from "./directory-index.ts";
 import { hostPathAt, type Location } from "./layer.ts";
 import type { Found } from "./lookup.ts";
@@ -20,8 +20,8 @@ import type { Union } from "./union.ts";
 import type { Upper } from "./workdir.ts";
 
 /** The name in the index for a lower file; null where its file system gives no handles. */
-export function indexNameOf(location: Location): string | null {
-  return originOf(location)?.toString("hex") ?? null;
+export function indexNameOf({ layer, path }: Location): string | null {
+  return originOf(layer, { fd: layer.fd, path })?.toString("hex") ?? null;
 }
 
 /** What a lower name with several links shows, if its file was copied up under another name. */
@@ -81,7 +81,7 @@ export function changeExtraNames(union: Union, upper: Upper, node: Node, change:
 }
 
 /** Notes on a copy how many more names it has than links in the upperdir. */
-export function storeExtraNames(union: Union, copy: HostPath, extraNames: number): void {
+export function storeExtraNames(union: Union, copy: XattrTarget, extraNames: number): void {
   const value = Buffer.from(`U${extraNames < 0 ? "" : "+"}${extraNames}`);
   setXattr(copy, overlayXattr(union.namespace, "nlink"), value);
 }

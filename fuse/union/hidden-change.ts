@@ -11,13 +11,19 @@ import type { Node } from "./node.ts";
 
 export interface HiddenChange {
   /** What the copy-up left: as long as a directory has these times, nothing else has happened. */
-  readonly left: Pick<Stat, "ctimeSeconds" | "ctimeRest" | "mtimeSeconds" | "mtimeRest">;
+  readonly left: Stat;
+  /** How often names in it had been changed by then (`DirectoryIndex.changes`). */
+  readonly changes: number;
   readonly shown: Time;
 }
 
 /** What was done to a directory between `before` and `after` is not shown. */
 export function hideChange(directory: Node, before: Stat, after: Stat): void {
-  directory.hiddenChange = { left: after, shown: shownCtime(directory, before) };
+  directory.hiddenChange = {
+    left: after,
+    changes: directory.index?.changes ?? 0,
+    shown: shownCtime(directory, before),
+  };
 }
 
 /** The time of change to show for a node whose attributes are `stat`. */

@@ -86,7 +86,10 @@ function makeFile(union: Union, parent: Node, name: string, at: Location, stat: 
   const ino = isUpper && isImpure(union, parent) ? originIno(union, hostPathAt(at.layer, at.path)) : null;
   const node = union.nodes.add(stat.mode & S_IFMT, ino ?? ownIno, isUpper, isUpper ? [] : [at]);
   union.nodes.setLink(node, key);
-  if (!isUpper) node.extraNames = union.takenNames.get(key) ?? 0;
+  if (!isUpper) {
+    node.extraNames = union.takenNames.get(key) ?? 0;
+    node.lowerBytes = Math.min(stat.sizeBytes, stat.blocks512 * 512);
+  }
   union.nodes.attach(node, parent, name);
   return { node, stat };
 }

@@ -38,6 +38,8 @@ export class Node {
   upper: boolean;
   /** A directory: the lower directories that are merged here, top first. Else: where its metadata are, if not above. */
   lowers: readonly Location[];
+  /** Of a lower file: how much its content takes on disk, holes left out. */
+  lowerBytes = 0;
   /** Open for its content; or what is left of a file without a name. -1: not open. */
   fd = -1;
   /** `fd` can be written. */
@@ -63,7 +65,7 @@ export class Node {
   /** Children that have nodes; null for what is no directory. */
   readonly children: Map<string, Node> | null;
   index: DirectoryIndex | null = null;
-  /** It was made by this server, and nobody has set an extended attribute on it. */
+  /** No extended attribute is to be shown: it was made by this server, or below and looked at, and nobody has set one. */
   hasNoXattrs = false;
   /** A directory: names in it were looked up since its listing began, so the rest will be too. */
   isScanned = false;

@@ -9,15 +9,15 @@ import { type FileHandle, handleAt, inoIn, openHandle } from "../../src/sys/file
 import { fileSystemUuid } from "../../src/sys/file-system-uuid.ts";
 import { statAt } from "../../src/sys/stat.ts";
 import { getXattr, setXattr, type XattrTarget } from "../../src/sys/xattr.ts";
-import { type Layer, type Location, shownIno } from "./layer.ts";
-import type { Union } from "./union.ts";
+import { type Layer, shownIno } from "./layer.ts";
+import type { Place, Union } from "./union.ts";
 
 const HEADER_BYTES = 21;
 const MAGIC = 0xfb;
 
-/** The origin of a lower file, as it is stored; null where the file system gives no handles. */
-export function originOf({ layer, path }: Location): Buffer | null {
-  const handle = handleAt(layer.fd, path);
+/** The origin of a file of `layer`, as it is stored; null where the file system gives no handles. */
+export function originOf(layer: Layer, { fd, path }: Place): Buffer | null {
+  const handle = handleAt(fd, path);
   if (handle === null || HEADER_BYTES + handle.bytes.length > 255) return null;
   return encode(handle, uuidOf(layer));
 }

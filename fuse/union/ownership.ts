@@ -26,6 +26,9 @@ import type { Place, Union } from "./union.ts";
 /** The attribute of file capabilities. */
 export const CAPABILITY = "security.capability";
 
+/** Who this process is: what it makes in the workdir is this user's. */
+export const SERVER = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 } as const;
+
 /** A file where it lies on disk, for calls of both kinds. */
 export interface OnDisk {
   readonly place: Place;

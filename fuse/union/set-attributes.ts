@@ -7,7 +7,7 @@ import { setTimesPartly, type TimeChange } from "../../src/sys/times.ts";
 import { removeXattrIfSet } from "../../src/sys/xattr.ts";
 import { gidOnDisk, uidOnDisk } from "./attributes.ts";
 import { contentFd, letGo } from "./content.ts";
-import { copyUp } from "./copy-up.ts";
+import { copyUpOpen } from "./copy-up.ts";
 import { ERRNO } from "./errno.ts";
 import type { Node } from "./node.ts";
 import { CAPABILITY, changeOwnership, withoutSuidgid } from "./ownership.ts";
@@ -27,31 +27,34 @@ export interface Change {
 
 /** @throws PosixError `EROFS`, and what the upperdir's file system answers */
 export function setAttributes(union: Union, node: Node, change: Change): Stat {
+  copyUpOpen(union, node, change.sizeBytes === 0 && node.opens === 0 ? "nothing" : "all");
+  try {
+    makeChange(union, node, change);
+    return union.statOf(node);
+  } finally {
+    node.inheritance = null;
+    node.hiddenChange = null;
+    if (node.opens === 0) letGo(node);
+  }
+}
+
+function makeChange(union: Union, node: Node, change: Change): void {
   const { mode, uid, gid, sizeBytes, atime, mtime } = change;
-  copyUp(union, node, sizeBytes === 0 && node.opens === 0 ? "nothing" : "all");
   if (uid !== undefined || gid !== undefined) {
     changeOwnership(union, node, {
       ...(uid !== undefined && { uid: uidOnDisk(union, uid) }),
       ...(gid !== undefined && { gid: gidOnDisk(union, gid) }),
     });
   }
-  if (sizeBytes !== undefined) truncate(union, node, sizeBytes);
+  if (sizeBytes !== undefined) file.truncate(contentFd(union, node, true), sizeBytes);
   if (change.killSuidgid) killSuidgid(union, node);
   if (mode !== undefined) {
     if (node.type === file.S_IFLNK) throw new PosixError(ERRNO.ENOTSUP, "chmod");
     changeOwnership(union, node, { mode });
   }
+  if (atime === undefined && mtime === undefined) return;
   const { fd, path } = union.placeOf(node);
-  if (atime !== undefined || mtime !== undefined) setTimesPartly(fd, path, atime ?? "keep", mtime ?? "keep");
-  node.inheritance = null;
-  node.hiddenChange = null;
-  return union.statOf(node);
-}
-
-function truncate(union: Union, node: Node, sizeBytes: number): void {
-  const wasOpen = node.fd >= 0;
-  file.truncate(contentFd(union, node, true), sizeBytes);
-  if (!wasOpen && node.opens === 0) letGo(node);
+  setTimesPartly(fd, path, atime ?? "keep", mtime ?? "keep");
 }
 
 /** What the kernel does at a write by somebody else: setuid goes, setgid too where the group may run it. */
@@ -60,5 +63,5 @@ export function killSuidgid(union: Union, node: Node): void {
   const { mode } = union.statOf(node);
   const left = withoutSuidgid(mode);
   if (left !== mode) changeOwnership(union, node, { mode: left });
-  removeXattrIfSet(union.xattrTargetOf(node), union.storedName(union.layerOf(node), CAPABILITY));
+  if (!node.hasNoXattrs) removeXattrIfSet(union.xattrTargetOf(node), union.storedName(union.layerOf(node), CAPABILITY));
 }

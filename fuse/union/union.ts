@@ -112,8 +112,17 @@ export class Union {
     return path;
   }
 
-  /** Where the file itself is now: its metadata, and unless it is a metacopy file its content. */
+  /**
+   * Where the file itself is now: its metadata, and unless it is a metacopy file its content. One of the upperdir that is
+   * open is its descriptor.
+   */
   placeOf(node: Node): Place {
+    if (node.upper && node.isWritable) return { fd: node.fd, path: null };
+    return this.namedPlaceOf(node);
+  }
+
+  /** The same by a name, unless it has none. */
+  namedPlaceOf(node: Node): Place {
     if (node.upper) {
       if (node.indexName !== null && this.upper !== null) return { fd: this.upper.index.fd, path: node.indexName };
       if (node.isOrphan) return { fd: node.fd, path: null };
@@ -124,9 +133,10 @@ export class Union {
     return { fd: location.layer.fd, path: location.path };
   }
 
-  /** The same for calls that take no directory descriptor. */
+  /** `placeOf` for calls that take no directory descriptor. */
   xattrTargetOf(node: Node): number | HostPath {
     if (node.upper) {
+      if (node.isWritable) return node.fd;
       if (node.indexName !== null && this.upper !== null) return joinHost(this.upper.index.path, node.indexName);
       if (node.isOrphan) return node.fd;
       return hostPathAt(this.#upperLayer, this.upperPath(node));

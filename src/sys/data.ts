@@ -9,12 +9,9 @@ const lseekCall = declare<number>("int64_t lseek(int fd, int64_t offset, int whe
 const fsyncCall = declare("int fsync(int fd)");
 const fdatasyncCall = declare("int fdatasync(int fd)");
 const syncRangeCall = declare("int sync_file_range(int fd, int64_t offset, int64_t count, unsigned int flags)");
-const dup3Call = declare("int dup3(int from, int to, int flags)");
 const copyRangeCall = declare<number>(
   "int64_t copy_file_range(int in, void *inOffset, int out, void *outOffset, size_t length, unsigned int flags)",
 );
-
-const O_CLOEXEC = 0o2000000;
 
 /** pread(2) into the first `count` bytes of `buffer`; the number of bytes read. @throws PosixError */
 export function readAt(fd: number, buffer: Uint8Array, count: number, offset: number): number {
@@ -49,11 +46,6 @@ const SYNC_FILE_RANGE_WRITE = 2;
  */
 export function startWriting(fd: number): void {
   syncRangeCall(fd, 0, 0, SYNC_FILE_RANGE_WRITE); // a file system that has nothing to write to says ESPIPE or the like
-}
-
-/** dup3(2), close-on-exec: `to` is from now on what `from` is. @throws PosixError */
-export function replaceDescriptor(from: number, to: number): void {
-  check(dup3Call(from, to, O_CLOEXEC), "dup3");
 }
 
 const inOffset = new BigInt64Array(1);

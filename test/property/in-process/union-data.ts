@@ -54,7 +54,6 @@ export class UnionData {
 
   change(node: Node, change: Change): undefined {
     setAttributes(this.#union, node, change);
-    this.#files.wasChanged(node);
   }
 
   perform(call: Call): Outcome | undefined {

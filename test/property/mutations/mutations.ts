@@ -34,26 +34,26 @@ function storeMutation(bug: string, file: string, text: string, replacement = ""
   return mutation(bug, file, text, replacement, "store");
 }
 
-const [COPY_UP, CREATE, REMOVE, RENAME] = ["copy-up", "create", "remove", "rename"].map(
+const [COPY_UP, MAKE_COPY, CREATE, REMOVE, RENAME] = ["copy-up", "make-copy", "create", "remove", "rename"].map(
   (name) => `fuse/union/${name}.ts`,
-) as [string, string, string, string];
+) as [string, string, string, string, string];
 
 export const MUTATIONS: readonly Mutation[] = [
   mutation("copy-up forgets the directory above", COPY_UP, "  copyUp(union, first.parent);\n"),
-  mutation("copy-up forgets the mode", COPY_UP, "file.chmod(work.fd, name, backingMode(layer, stat.mode));", "{}"),
-  mutation("copy-up forgets the times", COPY_UP, "file.setTimes(work.fd, name, stat.atimeNs, stat.mtimeNs);", "{}"),
-  mutation("copy-up forgets the attributes", COPY_UP, "  copyXattrs(union, upper, lower, copy.target);\n"),
+  mutation("copy-up forgets the mode", MAKE_COPY, "file.chmod(fd, path, backingMode(layer, mode));", "{}"),
+  mutation("copy-up forgets the times", MAKE_COPY, "{ seconds: stat.mtimeSeconds, rest: stat.mtimeRest }", '"now"'),
+  mutation("copy-up forgets the attributes", MAKE_COPY, "copyXattrs(union, layer, source, copy.target);", "{}"),
   mutation(
     "copy-up sets the time of the directory",
     COPY_UP,
-    "  keepTimes(union, parent, before);\n  node.upper",
-    "  node.upper",
+    "  keepTimes(union, parent, before);\n  enter",
+    "  enter",
   ),
   mutation(
     "copy-up loses hard links",
     COPY_UP,
-    "node.isDirectory || stat.nlink < 2 ? null : indexNameOf(lower)",
-    "null as string | null",
+    "node.isDirectory || stat.nlink < 2 ? null : (copy",
+    "node.isDirectory || stat.nlink < 2000 ? null : (copy",
   ),
   mutation(
     "copy-up does not tell the directory's listing",
