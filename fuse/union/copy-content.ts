@@ -65,7 +65,8 @@ function copyThroughUs(from: number, to: number, start: number, end: number): vo
   for (let at = start; at < end; ) {
     const size = readAt(from, copyBuffer, Math.min(copyBuffer.length, end - at), at);
     if (size === 0) return;
-    for (let done = 0; done < size; ) done += writeAt(to, copyBuffer.subarray(done), size - done, at + done);
+    let done = writeAt(to, copyBuffer, size, at);
+    while (done < size) done += writeAt(to, copyBuffer.subarray(done), size - done, at + done);
     at += size;
   }
 }

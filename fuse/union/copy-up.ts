@@ -14,7 +14,7 @@ import { setTimesPartly } from "../../src/sys/times.ts";
 import { setXattr } from "../../src/sys/xattr.ts";
 import { hold, letGo } from "./content.ts";
 import { nlinkOf, storeExtraNames } from "./hard-links.ts";
-import { hideChange } from "./hidden-change.ts";
+import { type HiddenChange, hiddenChange, hideChange, shownCtime } from "./hidden-change.ts";
 import { type Copy, makeCopy, tryXattr, type Wanted } from "./make-copy.ts";
 import type { Name, Node } from "./node.ts";
 import type { Union } from "./union.ts";
@@ -56,7 +56,7 @@ export function copyUpOpen(union: Union, node: Node, wanted: Wanted = "all"): Up
 function place(union: Union, upper: Upper, node: Node, { parent, name }: Name, copy: Copy): void {
   const { stat } = copy;
   const path = union.childPath(parent, name);
-  const before = statBefore(union, parent);
+  const before = timesBefore(union, parent);
   const indexName = node.isDirectory || stat.nlink < 2 ? null : (copy.origin?.toString("hex") ?? null);
   if (indexName === null) {
     file.renameAt(upper.work.fd, copy.name, upper.layer.fd, path);
@@ -75,7 +75,7 @@ function place(union: Union, upper: Upper, node: Node, { parent, name }: Name, c
   keepTimes(union, parent, before);
   enter(union, node, copy);
   if (!node.isDirectory) node.lowers = node.type === file.S_IFREG ? node.lowers : [];
-  if (node.isDirectory) hideChange(node, stat, union.statOf(node));
+  if (node.isDirectory) hideChange(node, timesOf(node, stat));
   union.onSideEffect(node); // other blocks, another time of change
 }
 
@@ -111,7 +111,7 @@ function enterIndex(union: Union, upper: Upper, node: Node, copy: Copy, indexNam
 function linkKnownNames(union: Union, upper: Upper, node: Node, stat: Stat, path: string): void {
   for (const { parent, name } of node.names.slice(1)) {
     copyUp(union, parent);
-    const before = statBefore(union, parent);
+    const before = timesBefore(union, parent);
     const temporary = upper.temporaryName();
     file.linkAt(upper.layer.fd, path, upper.work.fd, temporary);
     file.renameAt(upper.work.fd, temporary, upper.layer.fd, union.childPath(parent, name));
@@ -122,21 +122,26 @@ function linkKnownNames(union: Union, upper: Upper, node: Node, stat: Stat, path
   union.nodes.setLink(node, copy.nlink > 1 ? `${upper.layer.fileSystem}:${copy.ino}` : "");
 }
 
-/** A directory's attributes; known if nothing but copy-ups has happened in it since they were looked at. @throws PosixError */
-function statBefore(union: Union, directory: Node): Stat {
-  const { hiddenChange, index } = directory;
-  return hiddenChange !== null && hiddenChange.changes === index?.changes ? hiddenChange.left : union.statOf(directory);
+type Times = Omit<HiddenChange, "changes">;
+
+/** The times of a directory; known if nothing but copy-ups has changed it since they were looked at. @throws PosixError */
+function timesBefore(union: Union, directory: Node): Times {
+  return hiddenChange(directory) ?? timesOf(directory, union.statOf(directory));
+}
+
+function timesOf(node: Node, stat: Stat): Times {
+  return { shownCtime: shownCtime(node, stat), mtime: { seconds: stat.mtimeSeconds, rest: stat.mtimeRest } };
 }
 
 /** Nothing was changed in a directory whose file was copied up. Best effort, as in the kernel. */
-function keepTimes(union: Union, directory: Node, before: Stat): void {
+function keepTimes(union: Union, directory: Node, before: Times): void {
   const { fd, path } = union.placeOf(directory);
   try {
-    setTimesPartly(fd, path, "keep", { seconds: before.mtimeSeconds, rest: before.mtimeRest });
+    setTimesPartly(fd, path, "keep", before.mtime);
   } catch (error) {
     if (!isSystemError(error)) throw error;
   }
-  hideChange(directory, before, union.statOf(directory));
+  hideChange(directory, before);
 }
 
 /**

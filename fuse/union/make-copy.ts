@@ -50,21 +50,19 @@ interface Source {
 export function makeCopy(union: Union, upper: Upper, node: Node, wanted: Wanted): Copy {
   const prepared = wanted === "all" ? takePrepared(union, node) : null;
   const name = prepared ?? upper.temporaryName();
+  const isContentWanted = prepared === null && wanted === "all" && node.type === file.S_IFREG;
   let fd = -1;
   try {
-    const from =
-      prepared === null && wanted === "all" && node.type === file.S_IFREG ? contentFd(union, node, false) : -1;
+    const from = isContentWanted ? contentFd(union, node, false) : -1;
     const source = sourceOf(node, from);
     const { stat, origin } = source;
-    fd = make(upper, name, source, prepared !== null);
+    fd = prepared === null ? make(upper, name, source) : file.openAt(upper.work.fd, name, file.O_RDWR);
     if (from >= 0) copyContent(upper, from, fd, stat);
-    if (fd >= 0 && prepared === null && !union.options.volatile) startWriting(fd); // or a power cut may leave the name without the content
-    const onDisk: OnDisk =
-      fd >= 0
-        ? { place: { fd, path: null }, target: fd }
-        : { place: { fd: upper.work.fd, path: name }, target: joinHost(upper.work.path, name) };
-    copyMetadata(union, upper, onDisk, source);
-    return { ...onDisk, name, fd, stat, origin };
+    if (from >= 0 && !union.options.volatile) startWriting(fd); // or a power cut may leave the name without the content
+    const place = fd >= 0 ? { fd, path: null } : { fd: upper.work.fd, path: name };
+    const target = fd >= 0 ? fd : joinHost(upper.work.path, name);
+    copyMetadata(union, upper, { place, target }, source, prepared === null);
+    return { place, target, name, fd, stat, origin };
   } catch (error) {
     if (fd >= 0) file.close(fd);
     discard(upper, name);
@@ -102,33 +100,37 @@ export function lowerOf(node: Node): Location {
   return lower;
 }
 
-/** The descriptor of a regular file, -1 for anything else. @throws PosixError */
-function make({ work, layer }: Upper, name: string, { lower, stat }: Source, isPrepared: boolean): number {
+/** Makes the file, with its mode as far as that can be said here; the descriptor of a regular one, or -1. @throws PosixError */
+function make({ work, layer }: Upper, name: string, { lower, stat }: Source): number {
   const mode = backingMode(layer, stat.mode);
   switch (mode & file.S_IFMT) {
     case file.S_IFDIR:
-      file.mkdirAt(work.fd, name, (mode & 0o7777) | 0o700);
+      file.mkdirAt(work.fd, name, mode & 0o777);
       return -1;
     case file.S_IFLNK:
       file.symlinkAt(file.readlinkAt(lower.layer.fd, lower.path), work.fd, name);
       return -1;
     case file.S_IFREG:
-      return file.openAt(work.fd, name, isPrepared ? file.O_RDWR : file.O_CREAT | file.O_EXCL | file.O_RDWR, 0o600);
+      return file.openAt(work.fd, name, file.O_CREAT | file.O_EXCL | file.O_RDWR, mode & 0o777);
     default:
       file.mknodAt(work.fd, name, mode, stat.rdevMajor, stat.rdevMinor);
       return -1;
   }
 }
 
-/** Owner, attributes, mode and times, in the order in which none undoes another. */
-function copyMetadata(union: Union, { layer }: Upper, copy: OnDisk, source: Source): void {
+/** What a file is not made with, and chown(2) takes away. */
+const SPECIAL_BITS = 0o7000;
+
+/** Owner, attributes, mode and times, in the order in which none undoes another. `hasMode`: the mode as `make` gives it. */
+function copyMetadata(union: Union, { layer }: Upper, copy: OnDisk, source: Source, hasMode: boolean): void {
   const { stat, origin } = source;
   const { uid, gid, mode, rdevMajor, rdevMinor } = stat;
   const { fd, path } = copy.place;
   const isKept = putOwnership(layer, copy, { uid, gid, mode, rdev: [rdevMajor, rdevMinor] });
   if (!isKept && SERVER.uid === 0 && (uid !== SERVER.uid || gid !== SERVER.gid)) file.chown(fd, path, uid, gid);
   if (!source.isBare) copyXattrs(union, layer, source, copy.target);
-  if ((mode & file.S_IFMT) !== file.S_IFLNK) file.chmod(fd, path, backingMode(layer, mode));
+  const isModeLeft = !hasMode || (mode & SPECIAL_BITS) !== 0;
+  if (isModeLeft && (mode & file.S_IFMT) !== file.S_IFLNK) file.chmod(fd, path, backingMode(layer, mode));
   setTimesPartly(
     fd,
     path,

@@ -11,6 +11,8 @@ import { type HostPath, joinHost } from "../../src/paths.ts";
 import { listDirectory } from "../../src/sys/directory.ts";
 import {
   AT_FDCWD,
+  chmod,
+  chown,
   close,
   linkAt,
   mkdirAt,
@@ -26,12 +28,15 @@ import {
 import { tryLock } from "../../src/sys/lock.ts";
 import { removeTree } from "../../src/sys/remove-tree.ts";
 import { type Stat, statAt, statAtOrNull } from "../../src/sys/stat.ts";
+import { removeXattrIfSet } from "../../src/sys/xattr.ts";
 import { type Layer, pathOf } from "./layer.ts";
+import { SERVER } from "./ownership.ts";
 
 const [EBUSY, EINVAL, EXDEV] = [16, 22, 18];
 const [PATIENCE_MS, RETRY_MS] = [3000, 5];
 /** In `work`: all whiteouts are links to it. */
 const WHITEOUT = "#whiteout";
+const WORK_MODE = 0o700;
 /** What nobody wakes: for waiting. */
 const NOBODY = new Int32Array(new SharedArrayBuffer(4));
 
@@ -84,6 +89,7 @@ export function openWorkdir(
   if (hasVolatileMark(workdir)) throw new PosixError(EINVAL, "use as workdir, after a volatile mount,", workdir);
   removeTree(joinHost(workdir, "work"));
   const work = openMade(fd, "work");
+  ownMade(work);
   const indexDirectory = openMade(fd, "index");
   if (isVolatile) makeVolatileMark(workdir);
   let last = 0;
@@ -168,12 +174,23 @@ export function linkWhiteout({ work }: Upper, dirfd: number, path: string): void
 
 function openMade(dirfd: number, name: string): Directory {
   try {
-    mkdirAt(dirfd, name, 0o700);
+    mkdirAt(dirfd, name, WORK_MODE);
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw error;
   }
   const fd = openAt(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   return { fd, path: pathOf(fd) };
+}
+
+/**
+ * What is made in `work` gets the owner and mode that it is made with: nothing is inherited from the directories above, as in
+ * the kernel (`ovl_workdir_create`).
+ */
+function ownMade({ fd, path }: Directory): void {
+  for (const acl of ["system.posix_acl_access", "system.posix_acl_default"]) removeXattrIfSet(path, acl);
+  const { uid, gid, mode } = statAt(fd, null);
+  if (uid !== SERVER.uid || gid !== SERVER.gid) chown(fd, null, SERVER.uid, SERVER.gid);
+  if ((mode & 0o7777) !== WORK_MODE) chmod(fd, null, WORK_MODE);
 }
 
 /** Removes something from `work`, a directory with all that is in it. */

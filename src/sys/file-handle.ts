@@ -17,11 +17,11 @@ const openByHandle = declare("int open_by_handle_at(int mountFd, const void *han
  * @throws PosixError
  */
 export function openHandle(mountFd: number, type: number, handle: Uint8Array): number | null {
-  const buffer = Buffer.alloc(8 + handle.length); // struct file_handle, fcntl.h
-  buffer.writeUInt32LE(handle.length, 0);
-  buffer.writeInt32LE(type, 4);
-  buffer.set(handle, 8);
-  const fd = openByHandle(mountFd, buffer, O_PATH | O_CLOEXEC);
+  const named = Buffer.alloc(8 + handle.length); // struct file_handle, fcntl.h
+  named.writeUInt32LE(handle.length, 0);
+  named.writeInt32LE(type, 4);
+  named.set(handle, 8);
+  const fd = openByHandle(mountFd, named, O_PATH | O_CLOEXEC);
   if (fd >= 0) return fd;
   const error = failure("open_by_handle_at");
   if (isErrno(error, "ESTALE")) return null;
@@ -29,6 +29,9 @@ export function openHandle(mountFd: number, type: number, handle: Uint8Array): n
 }
 
 const MAX_HANDLE_BYTES = 128;
+/** `struct file_handle`, and the id of the mount, of the last call. */
+const buffer = Buffer.alloc(8 + MAX_HANDLE_BYTES);
+const mountId = Buffer.alloc(4);
 
 /** A handle as overlayfs stores it (`struct ovl_fh`): the file system's own type and bytes. */
 export interface FileHandle {
@@ -39,9 +42,7 @@ export interface FileHandle {
 /** The handle of `path`, or of the open file if `path` is null; null where the file system gives none. @throws PosixError */
 export function handleAt(dirfd: number, path: string | null): FileHandle | null {
   if (path !== null && path.length > PATH_MAX) return viaDirectories(dirfd, path, handleAt);
-  const buffer = Buffer.alloc(8 + MAX_HANDLE_BYTES);
   buffer.writeUInt32LE(MAX_HANDLE_BYTES, 0);
-  const mountId = Buffer.alloc(4);
   const flags = path === null ? AT_EMPTY_PATH : 0;
   if (nameToHandle(dirfd, cString(path ?? ""), buffer, mountId, flags) < 0) {
     const error = failure("name_to_handle_at", path ?? undefined);

@@ -13,23 +13,27 @@ const UTIME_OMIT = 0x3ffffffe;
 /** A time as whole seconds since the epoch and nanoseconds after them; the present; or what it is. */
 export type TimeChange = { readonly seconds: number; readonly rest: number } | "now" | "keep";
 
+/** Two `struct timespec`, and the same as 32-bit words, the low one of a pair first, as on every machine we run on. */
 const times = Buffer.alloc(32);
+const words = new Int32Array(times.buffer, times.byteOffset, times.length / 4);
+const TWO_TO_32 = 0x1_0000_0000;
 
 /** Sets the times of `path`, not following a symbolic link, or of the open file if `path` is null. @throws PosixError */
 export function setTimesPartly(dirfd: number, path: string | null, atime: TimeChange, mtime: TimeChange): void {
   put(atime, 0);
-  put(mtime, 16);
+  put(mtime, 4);
   const flags = path === null ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
   if (path !== null && path.length > PATH_MAX) {
     viaDirectories(dirfd, path, (fd, rest) => setTimesPartly(fd, rest, atime, mtime));
   } else check(utimensat(dirfd, cString(path ?? ""), times, flags), "utimensat", path ?? undefined);
 }
 
-function put(time: TimeChange, offset: number): void {
+function put(time: TimeChange, at: number): void {
   const [seconds, rest] =
     time === "now" ? [0, UTIME_NOW] : time === "keep" ? [0, UTIME_OMIT] : [time.seconds, time.rest];
-  times.writeBigInt64LE(BigInt(seconds), offset);
-  times.writeBigInt64LE(BigInt(rest), offset + 8);
+  words[at] = seconds; // modulo 2^32, also of a time before the epoch
+  words[at + 1] = Math.floor(seconds / TWO_TO_32);
+  words[at + 2] = rest;
 }
 
 const clockGettime = declare("int clock_gettime(int clock, void *time)");

@@ -40,7 +40,7 @@ const [COPY_UP, MAKE_COPY, CREATE, REMOVE, RENAME] = ["copy-up", "make-copy", "c
 
 export const MUTATIONS: readonly Mutation[] = [
   mutation("copy-up forgets the directory above", COPY_UP, "  copyUp(union, first.parent);\n"),
-  mutation("copy-up forgets the mode", MAKE_COPY, "file.chmod(fd, path, backingMode(layer, mode));", "{}"),
+  mutation("copy-up forgets the mode", MAKE_COPY, "file.O_RDWR, mode & 0o777)", "file.O_RDWR, 0o600)"),
   mutation("copy-up forgets the times", MAKE_COPY, "{ seconds: stat.mtimeSeconds, rest: stat.mtimeRest }", '"now"'),
   mutation("copy-up forgets the attributes", MAKE_COPY, "copyXattrs(union, layer, source, copy.target);", "{}"),
   mutation(
