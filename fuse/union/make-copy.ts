@@ -121,7 +121,10 @@ function make({ work, layer }: Upper, name: string, { lower, stat }: Source): nu
 /** What a file is not made with, and chown(2) takes away. */
 const SPECIAL_BITS = 0o7000;
 
-/** Owner, attributes, mode and times, in the order in which none undoes another. `hasMode`: the mode as `make` gives it. */
+/**
+ * Owner, attributes, mode and times, in the order in which none undoes another. `hasMode`: it was made with its mode, the
+ * special bits left out; a server has no umask.
+ */
 function copyMetadata(union: Union, { layer }: Upper, copy: OnDisk, source: Source, hasMode: boolean): void {
   const { stat, origin } = source;
   const { uid, gid, mode, rdevMajor, rdevMinor } = stat;

@@ -186,8 +186,8 @@ function openMade(dirfd: number, name: string): Directory {
  * What is made in `work` gets the owner and mode that it is made with: nothing is inherited from the directories above, as in
  * the kernel (`ovl_workdir_create`).
  */
-function ownMade({ fd, path }: Directory): void {
-  for (const acl of ["system.posix_acl_access", "system.posix_acl_default"]) removeXattrIfSet(path, acl);
+function ownMade({ fd }: Directory): void {
+  for (const acl of ["system.posix_acl_access", "system.posix_acl_default"]) removeXattrIfSet(fd, acl);
   const { uid, gid, mode } = statAt(fd, null);
   if (uid !== SERVER.uid || gid !== SERVER.gid) chown(fd, null, SERVER.uid, SERVER.gid);
   if ((mode & 0o7777) !== WORK_MODE) chmod(fd, null, WORK_MODE);

@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, symlinkSync, utimesSync } from "node:fs";
 import { test } from "node:test";
+import { attributesOf } from "../../../../fuse/union/attributes.ts";
 import { copyUp } from "../../../../fuse/union/copy-up.ts";
 import { create } from "../../../../fuse/union/create.ts";
 import { unlink } from "../../../../fuse/union/remove.ts";
 import { setAttributes } from "../../../../fuse/union/set-attributes.ts";
 import { S_IFCHR, S_IFDIR, S_IFIFO, S_IFREG } from "../../../../src/sys/file.ts";
-import { getXattr, setXattr } from "../../../../src/sys/xattr.ts";
+import { getXattr, listXattrs, setXattr } from "../../../../src/sys/xattr.ts";
 import { requires } from "../../../helpers/requires.ts";
 import { temporaryDirectory } from "../../../helpers/temporary.ts";
 import { nodeAt, openUnion, ROOT, writeScene } from "../../../helpers/union-scene.ts";
@@ -72,6 +73,59 @@ test("a file that is copied up does not change the times of its directory", { sk
   copyUp(union, nodeAt(union, "d/a"));
   const { atimeMs, mtimeMs } = statSync(directory.host("upper", "d"));
   assert.deepEqual([atimeMs, mtimeMs], [1_000_000, 2_000_000]);
+});
+
+test("between two copy-ups a directory is seen to change when something is made in it, or done to it", {
+  skip: requires("root"),
+}, async () => {
+  await using directory = temporaryDirectory();
+  using union = openUnion(writeScene(directory, ["d/a=1 d/b=2 d/c=3"]));
+  const d = nodeAt(union, "d");
+  const shown = (): string => {
+    const { stat, ctime } = attributesOf(union, d, union.statOf(d));
+    return `${stat.mtimeNs} ${ctime.seconds}.${ctime.rest}`;
+  };
+  const lower = shown();
+  copyUp(union, nodeAt(union, "d/a"));
+  assert.equal(shown(), lower);
+  create(union, ROOT, d, "new", { mode: S_IFREG | 0o644, umask: 0 });
+  const made = shown();
+  assert.notEqual(made, lower);
+  copyUp(union, nodeAt(union, "d/b"));
+  assert.equal(shown(), made);
+  setAttributes(union, d, { mtime: { seconds: 1000, rest: 5 } });
+  const set = shown();
+  copyUp(union, nodeAt(union, "d/c"));
+  assert.equal(shown(), set);
+  assert.equal(statSync(directory.host("upper", "d"), { bigint: true }).mtimeNs, 1_000_000_000_005n);
+});
+
+test("a copy has its own mode and owner, whatever the directory of the workdir hands down", {
+  skip: requires("root"),
+}, async () => {
+  await using directory = temporaryDirectory();
+  const options = writeScene(directory, ["a=1 d/"]);
+  for (const [name, mode] of [
+    ["a", 0o600],
+    ["d", 0o700],
+  ] as const)
+    chmodSync(directory.host("layer0", name), mode);
+  chownSync(directory.host("work"), 0, 50);
+  setXattr(directory.host("work"), DEFAULT_ACL, ACL);
+  chmodSync(directory.host("work"), 0o2777);
+  using union = openUnion(options);
+  for (const [name, mode] of [
+    ["a", 0o600],
+    ["d", 0o700],
+  ] as const) {
+    copyUp(union, nodeAt(union, name));
+    const stat = statSync(directory.host("upper", name));
+    assert.deepEqual([stat.gid, stat.mode & 0o7777], [0, mode]);
+    assert.deepEqual(
+      listXattrs(directory.host("upper", name)).filter((each) => each.startsWith("system.")),
+      [],
+    );
+  }
 });
 
 test("a fifo that lost its name can still be given away", { skip: requires("root") }, async () => {
