@@ -69,6 +69,7 @@ export const INIT = {
   readdirplus: 1 << 13,
   asyncDirectIo: 1 << 15,
   writebackCache: 1 << 16,
+  noOpen: 1 << 17,
   parallelDirOps: 1 << 18,
   posixAcl: 1 << 20,
   maxPages: 1 << 22,

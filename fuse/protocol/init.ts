@@ -20,6 +20,8 @@ export interface Agreed {
   readonly minor: number;
   readonly hasPassthrough: boolean;
   readonly hasWriteback: boolean;
+  /** OPEN may be answered with ENOSYS. */
+  readonly mayLeaveOpens: boolean;
 }
 
 /** Answers INIT; null if the kernel's protocol is too old to be served, or another major version. */
@@ -36,6 +38,7 @@ export function negotiate(request: Request, reply: Reply, wanted: Wanted): Agree
     INIT.dontMask |
     INIT.readdirplus |
     INIT.asyncDirectIo |
+    INIT.noOpen |
     INIT.parallelDirOps |
     INIT.maxPages |
     INIT.cacheSymlinks |
@@ -56,5 +59,5 @@ export function negotiate(request: Request, reply: Reply, wanted: Wanted): Agree
   reply.u32(((hasPassthrough ? INIT2.passthrough : 0) | INIT2.directIoMmap) & offered2);
   reply.u32(hasPassthrough ? 1 : 0); // max_stack_depth: backing files are on ordinary file systems
   for (let unused = 0; unused < 6; unused++) reply.u32(0);
-  return { minor, hasPassthrough, hasWriteback };
+  return { minor, hasPassthrough, hasWriteback, mayLeaveOpens: (offered & INIT.noOpen) !== 0 };
 }

@@ -17,8 +17,12 @@ import type { Session } from "./operations.ts";
 
 const FSYNC_DATA_ONLY = 1;
 
-/** `struct fuse_open_in`. */
+/** `struct fuse_open_in`. ENOSYS: then the kernel keeps what it has read, and never asks again. */
 export function open({ union, files }: Session, request: Request, reply: Reply): void {
+  if (files.isOpenless) {
+    reply.fail(ERRNO.ENOSYS);
+    return;
+  }
   const node = union.node(request.nodeId);
   const opened = files.open(node, request.u32(0));
   if ((request.u32(4) & OPEN_KILL_SUIDGID) !== 0) killSuidgid(union, node);
@@ -32,6 +36,7 @@ export function read({ union, files }: Session, request: Request, reply: Reply):
   const fd = contentFd(union, node, false);
   const room = Math.min(request.u32(16), reply.buffer.length - OUT_HEADER_BYTES);
   reply.size += readAt(fd, reply.body, room, request.u64(8));
+  files.wasUsed(node);
 }
 
 /** `struct fuse_write_in`. */
@@ -86,8 +91,10 @@ export function fallocate({ union, files }: Session, request: Request): void {
  * that is open for writing then has none to tell of, and programs read it all.
  */
 export function lseek({ union, files }: Session, request: Request, reply: Reply): void {
-  if (files.hasWriteback && union.node(request.nodeId).writers > 0) throw new PosixError(ERRNO.EINVAL, "lseek");
-  reply.u64(seek(contentFd(union, union.node(request.nodeId), false), request.u64(8), request.u32(16)));
+  const node = union.node(request.nodeId);
+  if (files.hasWriteback && node.writers > 0) throw new PosixError(ERRNO.EINVAL, "lseek");
+  reply.u64(seek(contentFd(union, node, false), request.u64(8), request.u32(16)));
+  files.wasUsed(node);
 }
 
 /** `struct fuse_copy_file_range_in`. */
@@ -111,7 +118,7 @@ const IOCTLS: ReadonlyMap<number, { readonly bytes: number; readonly changes: bo
 ]);
 
 /** `struct fuse_ioctl_in`. */
-export function ioctl({ union }: Session, request: Request, reply: Reply): void {
+export function ioctl({ union, files }: Session, request: Request, reply: Reply): void {
   const command = request.u32(12);
   const known = IOCTLS.get(command);
   if (known === undefined) throw new PosixError(ERRNO.ENOTTY, "ioctl");
@@ -128,6 +135,7 @@ export function ioctl({ union }: Session, request: Request, reply: Reply): void 
     controlFile(open, command, argument);
   } finally {
     if (open !== fd) close(open);
+    files.wasUsed(node);
   }
   for (const word of [0, 0, 0, 0]) reply.u32(word); // result, flags, iovecs in and out
   if (!known.changes) reply.bytes(argument.subarray(0, known.bytes));

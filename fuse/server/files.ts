@@ -38,6 +38,11 @@ export class Files {
   hasPassthrough = false;
   /** The page cache writes when it likes. */
   hasWriteback = false;
+  /**
+   * The kernel opens and closes files without a word: in a read-only mount nothing depends on it but passthrough, and where
+   * that is not to be had the page cache does it all.
+   */
+  isOpenless = false;
 
   /** `device` is null where another talks to the kernel: then it gets nothing but what it asks for. */
   constructor(union: Union, device: number | null, counters: Counters) {
@@ -76,6 +81,11 @@ export class Files {
     if (this.#preloader === null || node.upper || node.preload !== "untried") return;
     node.preload = this.#preloader.store(node.id, contentFd(this.#union, node, false));
     if (node.preload === "done") letGo(node); // it will hardly be read from here
+  }
+
+  /** Content was asked for, of a file that may be open without our knowing. */
+  wasUsed(node: Node): void {
+    if (this.isOpenless) letGo(node);
   }
 
   /** The kernel asks for content that it was given, or not: it may be given it again. */

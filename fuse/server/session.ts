@@ -187,12 +187,13 @@ export class Server implements Session {
   }
 
   #init(request: Request, reply: Reply): void {
-    const { passthrough, writeback } = this.union.options;
+    const { passthrough, writeback, readOnly } = this.union.options;
     const mayRegister = passthrough && canRestoreOwners(); // the kernel offers it to all, and takes files from root only
     const agreed = negotiate(request, reply, { passthrough: mayRegister, writeback, posixAcl: this.union.hasAcls });
     if (agreed === null) throw new PosixError(constants.errno.EPROTO, "fuse init");
     this.files.hasPassthrough = agreed.hasPassthrough;
     this.files.hasWriteback = agreed.hasWriteback;
+    this.files.isOpenless = readOnly && !agreed.hasPassthrough && agreed.mayLeaveOpens;
     this.log.debug("fuse.init", { ...agreed });
   }
 

@@ -25,6 +25,7 @@ export function getAttribute(union: Union, node: Node, name: string): Buffer | n
 /** The names that are shown to `uid`: `trusted.*` to root alone, which file systems hide and the kernel leaves to us. */
 export function listAttributes(union: Union, node: Node, uid: number): readonly string[] {
   if (union.options.noXattrs) throw new PosixError(ERRNO.ENOTSUP, "listxattr");
+  if (node.hasNoXattrs) return [];
   const { override } = union.layerOf(node);
   return listXattrs(union.xattrTargetOf(node)).flatMap((stored) => {
     const name = shownXattr(stored, union.namespace, override);
