@@ -43,6 +43,8 @@ interface Source {
   readonly target: XattrTarget;
   /** It has no attributes. */
   readonly isBare: boolean;
+  /** Its content is not wanted. */
+  readonly isEmptied: boolean;
   readonly origin: Buffer | null;
 }
 
@@ -54,7 +56,7 @@ export function makeCopy(union: Union, upper: Upper, node: Node, wanted: Wanted)
   let fd = -1;
   try {
     const from = isContentWanted ? contentFd(union, node, false) : -1;
-    const source = sourceOf(node, from);
+    const source = sourceOf(node, from, wanted);
     const { stat, origin } = source;
     fd = prepared === null ? make(upper, name, source) : file.openAt(upper.work.fd, name, file.O_RDWR);
     if (from >= 0) copyContent(upper, from, fd, stat);
@@ -80,7 +82,7 @@ function takePrepared({ prepared }: Union, node: Node): string | null {
 }
 
 /** What is asked of the lower file; of `from`, which is open for its content, where that is the file itself. @throws PosixError */
-function sourceOf(node: Node, from: number): Source {
+function sourceOf(node: Node, from: number, wanted: Wanted): Source {
   const lower = lowerOf(node);
   const isBare = from >= 0 && node.hasNoXattrs; // so it is no metacopy either
   const place = isBare ? { fd: from, path: null } : { fd: lower.layer.fd, path: lower.path };
@@ -89,6 +91,7 @@ function sourceOf(node: Node, from: number): Source {
     stat: isBare ? statAt(from, null) : statIn(lower),
     target: isBare ? from : hostPathAt(lower.layer, lower.path),
     isBare,
+    isEmptied: wanted === "nothing",
     origin: node.isDirectory ? null : originOf(lower.layer, place),
   };
 }
@@ -126,7 +129,7 @@ const SPECIAL_BITS = 0o7000;
  * special bits left out; a server has no umask.
  */
 function copyMetadata(union: Union, { layer }: Upper, copy: OnDisk, source: Source, hasMode: boolean): void {
-  const { stat, origin } = source;
+  const { stat, isEmptied, origin } = source;
   const { uid, gid, mode, rdevMajor, rdevMinor } = stat;
   const { fd, path } = copy.place;
   const isKept = putOwnership(layer, copy, { uid, gid, mode, rdev: [rdevMajor, rdevMinor] });
@@ -134,12 +137,8 @@ function copyMetadata(union: Union, { layer }: Upper, copy: OnDisk, source: Sour
   if (!source.isBare) copyXattrs(union, layer, source, copy.target);
   const isModeLeft = !hasMode || (mode & SPECIAL_BITS) !== 0;
   if (isModeLeft && (mode & file.S_IFMT) !== file.S_IFLNK) file.chmod(fd, path, backingMode(layer, mode));
-  setTimesPartly(
-    fd,
-    path,
-    { seconds: stat.atimeSeconds, rest: stat.atimeRest },
-    { seconds: stat.mtimeSeconds, rest: stat.mtimeRest },
-  );
+  const mtime = isEmptied ? "keep" : { seconds: stat.mtimeSeconds, rest: stat.mtimeRest }; // emptied: that is now
+  setTimesPartly(fd, path, { seconds: stat.atimeSeconds, rest: stat.atimeRest }, mtime);
   if (origin !== null) tryXattr(union, () => markOrigin(union, copy.target, origin));
 }
 

@@ -274,15 +274,15 @@ export const MUTATIONS: readonly Mutation[] = [
   ),
   crashMutation(
     "a copy has its name before it has its content",
-    COPY_UP,
-    "      try {\n        if (wanted",
-    "      const [at] = node.names;\n      if (at !== undefined && stat.nlink < 2) file.linkAt(work.fd, name, layer.fd, union.childPath(at.parent, at.name));\n      try {\n        if (wanted",
+    MAKE_COPY,
+    "    if (from >= 0) copyContent(",
+    "    const [at] = node.names;\n    if (at !== undefined && from >= 0 && stat.nlink < 2) file.linkAt(upper.work.fd, name, upper.layer.fd, union.childPath(at.parent, at.name));\n    if (from >= 0) copyContent(",
   ),
   crashMutation(
     "a copy of several names has its own before the index has it",
     COPY_UP,
-    "    enterIndex(union, upper, node, temporary, indexName, extraNames + 1);\n    file.linkAt(upper.index.fd, indexName, upper.layer.fd, path);\n",
-    "    file.linkAt(upper.work.fd, temporary, upper.layer.fd, path);\n    enterIndex(union, upper, node, temporary, indexName, extraNames);\n",
+    "    enterIndex(union, upper, node, copy, indexName, extraNames + 1);\n    file.linkAt(upper.index.fd, indexName, upper.layer.fd, path);\n",
+    "    file.linkAt(upper.work.fd, copy.name, upper.layer.fd, path);\n    enterIndex(union, upper, node, copy, indexName, extraNames);\n",
   ),
   crashMutation(
     "what is below shows before the whiteout is made",
@@ -314,9 +314,9 @@ export const MUTATIONS: readonly Mutation[] = [
     '  removeTree(joinHost(workdir, "work"));\n',
   ),
   crashMutation(
-    "a copy has its name before it has its mode and owner",
-    COPY_UP,
-    "    copyMetadata(union, upper, temporary, lower, stat, node.type, wanted);\n    const origin",
-    "    if (node.names[0] !== undefined && !node.isDirectory && stat.nlink < 2) file.linkAt(upper.work.fd, temporary, upper.layer.fd, union.childPath(node.names[0].parent, node.names[0].name));\n    copyMetadata(union, upper, temporary, lower, stat, node.type, wanted);\n    const origin",
+    "a copy has its name before it has its owner and times",
+    MAKE_COPY,
+    "    copyMetadata(union, upper, {",
+    "    const [at] = node.names;\n    if (at !== undefined && !node.isDirectory && stat.nlink < 2) file.linkAt(upper.work.fd, name, upper.layer.fd, union.childPath(at.parent, at.name));\n    copyMetadata(union, upper, {",
   ),
 ];
