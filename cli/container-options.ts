@@ -49,7 +49,9 @@ export function defineContainerOptions(command: Command): Command {
     .addOption(list("-e, --env <name=value>", "a variable of the environment; without a value the one of yours"))
     .option("-u, --user <user[:group]>", "who runs the command: names of the image, or numbers (default: the image's)")
     .option("-w, --workdir <dir>", "where the command starts (default: the image's)")
-    .addOption(list("-v, --volume <src:dst[:ro]>", "a directory or file of this host in the container"))
+    .addOption(
+      list("-v, --volume <src:dst[:ro]>", "a directory or file of this host in the container, or the volume of a name"),
+    )
     .addOption(list("--tmpfs <dst[:options]>", "an empty directory in memory"))
     .option("--read-only", "the root cannot be changed; volumes can")
     .option(

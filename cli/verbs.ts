@@ -71,6 +71,7 @@ export const VERBS: readonly VerbEntry[] = [
   { name: "stats", summary: "Show what containers use", load: () => import("./verbs/stats.ts") },
   { name: "wait", summary: "Wait until containers end, for their exit codes", load: () => import("./verbs/wait.ts") },
   { name: "cp", summary: "Copy files into a container and out of it", load: () => import("./verbs/cp.ts") },
+  { name: "volume", summary: "List, make and remove volumes", load: () => import("./verbs/volume.ts") },
   { name: "top", summary: "List the processes of a container", load: () => import("./verbs/top.ts") },
   { name: "rename", summary: "Give a container or snapshot another name", load: () => import("./verbs/rename.ts") },
   { name: "port", summary: "List the ports of a container on this host", load: () => import("./verbs/port.ts") },

@@ -18,6 +18,8 @@ export interface StoreLayout {
   /** What is not finished. Same file system as the rest, so that a rename makes it permanent. */
   readonly temporary: HostPath;
   readonly locks: HostPath;
+  /** Volumes with names: `volumes/NAME`. */
+  readonly volumes: HostPath;
   /** What is given up when the disk is full. */
   readonly reserve: HostPath;
   /** It is there if layers keep owners in attributes. */
@@ -40,6 +42,7 @@ export function storeLayout(root: HostPath): StoreLayout {
     held: joinHost(root, "held"),
     temporary: joinHost(root, "tmp"),
     locks: joinHost(root, "locks"),
+    volumes: joinHost(root, "volumes"),
     reserve: joinHost(root, "reserve"),
     attributesMark: joinHost(root, "owners-in-attributes"),
     podman: joinHost(root, "podman"),

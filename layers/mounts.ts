@@ -59,6 +59,8 @@ export interface MountRequest {
   /** Over FUSE: the mount ends with this process, whatever happens to it. */
   readonly endsWithCaller?: boolean;
   readonly signal?: AbortSignal;
+  /** As of `removeSnapshot`: a container that has ended is mounted by nobody else. */
+  readonly ignoreCopies?: boolean;
 }
 
 /** A snapshot that is mounted. */
@@ -132,7 +134,7 @@ export async function mountSnapshot(
   snapshot: Snapshot,
   request: MountRequest = {},
 ): Promise<MountedSnapshot> {
-  if (snapshot.upperdir !== null) refuseMountedElsewhere(store, snapshot);
+  if (snapshot.upperdir !== null) refuseMountedElsewhere(store, snapshot, request.ignoreCopies ?? false);
   return await mountPrepared(store, snapshot, request);
 }
 
@@ -197,8 +199,8 @@ function refuseMountedSnapshot(store: Store, snapshot: Snapshot, table: string):
 }
 
 /** Two mounts of one upperdir spoil each other's changes, and the kernel lets them be made. */
-function refuseMountedElsewhere(store: Store, { id, name }: Snapshot): void {
-  const mount = foreignMounts(store).find((each) => each.snapshot === id);
+function refuseMountedElsewhere(store: Store, { id, name, merged }: Snapshot, ignoreCopies: boolean): void {
+  const mount = foreignMounts(store).find((each) => each.snapshot === id && !(ignoreCopies && each.target === merged));
   if (mount === undefined) return;
   const message = `Cannot mount snapshot "${name}": it is mounted ${describeForeign(mount)}; unmount it there first`;
   const data = { name, target: display(mount.target), pid: mount.pid };

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { ConflictError, isErrno, UsageError } from "../../src/errors.ts";
 import { writeBundle } from "../../src/exec/oci-runtime.ts";
 import type { Hook } from "../../src/exec/runtime-spec.ts";
+import { rootOf } from "../../src/mount/id-mapping.ts";
 import { bytesOf, display, type HostPath, joinHost } from "../../src/paths.ts";
 import { imageOfRow } from "../image.ts";
 import { canonicalPath } from "../mount-target.ts";
@@ -19,7 +20,8 @@ import { openUserNamespace, planNamespaces } from "./namespaces.ts";
 import { prepareNetwork } from "./network.ts";
 import type { ContainerOptions } from "./options.ts";
 import { ownMounts } from "./own-files.ts";
-import { checkOptions, containerSpec } from "./spec.ts";
+import { checkOptions, containerSpec, volumesOf } from "./spec.ts";
+import { makeVolumes } from "./volumes.ts";
 
 export interface BundleRequest {
   readonly options: ContainerOptions;
@@ -70,7 +72,9 @@ export async function bundleImage(
     using network = await prepareNetwork(store, { id, name, options, config, files, ids: plan.ids });
     const cgroup = cgroupName(store, name);
     const mounts = ownMounts(network.files);
-    const spec = containerSpec({ config, options, rootfs: target, network, cgroup, ownMounts: mounts, plan });
+    await makeVolumes(store, volumesOf(options), target, plan.ids === null ? { uid: 0, gid: 0 } : rootOf(plan.ids));
+    const { volumes } = store.layout;
+    const spec = containerSpec({ config, options, rootfs: target, network, cgroup, ownMounts: mounts, volumes, plan });
     const hooks = { poststop: hooksAfter(store, snapshot.name, request.remove ?? false) };
     writeBundle(directory, { ...spec, root: { ...spec.root, path: "rootfs" }, hooks });
     return { name: snapshot.name, directory };

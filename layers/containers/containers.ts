@@ -23,6 +23,7 @@ import {
 } from "../../src/meta/containers.ts";
 import { getImage } from "../../src/meta/images.ts";
 import { getSnapshotById } from "../../src/meta/snapshots.ts";
+import { rootOf } from "../../src/mount/id-mapping.ts";
 import { bytesOf, type HostPath } from "../../src/paths.ts";
 import { imageOfRow } from "../image.ts";
 import { liveMounts } from "../live-mounts.ts";
@@ -42,7 +43,8 @@ import type { ContainerOptions } from "./options.ts";
 import { ownMounts } from "./own-files.ts";
 import { goOnIfAbandoned } from "./pause.ts";
 import { makeSharedMemory, removeSharedMemory, sharedMemoryMount } from "./shared-memory.ts";
-import { containerSpec } from "./spec.ts";
+import { containerSpec, volumesOf } from "./spec.ts";
+import { makeVolumes } from "./volumes.ts";
 
 /** A container that is mounted and held by this process, and in which nothing runs yet. */
 export interface Container {
@@ -152,6 +154,7 @@ interface Mounting {
 async function mountContainer(store: Store, snapshot: Snapshot, mounting: Mounting): Promise<Container> {
   const { row, cgroup, options, plan, userNamespace, network, config } = mounting;
   const { target } = await mountSnapshot(store, snapshot, {
+    ignoreCopies: true,
     ...(row.autoRemove && { options: { volatile: true } }),
     ...(formOf(store).override !== null && { backend: "fuse" as const, endsWithCaller: true }),
     ...(plan.ids !== null && userNamespace !== null && { idMap: { ...plan.ids, userNamespace } }),
@@ -161,7 +164,9 @@ async function mountContainer(store: Store, snapshot: Snapshot, mounting: Mounti
   const memory =
     plan.ipcOf === null ? (plan.ipc === "shareable" ? directory : null) : containerDirectory(store, plan.ipcOf);
   const own = [...ownMounts(network.files), ...(memory === null ? [] : [sharedMemoryMount(memory)])];
-  const spec = containerSpec({ config, options, rootfs: target, network, cgroup, ownMounts: own, plan });
+  await makeVolumes(store, volumesOf(options), target, plan.ids === null ? { uid: 0, gid: 0 } : rootOf(plan.ids));
+  const { volumes } = store.layout;
+  const spec = containerSpec({ config, options, rootfs: target, network, cgroup, ownMounts: own, volumes, plan });
   const { connect } = network;
   return { id: snapshot.id, name: snapshot.name, spec, directory, options, userNamespace, connect };
 }

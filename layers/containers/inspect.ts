@@ -12,7 +12,7 @@ import { hostnameOf } from "./network.ts";
 import { networkState } from "./network-state.ts";
 import type { ContainerOptions } from "./options.ts";
 import { cgroupOf, isPaused } from "./pause.ts";
-import { commandOf, volumesOf } from "./spec.ts";
+import { commandOf, placedVolumes } from "./spec.ts";
 import { processIdsOf } from "./top.ts";
 
 /** What a container is and has beside its snapshot; null if the snapshot is no container. After `repairContainers`. */
@@ -23,7 +23,7 @@ export function describeContainer(store: Store, snapshot: Snapshot): object | nu
   return {
     state: stateOf(row),
     config: configOf(store, snapshot, options),
-    mounts: volumesOf(options).map(({ type, source, destination, options: flags }) => ({
+    mounts: placedVolumes(options, store.layout.volumes).map(({ type, source, destination, options: flags }) => ({
       ...{ type, source: type === "bind" ? source : null, destination },
       readOnly: flags.includes("ro"),
     })),

@@ -57,15 +57,21 @@ export function refuseOwnPlaces(volumes: readonly Mount[], privileged: boolean):
 
 const VOLUME_MODES = new Set(["ro", "rw"]);
 
+/** True for what a volume of the store can be called: docker's rule. */
+export function isVolumeName(text: string): boolean {
+  return /^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}$/.test(text);
+}
+
 /**
- * SRC:DST[:ro] as a bind mount.
+ * SRC:DST[:ro] as a bind mount; the source of a volume of the store is its name.
  * @throws {UsageError} `ERR_VOLUME`
  */
 export function parseVolume(text: string): Mount {
   const [source = "", destination, mode = "rw", ...rest] = text.split(":");
   if (destination === undefined || rest.length > 0) throw badVolume(text, "it is not SRC:DST or SRC:DST:ro");
-  if (!source.startsWith("/"))
-    throw badVolume(text, `"${source}" is not an absolute path; volumes with names are not known`);
+  if (!source.startsWith("/") && !isVolumeName(source)) {
+    throw badVolume(text, `"${source}" is neither an absolute path nor a volume's name`);
+  }
   if (!VOLUME_MODES.has(mode)) throw badVolume(text, `"${mode}" is neither ro nor rw`);
   return { destination: absolute(text, destination), type: "bind", source, options: ["rbind", "rprivate", mode] };
 }

@@ -20,7 +20,7 @@ import {
 } from "../../src/exec/runtime-spec.ts";
 import { defaultProfile, parseProfile } from "../../src/exec/seccomp/profile.ts";
 import { hostIdOf, type IdMappings, ownMappings } from "../../src/mount/id-mapping.ts";
-import { bytesOf, type HostPath } from "../../src/paths.ts";
+import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../../src/sys/file.ts";
 import type { ProcessConfig } from "../oci/image-config.ts";
 import { checkNamespaces } from "./namespace-options.ts";
@@ -51,6 +51,8 @@ export interface SpecRequest {
   readonly cgroup: string;
   /** Mounts of the container's own files, such as /etc/hosts. */
   readonly ownMounts: readonly Mount[];
+  /** Where volumes with names are. */
+  readonly volumes: HostPath;
   readonly plan: NamespacePlan;
 }
 
@@ -65,7 +67,7 @@ export function containerSpec(request: SpecRequest): RuntimeSpec {
   const { ids, timeOffsets } = plan;
   const own = ids ?? ownMappings();
   const namespaces = [...plan.namespaces, ...(network.namespace === null ? [] : [network.namespace])];
-  const volumes = volumesOf(options);
+  const volumes = placedVolumes(options, request.volumes);
   const taken = new Set(volumes.map(({ destination }) => destination));
   const replaced = new Set([...taken, ...ownMounts.map(({ destination }) => destination)]);
   const before = [
@@ -127,6 +129,14 @@ function resourcesOf(options: ContainerOptions, devices: readonly GivenDevice[])
   const { privileged, limits } = options;
   const all = { allow: privileged, access: "rwm" };
   return { ...parseLimits(limits), devices: privileged ? [all] : [all, ...devices.map(({ rule }) => rule)] };
+}
+
+/** As `volumesOf`, with the paths of volumes that have names, which are below `directory`. */
+export function placedVolumes(options: ContainerOptions, directory: HostPath): readonly Mount[] {
+  return volumesOf(options).map((each) => {
+    const isNamed = each.type === "bind" && !each.source.startsWith("/");
+    return isNamed ? { ...each, source: bytesOf(joinHost(directory, each.source)).toString() } : each;
+  });
 }
 
 /** What the user wants mounted. @throws {UsageError} `ERR_VOLUME` */

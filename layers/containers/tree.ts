@@ -14,7 +14,7 @@ import { unmount } from "../unmount.ts";
 import { openContainer } from "./exec.ts";
 import { isHeld } from "./held.ts";
 import type { ContainerOptions } from "./options.ts";
-import { volumesOf } from "./spec.ts";
+import { placedVolumes } from "./spec.ts";
 
 /**
  * Does `work` with the open root of the tree, and how its ids are mapped if they are. One that is not mounted is mounted meanwhile, with its volumes.
@@ -34,7 +34,7 @@ export async function withTree<Result>(
   const options = row === null ? null : (JSON.parse(row.options) as ContainerOptions); // as `createContainer` wrote it
   return await withMounted(store, snapshot, async (target) => {
     if (options !== null) {
-      using tree = openTreeWith(target, volumesOf(options), options.readOnly);
+      using tree = openTreeWith(target, placedVolumes(options, store.layout.volumes), options.readOnly);
       return await work(tree.root, null);
     }
     const root = openAt(AT_FDCWD, target, O_PATH | O_DIRECTORY);
@@ -53,7 +53,9 @@ async function withMounted<Result>(
 ): Promise<Result> {
   const live = liveMounts(store).find((mount) => mount.snapshot === snapshot.id && mount.root === "/");
   if (live !== undefined) return await work(live.target);
-  const { target } = await mountSnapshot(store, snapshot);
+  const { target } = await mountSnapshot(store, snapshot, {
+    ignoreCopies: getContainer(store.db, snapshot.id) !== null,
+  });
   try {
     return await work(target);
   } finally {

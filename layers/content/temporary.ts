@@ -10,7 +10,7 @@ import type { StoreLayout } from "../layout.ts";
 import { type Lock, lockExisting } from "../locks.ts";
 
 /** What a temporary is for; the first part of its name. */
-export type TemporaryKind = "layer" | "import" | "blob" | "snapshot" | "trash";
+export type TemporaryKind = "layer" | "import" | "blob" | "snapshot" | "volume" | "trash";
 
 /** A directory of its own in the store's file system. What is renamed out of it stays; the rest goes with it. */
 export class Temporary implements AsyncDisposable {

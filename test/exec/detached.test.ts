@@ -135,6 +135,8 @@ test("a copy of the mount table that somebody has keeps no container", { skip: n
   try {
     await until(() => /^sleep/.test(readFileSync(`/proc/${copy.pid}/cmdline`, "latin1")));
     assert.match(readFileSync(`/proc/${copy.pid}/mountinfo`, "utf8"), new RegExp(`${store.root}/snapshots/1/merged `));
+    store.ok("stop", "-t", "0", "c");
+    store.ok("start", "c");
     store.ok("rm", "-f", "c");
     assert.equal(store.inside(["bb:1", "true"]).exitCode, 0);
     assert.deepEqual(readdirSync(join(store.root, "snapshots")), []);

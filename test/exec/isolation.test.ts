@@ -63,7 +63,7 @@ test("--read-only, --tmpfs and volumes keep what they promise", { skip: needsCon
   assert.equal(store.shell(`${writable.join("; ")}; cat /ro/file`, ...options), "/t/x\n/rw/x\nfrom outside");
   assert.equal(store.shell("cat /a/new/file", "-v", `${join(shared, "file")}:/a/new/file`), "from outside");
   for (const [volume, words] of [
-    ["relative:/x", /absolute/],
+    ["./relative:/x", /absolute/],
     [`${shared}:/`, /cannot be "\/"/],
     [`${shared}:/x:rx`, /neither ro nor rw/],
     [`${shared}:/../x`, /"\.\."/],
