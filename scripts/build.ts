@@ -28,7 +28,8 @@ const lazyBuiltins: Plugin = {
       const names = Object.keys((await import(path)) as object).filter((name) => name !== "default");
       const getters = names.map((name) => `get ${name}() { return load().${name}; }`);
       return {
-        contents: `const load = () => process.getBuiltinModule("${path}");
+        contents: `let loaded;
+          const load = () => (loaded ??= process.getBuiltinModule("${path}"));
           module.exports = { ${getters.join(",\n")} };
           Object.defineProperty(module.exports, "default", { get: load });`,
       };
