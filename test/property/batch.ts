@@ -5,7 +5,7 @@ import { mkdirSync } from "node:fs";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
 import type { Scene } from "../conformance/scene.ts";
 import { tryCrashes } from "./crash/crashes.ts";
-import { type KnownDifference, knownOf } from "./differences.ts";
+import { type KnownDifference, knownOf, readAs } from "./differences.ts";
 import { observe, outcomeOf } from "./file-system.ts";
 import type { Case } from "./generate/case.ts";
 import { apply } from "./model/apply.ts";
@@ -128,7 +128,7 @@ function judge(
   }
   differLines(MERGES, linesOf(before), ran.start);
   for (const [at, step] of program.entries()) {
-    const found = ran.outcomes[at] ?? "none";
+    const found = readAs(known, ran.outcomes[at] ?? "none");
     if (known.some(({ refuses }) => refuses?.(step, found))) continue;
     const expected = isUnion ? outcomeOf(oracle, step) : found;
     const { tree, outcome } = apply(after, step);
@@ -154,8 +154,9 @@ export function lineDifference(
   found: readonly string[],
   known: readonly KnownDifference[],
 ): readonly [missing: string, surplus: string] | null {
-  const [there, seen] = [new Set(expected), new Set(found)];
+  const lines = found.map((line) => readAs(known, line));
+  const [there, seen] = [new Set(expected), new Set(lines)];
   const missing = expected.find((line) => !seen.has(line));
-  const surplus = found.find((line) => !there.has(line) && !known.some(({ ignores }) => ignores?.(line)));
+  const surplus = lines.find((line) => !there.has(line) && !known.some(({ ignores }) => ignores?.(line)));
   return missing === undefined && surplus === undefined ? null : [missing ?? "nothing else", surplus ?? "nothing else"];
 }

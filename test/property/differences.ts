@@ -6,7 +6,7 @@
 import type { Finding } from "./batch.ts";
 import type { Case } from "./generate/case.ts";
 import { hasReservedNames } from "./layer-properties.ts";
-import type { Step } from "./model/call.ts";
+import { callText, type Step } from "./model/call.ts";
 import { type Layer, merged } from "./model/layers.ts";
 import { layerOfNotation } from "./model/notation.ts";
 import { inodeAt, linksOf } from "./model/tree.ts";
@@ -19,6 +19,8 @@ export interface KnownDifference {
   readonly witness: { readonly layers: readonly string[]; readonly program: readonly Step[] };
   /** An answer that may be given instead: the call is then not made in the oracle. */
   readonly refuses?: (step: Step, outcome: string) => boolean;
+  /** What a line or an answer of the subject says, in the words of others. */
+  readonly reads?: (text: string) => string;
   /** Lines of a listing that are not compared. */
   readonly ignores?: (line: string) => boolean;
   /** True for a finding of this kind. */
@@ -27,6 +29,39 @@ export interface KnownDifference {
 
 /** All that follow the format of kernel overlayfs. */
 const OVERLAYS = /^(core|fuse|fuse-user|fuse-native|store)$|^kernel/;
+
+/** Through fuse-native: docs/fuse-native.md has what it cannot do, and why. */
+const NATIVE: readonly KnownDifference[] = [
+  {
+    subject: /^fuse-native$/,
+    reason: "fuse-native gives times in whole milliseconds",
+    witness: { layers: ["a=1"], program: [] },
+    reads: (text) => text.replace(/@(\d+)\.123\d*/, "@$1"),
+    explains: ({ program }, { property }) =>
+      property.startsWith("a diff lists") && program.some(({ do: verb }) => verb === "utimens"), // set to others than asked for
+  },
+  {
+    subject: /^fuse-native$/,
+    reason: "libfuse 2 has no rename with flags: EINVAL",
+    witness: { layers: ["a=1 b=1"], program: [{ do: "rename", from: "a", to: "b", how: "exchange" }] },
+    refuses: (step, outcome) => step.do === "rename" && step.how !== "replace" && outcome === "EINVAL",
+  },
+  {
+    subject: /^fuse-native$/,
+    reason: "fuse-native has no fallocate: ENOTSUP",
+    witness: { layers: ["a=1"], program: [{ do: "allocate", path: "a", how: "allocate", offset: 0, length: 9 }] },
+    refuses: (step, outcome) => step.do === "allocate" && outcome === "ENOTSUP",
+  },
+  {
+    subject: /^fuse-native$/,
+    reason: "fuse-native passes names as UTF-8: others are not listed, and refused with EILSEQ",
+    witness: { layers: ["\\xff=1"], program: [] },
+    explains: ({ layers, program }) =>
+      [...layers.flatMap(({ tree }) => [...tree.names.keys()]), ...program.map(callText)].some((text) =>
+        /\xff|\\xff\\xfe/.test(text),
+      ),
+  },
+];
 
 export const KNOWN: readonly KnownDifference[] = [
   {
@@ -96,6 +131,7 @@ export const KNOWN: readonly KnownDifference[] = [
     witness: { layers: ["a=1 b<=a"], program: [{ do: "append", path: "a", text: "2" }] },
     explains: ({ layers }, { property }) => property.startsWith("another file system") && layers.some(hasLinks),
   },
+  ...NATIVE,
 ];
 
 function hasSpecialLinks({ tree }: Layer): boolean {
@@ -135,4 +171,9 @@ export function knownOf(subject: string): readonly KnownDifference[] {
 /** The witness as a case. */
 export function witnessOf({ witness }: KnownDifference): Case {
   return { layers: witness.layers.map(layerOfNotation), program: witness.program };
+}
+
+/** What a subject said, as others say it. */
+export function readAs(known: readonly KnownDifference[], text: string): string {
+  return known.reduce((read, { reads }) => reads?.(read) ?? read, text);
 }

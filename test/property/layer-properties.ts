@@ -12,6 +12,7 @@ import { MergedTree } from "../../src/overlay/merged-tree.ts";
 import { bytesOf, display, type HostPath, joinHost, WHITEOUT_PREFIX } from "../../src/paths.ts";
 import { canRestoreOwners } from "../../src/privilege.ts";
 import { lineDifference } from "./batch.ts";
+import type { KnownDifference } from "./differences.ts";
 import { observe } from "./file-system.ts";
 import { tarOf } from "./layer-tar.ts";
 import { MergedFiles } from "./merged-files.ts";
@@ -21,7 +22,7 @@ import type { Aftermath, Found } from "./properties.ts";
 import { directoryOf, indexOf } from "./scene.ts";
 
 /** (4): the change of an upperdir as a layer, listed, written and put on the lower layers again. */
-export async function diffApplies({ subject, scene, sinceMs, judged }: Aftermath): Promise<readonly Found[]> {
+export async function diffApplies({ subject, scene, sinceMs, judged, known }: Aftermath): Promise<readonly Found[]> {
   if (!canRestoreOwners() || subject.namespace !== "trusted") return [];
   const { upperdir, workdir, lowerdirs } = scene;
   const indexdir = hasIndexEntries(workdir) ? joinHost(workdir, "index") : null;
@@ -37,7 +38,7 @@ export async function diffApplies({ subject, scene, sinceMs, judged }: Aftermath
     const shown = observe(new MergedFiles([applied, ...lowerdirs], directory, sinceMs));
     return [
       ...found(index, "a diff lists what is different, and nothing else", least, listed),
-      ...found(index, "a diff, applied to the lower layers, gives the merged tree", linesOf(after), shown),
+      ...found(index, "a diff, applied to the lower layers, gives the merged tree", linesOf(after), shown, known),
     ];
   });
 }
@@ -73,8 +74,9 @@ export function found(
   property: string,
   expected: readonly string[],
   shown: readonly string[],
+  known: readonly KnownDifference[] = [],
 ): readonly Found[] {
-  const difference = lineDifference(expected, shown, []);
+  const difference = lineDifference(expected, shown, known);
   if (difference === null) return [];
   return [[index, { property, expected: difference[0], found: difference[1], step: null }]];
 }

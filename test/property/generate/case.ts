@@ -5,7 +5,7 @@ import { callsFor } from "../lay-out.ts";
 import { apply } from "../model/apply.ts";
 import type { Call, Step } from "../model/call.ts";
 import { type Layer, merged } from "../model/layers.ts";
-import { EMPTY, inodeAt, isBelow, type Path, type Tree, withName } from "../model/tree.ts";
+import { EMPTY, inodeAt, isBelow, linksOf, type Path, type Tree, withName } from "../model/tree.ts";
 import {
   anyMode,
   anyName,
@@ -96,15 +96,17 @@ const anyStep: fc.Arbitrary<Step> = fc
 
 /**
  * A step before its paths are known. `emptied`: everything in the directory that it is about is removed first, call by call.
- * `equal`: what is renamed is made first, as a file like that at the new name.
+ * `equal`: what is renamed is made first, as a file like that at the new name. `linked`: it is about a file of several names.
  */
-type RawStep = Step & { readonly emptied?: boolean; readonly equal?: boolean };
+type RawStep = Step & { readonly emptied?: boolean; readonly equal?: boolean; readonly linked?: boolean };
 
 /** Puts paths in place of what stands for them, step by step. */
 function withPaths(layers: readonly Layer[], program: readonly RawStep[]): readonly Step[] {
   let [tree, last] = [merged(layers), ""];
-  return program.flatMap(({ emptied = false, equal = false, ...step }) => {
-    const paths = [...tree.names.keys()].sort();
+  return program.flatMap(({ emptied = false, equal = false, linked = false, ...step }) => {
+    const all = [...tree.names.keys()].sort();
+    const several = linked ? all.filter((each) => linksOf(tree, each) > 1) : [];
+    const paths = several.length > 0 ? several : all;
     const place = (text: string): string =>
       text.replace(/^\0(\d+|again)\/?/, (match, nth: string) => {
         const found = nth === "again" ? last : (paths[Number(nth) % paths.length] ?? "");
@@ -156,15 +158,43 @@ const COPY = "copy";
 
 /** A copy takes the place of its original: nothing is another than before, but the names that share a file. */
 const anyCopy: fc.Arbitrary<readonly RawStep[]> = picked.map((to) => [
-  { do: "rename", from: COPY, to, how: "replace", equal: true },
+  { do: "rename", from: COPY, to, how: "replace", equal: true, linked: true },
 ]);
+
+/** How many names a file has, right after one of them was changed. */
+const anyLinkCount: fc.Arbitrary<readonly RawStep[]> = fc
+  .record({ path: picked, mode: anyMode })
+  .map(({ path, mode }) => [
+    { do: "chmod", path, mode, linked: true },
+    { do: "stat", path: AGAIN },
+  ]);
+
+/** What was changed is removed or moved: a copy of a lower file, say, that must not show again. */
+const anyChangeAndMove: fc.Arbitrary<readonly RawStep[]> = fc
+  .record({ path: picked, mode: anyMode, text: anyText, name: anyName, which: fc.nat({ max: 3 }) })
+  .map(({ path, mode, text, name, which }) => [
+    which < 2 ? { do: "chmod", path, mode } : { do: "append", path, text },
+    which % 2 === 0 ? { do: "unlink", path: AGAIN } : { do: "rename", from: AGAIN, to: name, how: "replace" },
+  ]);
+
+/** A directory is removed with all that is in it, and made again with a directory in it, of a name that may have been there. */
+const anyRemake: fc.Arbitrary<readonly RawStep[]> = fc
+  .record({ path: picked, child: fc.constantFrom("a", "b", "c") })
+  .map(({ path, child }) => [
+    { do: "rmdir", path, emptied: true },
+    { do: "mkdir", path: AGAIN, mode: 0o755 },
+    { do: "mkdir", path: `${AGAIN}/${child}`, mode: 0o755 },
+  ]);
 
 const anyProgram: fc.Arbitrary<readonly RawStep[]> = fc
   .array(
     fc.oneof(
       { weight: 20, arbitrary: anyStep.map((step) => [step]) },
       { weight: 2, arbitrary: anyReplacement },
+      { weight: 1, arbitrary: anyRemake },
+      { weight: 2, arbitrary: anyChangeAndMove },
       { weight: 1, arbitrary: anyCopy },
+      { weight: 1, arbitrary: anyLinkCount },
     ),
     { minLength: 1, maxLength: 16 },
   )

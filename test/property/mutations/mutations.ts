@@ -56,6 +56,12 @@ export const MUTATIONS: readonly Mutation[] = [
     "node.isDirectory || stat.nlink < 2000 ? null : (copy",
   ),
   mutation(
+    "copy-up counts a link too many",
+    COPY_UP,
+    "stat.nlink + node.extraNames - 2;",
+    "stat.nlink + node.extraNames - 1;",
+  ),
+  mutation(
     "copy-up does not tell the directory's listing",
     COPY_UP,
     "  union.indexOf(parent).setPresent(name, node.type >> 12, node.ino);\n",
@@ -206,6 +212,18 @@ export const MUTATIONS: readonly Mutation[] = [
     "layers/diff/upper-diff.ts",
     "if (!hides || below === null) return;",
     "if (hides || below === null) return;",
+  ),
+  mutation(
+    "a diff forgets opacity one directory down",
+    "layers/diff/upper-diff.ts",
+    "const opaque = hides || (isMarked",
+    "const opaque = (isMarked",
+  ),
+  mutation(
+    "a diff does not see that names have parted",
+    "layers/diff/collector.ts",
+    "for (const names of partedOf(kept)) this.#addUnchanged(names);",
+    "partedOf(kept);",
   ),
   mutation(
     "a diff does not follow redirects",
