@@ -89,7 +89,7 @@ await build({ ...common, entryPoints: ["fuse/server/copy-thread.ts"], outfile: j
 await build({ ...common, entryPoints: ["fuse/server/main.ts"], outfile: join(dist, "fuse-server.cjs") });
 await build({ ...common, entryPoints: ["layers/containers/monitor.ts"], outfile: join(dist, "monitor.cjs") });
 await build({ ...common, entryPoints: ["src/exec/joiner.ts"], outfile: join(dist, "joiner.cjs") });
-await build({ ...common, entryPoints: ["layers/serve/tree-worker.ts"], outfile: join(dist, "tree-worker.cjs") });
+await build({ ...common, entryPoints: ["layers/serve/slow-worker.ts"], outfile: join(dist, "slow-worker.cjs") });
 await build({ ...common, entryPoints: ["layers/diff/fill-worker.ts"], outfile: join(dist, "fill-worker.cjs") });
 // Last, so that a dist with an entry is complete. Old nodes must get as far as reading why they are refused.
 await build({ ...common, banner: {}, entryPoints: ["cli/start.ts"], target: "node14", outfile: join(dist, "cli.cjs") });

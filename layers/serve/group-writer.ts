@@ -13,13 +13,21 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
+/** Changes after which the log is copied into the database: about as many as fill the thousand pages that SQLite waits for. */
+const CHANGES_A_CHECKPOINT = 256;
+
 export class GroupWriter {
   readonly #db: Database;
+  readonly #checkpoint: () => void;
+  #changes = 0;
   #waiting: Waiting[] = [];
   #isRunning = false;
 
-  constructor(db: Database) {
+  /** `checkpoint` has `db.checkpoint` run in another thread. */
+  constructor(db: Database, checkpoint: () => void) {
     this.#db = db;
+    this.#checkpoint = checkpoint;
+    db.leaveCheckpoints();
   }
 
   /**
@@ -67,5 +75,9 @@ export class GroupWriter {
     });
     if (done.length > 0) await this.#db.flush();
     for (const settle of done) settle();
+    this.#changes += done.length;
+    if (this.#changes < CHANGES_A_CHECKPOINT) return;
+    this.#changes = 0;
+    this.#checkpoint();
   }
 }

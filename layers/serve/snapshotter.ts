@@ -24,18 +24,18 @@ import {
   setHeldUsage,
 } from "../../src/meta/held-snapshots.ts";
 import { getLayer } from "../../src/meta/layers.ts";
+import { NATIVE } from "../../src/overlay/layer-form.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
 import { listDirectory } from "../../src/sys/directory.ts";
 import { AT_FDCWD, symlinkAt } from "../../src/sys/file.ts";
 import { removeTree } from "../../src/sys/remove-tree.ts";
 import { statAtOrNull } from "../../src/sys/stat.ts";
 import { nowUs } from "../../src/sys/times.ts";
-import { createTemporary } from "../content/temporary.ts";
+import { createTemporary, type Temporary } from "../content/temporary.ts";
 import { isHeldDirectory } from "../garbage.ts";
 import { heldDirectory } from "../layout.ts";
 import { copyRootAttributes } from "../snapshots/root-attributes.ts";
 import type { Store } from "../store.ts";
-import { formOf } from "../store-form.ts";
 import { Adopter, layerOfCommit, pathFromHeld, releaseLayer } from "./adopt.ts";
 import type { SnapshotFilter } from "./filter.ts";
 import { GroupWriter } from "./group-writer.ts";
@@ -53,7 +53,7 @@ import {
   targetExists,
   wrongKind,
 } from "./refusals.ts";
-import { TreeWork } from "./tree-work.ts";
+import { SlowWork } from "./slow-work.ts";
 
 /** The label by which a client asks for a layer instead of a place to unpack it to: its value is the layer's chainID. */
 export const TARGET_LABEL = "containerd.io/snapshot.ref";
@@ -102,16 +102,19 @@ export class Snapshotter implements AsyncDisposable {
   readonly #holder: string;
   readonly #style: MountStyle;
   readonly #writer: GroupWriter;
-  readonly #trees = new TreeWork();
+  readonly #slow = new SlowWork();
   readonly #adopter: Adopter;
   readonly #removals = new Set<Promise<void>>();
+  /** Where directories are until they are gone. */
+  #trash: Temporary | null = null;
+  #discarded = 0;
 
   constructor(store: Store, holder: string, style: MountStyle) {
     this.#store = store;
     this.#holder = holder;
     this.#style = style;
-    this.#writer = new GroupWriter(store.db);
-    this.#adopter = new Adopter(store, holder, this.#trees);
+    this.#writer = new GroupWriter(store.db, () => this.#checkpoint());
+    this.#adopter = new Adopter(store, holder, this.#slow);
   }
 
   /** How many layers were taken into the store, and how many found to be there already. */
@@ -122,7 +125,8 @@ export class Snapshotter implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#adopter[Symbol.asyncDispose]();
     await Promise.all(this.#removals);
-    await this.#trees[Symbol.asyncDispose]();
+    await this.#trash?.[Symbol.asyncDispose]();
+    await this.#slow[Symbol.asyncDispose]();
   }
 
   /**
@@ -246,7 +250,7 @@ export class Snapshotter implements AsyncDisposable {
     if (kind === "view" && parent !== null) return { sizeBytes: 0, inodes: 0 };
     let size: Usage;
     try {
-      const { diskBytes, inodes } = await this.#trees.measure(joinHost(heldDirectory(this.#store.layout, id), "fs"));
+      const { diskBytes, inodes } = await this.#slow.measure(joinHost(heldDirectory(this.#store.layout, id), "fs"));
       size = { sizeBytes: diskBytes, inodes };
     } catch (error) {
       if (!isErrno(error, "ENOENT")) throw error;
@@ -336,20 +340,27 @@ export class Snapshotter implements AsyncDisposable {
     return below;
   }
 
+  #checkpoint(): void {
+    const { layout, logger } = this.#store;
+    this.#slow
+      .checkpoint(layout.database)
+      .catch((error: unknown) => logger.warn("held.checkpoint", { error: String(error) })); // the next one has another try
+  }
+
   /** Takes a directory away under its name at once; what is in it goes in the background. */
   #discard(path: HostPath): void {
-    const trash = createTemporary(this.#store.layout, "trash");
-    const tree = joinHost(trash.path, "tree");
+    this.#trash ??= createTemporary(this.#store.layout, "trash");
+    this.#discarded += 1;
+    const tree = joinHost(this.#trash.path, String(this.#discarded));
     try {
       renameSync(bytesOf(path), bytesOf(tree));
     } catch (error) {
       if (!isErrno(error, "ENOENT")) this.#store.logger.warn("held.discard", { path, error: String(error) });
+      return; // gc and Cleanup have another try
     }
-    const removal = this.#trees
+    const removal = this.#slow
       .remove(tree)
       .catch((error: unknown) => this.#store.logger.warn("held.discard", { path, error: String(error) }))
-      .then(() => trash[Symbol.asyncDispose]())
-      .catch(() => {}) // gc has another try
       .finally(() => this.#removals.delete(removal));
     this.#removals.add(removal);
   }
@@ -377,7 +388,7 @@ function makeDirectories(store: Store, { id, kind, parent }: HeldSnapshotRow): v
   if (kind === "active") mkdirSync(bytesOf(joinHost(directory, "work")), { mode: 0o711 });
   if (parent === null) return;
   const below = joinHost(heldDirectory(store.layout, parent.id), "fs", "."); // it may be a link
-  copyRootAttributes(below, joinHost(directory, "fs"), formOf(store));
+  copyRootAttributes(below, joinHost(directory, "fs"), NATIVE);
 }
 
 /** `held/ID`, empty. What lies there is of a transaction that was undone: no row has this id. */

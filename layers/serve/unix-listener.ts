@@ -25,6 +25,13 @@ const FIRST_PASSED_FD = 3;
 const NEW = ".new";
 const BACKLOG = 128;
 
+/** The descriptors that systemd handed to this process. */
+export function passedDescriptors(): readonly number[] {
+  if (process.env.LISTEN_PID !== String(process.pid)) return [];
+  const count = Number.parseInt(process.env.LISTEN_FDS ?? "0", 10);
+  return Array.from({ length: count }, (_, index) => FIRST_PASSED_FD + index);
+}
+
 /** Listens until it is closed. */
 export class UnixListener {
   readonly #server: Server;
@@ -63,9 +70,7 @@ export class UnixListener {
 
   /** True if systemd handed over a socket of this path. */
   async #usePassed(): Promise<boolean> {
-    if (process.env.LISTEN_PID !== String(process.pid)) return false;
-    const count = Number.parseInt(process.env.LISTEN_FDS ?? "0", 10);
-    for (let fd = FIRST_PASSED_FD; fd < FIRST_PASSED_FD + count; fd += 1) {
+    for (const fd of passedDescriptors()) {
       if (boundPathOf(fd) !== this.#options.path) continue;
       await listen(this.#server, { fd });
       return true;

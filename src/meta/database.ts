@@ -24,6 +24,8 @@ export type Value = string | number | null;
 export type Durability = "durable" | "relaxed";
 
 const BUSY_TIMEOUT_MS = 20_000;
+/** 64 MiB. */
+const LONG_LOG_PAGES = 16_384;
 
 /** An open store database. The modules beside this one are the only callers of `get`, `all` and `run`. */
 export class Database implements Disposable {
@@ -89,6 +91,20 @@ export class Database implements Disposable {
     await new Promise<void>((resolve, reject) => {
       fsync(log, (error) => (error === null ? resolve() : reject(error)));
     });
+  }
+
+  /** Leaves copying the log into the database to whoever calls `checkpoint`: a commit that does it takes long. */
+  leaveCheckpoints(): void {
+    this.#try(() => this.#connection.pragma("wal_autocheckpoint = 0"));
+  }
+
+  /**
+   * Copies the log into the database, which others use meanwhile. A log that has become long, because somebody always writes, is
+   * begun anew, and then writers wait.
+   */
+  checkpoint(): void {
+    const [state] = this.#try(() => this.#connection.pragma("wal_checkpoint(PASSIVE)")) as readonly { log: number }[];
+    if ((state?.log ?? 0) > LONG_LOG_PAGES) this.#try(() => this.#connection.pragma("wal_checkpoint(RESTART)"));
   }
 
   /** What SQLite's own check finds wrong with the file, one line each; empty if it is sound. */

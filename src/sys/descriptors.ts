@@ -15,6 +15,11 @@ const F_SETFD = 2;
 const FD_CLOEXEC = 1;
 const FIRST = 3;
 
+/** Leaves a descriptor open in the program that takes this one's place; node closes all it was started with. @throws PosixError */
+export function passOn(fd: number): void {
+  check(fcntl(fd, F_SETFD, 0), "fcntl");
+}
+
 /** Closes in programs that are started what this process has open besides the standard three, whoever left it open. */
 export function keepDescriptorsToOurselves(): void {
   try {

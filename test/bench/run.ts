@@ -1,5 +1,5 @@
 /**
- * npm run bench -- SECTION... [--rounds N] [--images NAME,...] [--only PATTERN]     sections: import mount diff commit fuse run
+ * npm run bench -- SECTION... [--rounds N] [--images NAME,...] [--only PATTERN]     sections: import mount diff commit fuse run engines
  *
  * Prints ourselves beside the packaged tools and the limits, from one run on a journaled file system of its own. In each
  * round every variant runs once (A B C, A B C), so that what else the machine does falls on all of them. The images are
@@ -13,6 +13,7 @@ import { parseArgs } from "node:util";
 import { fixtureDirectory } from "../helpers/fixture-images.ts";
 import { LAYERCTL } from "../helpers/layerctl.ts";
 import type { Contender, Section } from "./contender.ts";
+import { callLatencies, enginesSection } from "./engines-section.ts";
 import { fuseSection } from "./fuse-section.ts";
 import { journaledWorkplace } from "./journaled.ts";
 import { cleanUp, type Measured, measure, prepare } from "./measure.ts";
@@ -20,7 +21,15 @@ import { report } from "./report.ts";
 import { runSection as containerSection } from "./run-section.ts";
 import { commitSection, diffSection, importSection, mountSection, stored, storedName } from "./sections.ts";
 
-const ROUNDS: Readonly<Record<string, number>> = { import: 3, mount: 9, diff: 9, commit: 3, fuse: 3, run: 9 };
+const ROUNDS: Readonly<Record<string, number>> = {
+  import: 3,
+  mount: 9,
+  diff: 9,
+  commit: 3,
+  fuse: 3,
+  run: 9,
+  engines: 3,
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -46,6 +55,7 @@ for (const name of positionals.length > 0 ? positionals : Object.keys(ROUNDS)) {
   for (const section of sectionsOf(name)) {
     if (!stopped) console.log(await runSection(section, Number(values.rounds ?? ROUNDS[name])));
   }
+  if (name === "engines" && !stopped) console.log(callLatencies(workplace.path));
 }
 
 function sectionsOf(name: string): readonly Section[] {
@@ -63,8 +73,10 @@ function sectionsOf(name: string): readonly Section[] {
       return [fuseSection(first, stored(first), storedName(first))];
     case "run":
       return [containerSection(names.find((image) => image !== "many-layers") ?? first)]; // many-layers has no programs
+    case "engines":
+      return names.map(enginesSection);
     default:
-      throw new Error(`no section "${name}": import, mount, diff, commit, fuse, run`);
+      throw new Error(`no section "${name}": import, mount, diff, commit, fuse, run, engines`);
   }
 }
 

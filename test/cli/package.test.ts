@@ -29,7 +29,7 @@ test("the package has the wrapper, what it runs, and the documentation, and noth
     "dist/library.cjs",
     "dist/main.cjs",
     "dist/monitor.cjs",
-    "dist/tree-worker.cjs",
+    "dist/slow-worker.cjs",
     "docs/architecture.md",
     "docs/commands.md",
     "docs/conformance.md",

@@ -27,7 +27,7 @@ export interface Info {
 type Labels = Readonly<Record<string, string>>;
 
 const PROTO = fileURLToPath(new URL("./snapshots.proto", import.meta.url));
-const SERVICE = "containerd.services.snapshots.v1.Snapshots";
+export const SERVICE = "containerd.services.snapshots.v1.Snapshots";
 /** A call that has not been answered after this never will. */
 const PATIENCE_MS = 60_000;
 
@@ -146,6 +146,13 @@ export class SnapshotsClient implements Disposable {
       });
     });
   }
+}
+
+/** The bytes of a request, for who calls in another way. */
+export function requestBytes(method: string, request: object): Buffer {
+  const found = definition[method];
+  if (found === undefined) throw new Error(`no ${method}`);
+  return found.requestSerialize(request);
 }
 
 /** For `assert.rejects`: an error of the service with this status, whose words match. */

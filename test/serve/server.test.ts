@@ -183,6 +183,7 @@ test("sockets that systemd opened are used, and it is told of start and stop", {
   const manager = `
 import ctypes, os, socket, sys
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); notify.bind(sys.argv[2])
+notify.settimeout(60)
 listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM); listening.bind(sys.argv[1]); listening.listen(5)
 child = os.fork()
 if child == 0:

@@ -1,13 +1,14 @@
-/** The thread that measures and removes trees: what takes long must not keep callers waiting. See `tree-work.ts`. */
+/** The thread that does what takes long. See `slow-work.ts`. */
 
 import { parentPort } from "node:worker_threads";
+import { type Database, openDatabase } from "../../src/meta/database.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
 import { AT_FDCWD, S_IFDIR, S_IFMT, S_IFREG } from "../../src/sys/file.ts";
 import { removeTree } from "../../src/sys/remove-tree.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
 import { walkTree } from "../../src/sys/walk-tree.ts";
 import { packError } from "../../src/thread-errors.ts";
-import type { TreeReply, TreeSize, TreeTask } from "./tree-work.ts";
+import type { SlowReply, SlowTask, TreeSize } from "./slow-work.ts";
 
 const port = parentPort;
 if (port === null) throw new Error("this module is the entry of a worker thread");
@@ -31,10 +32,16 @@ function measure(path: HostPath): TreeSize {
   return size;
 }
 
-port.on("message", ({ id, kind, path }: TreeTask) => {
-  let reply: TreeReply;
+let database: Database | null = null;
+
+port.on("message", ({ id, kind, path }: SlowTask) => {
+  let reply: SlowReply;
   try {
     if (kind === "remove") removeTree(path);
+    if (kind === "checkpoint") {
+      database ??= openDatabase(path);
+      database.checkpoint();
+    }
     reply = { id, size: kind === "measure" ? measure(path) : null };
   } catch (error) {
     reply = { id, error: packError(error) };

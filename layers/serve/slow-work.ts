@@ -1,11 +1,14 @@
-/** Measures and removes trees in a thread of their own, one at a time, in the order they were asked for. */
+/**
+ * What takes long is done in a thread of its own, so that no caller waits for it: trees are measured and removed, the database
+ * is brought up to its log. One thing at a time, in the order they were asked for.
+ */
 
 import { Worker } from "node:worker_threads";
 import type { HostPath } from "../../src/paths.ts";
 import { type PackedError, unpackError } from "../../src/thread-errors.ts";
 
 /** The bundle has the worker beside it; a checkout runs the source. */
-const WORKER = new URL(import.meta.url.endsWith(".ts") ? "./tree-worker.ts" : "./tree-worker.cjs", import.meta.url);
+const WORKER = new URL(import.meta.url.endsWith(".ts") ? "./slow-worker.ts" : "./slow-worker.cjs", import.meta.url);
 
 export interface TreeSize {
   /** What the tree takes on the disk, directories included: as containerd counts. */
@@ -15,13 +18,14 @@ export interface TreeSize {
   readonly inodes: number;
 }
 
-export interface TreeTask {
+export interface SlowTask {
   readonly id: number;
-  readonly kind: "measure" | "remove";
+  readonly kind: "measure" | "remove" | "checkpoint";
+  /** A tree, or the database. */
   readonly path: HostPath;
 }
 
-export type TreeReply =
+export type SlowReply =
   | { readonly id: number; readonly size: TreeSize | null }
   | { readonly id: number; readonly error: PackedError };
 
@@ -31,7 +35,7 @@ interface Waiting {
 }
 
 /** Disposing waits for what was asked for. The thread starts at the first task. */
-export class TreeWork implements AsyncDisposable {
+export class SlowWork implements AsyncDisposable {
   readonly #waiting = new Map<number, Waiting>();
   #worker: Worker | null = null;
   #lastId = 0;
@@ -49,6 +53,11 @@ export class TreeWork implements AsyncDisposable {
     await this.#ask("remove", path);
   }
 
+  /** Copies the database's log into it. @throws as `openDatabase` */
+  async checkpoint(database: HostPath): Promise<void> {
+    await this.#ask("checkpoint", database);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#waiting.size > 0) {
       await new Promise<void>((resolve) => {
@@ -59,19 +68,19 @@ export class TreeWork implements AsyncDisposable {
     this.#worker = null;
   }
 
-  #ask(kind: TreeTask["kind"], path: HostPath): Promise<TreeSize | null> {
+  #ask(kind: SlowTask["kind"], path: HostPath): Promise<TreeSize | null> {
     return new Promise((resolve, reject) => {
       this.#lastId += 1;
       this.#waiting.set(this.#lastId, { resolve, reject });
       this.#worker ??= this.#start();
-      this.#worker.postMessage({ id: this.#lastId, kind, path } satisfies TreeTask);
+      this.#worker.postMessage({ id: this.#lastId, kind, path } satisfies SlowTask);
     });
   }
 
   #start(): Worker {
     const worker = new Worker(WORKER);
     worker.unref();
-    worker.on("message", (reply: TreeReply) => {
+    worker.on("message", (reply: SlowReply) => {
       const waiting = this.#waiting.get(reply.id);
       this.#waiting.delete(reply.id);
       if ("error" in reply) waiting?.reject(unpackError(reply.error));
