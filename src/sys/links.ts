@@ -66,11 +66,6 @@ export function raiseLink(name: string): void {
   request(RTM.newLink, 0, linkHead(true), [[IFLA.name, name]], name);
 }
 
-/** Whether there is a link of this name. @throws PosixError */
-export function hasLink(name: string): boolean {
-  return unlessMissing(() => indexOf(name));
-}
-
 /** Removes a link, and with it the other of a pair; false if there is none. @throws PosixError */
 export function removeLink(name: string): boolean {
   return unlessMissing(() => request(RTM.delLink, 0, linkHead(false), [[IFLA.name, name]], name));

@@ -9,6 +9,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { busyboxStore, type ContainerStore, needsContainers, tracesOf } from "../helpers/busybox.ts";
 import { LAYERCTL } from "../helpers/layerctl.ts";
+import { monitorOf, until } from "../helpers/monitor.ts";
 import { requires } from "../helpers/requires.ts";
 
 interface Listed {
@@ -26,20 +27,6 @@ function listed(store: ContainerStore): readonly Listed[] {
 
 function detach(store: ContainerStore, script: string, ...options: readonly string[]): string {
   return store.ok("run", "-d", "--name", "c", ...options, "bb:1", "sh", "-c", script);
-}
-
-/** The parent of unshare(1), the parent of the container's first process. */
-function monitorOf(pid: number): number {
-  const parent = (child: number): number =>
-    Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${child}/status`, "utf8"))?.[1]);
-  return parent(parent(pid));
-}
-
-async function until(what: () => boolean): Promise<void> {
-  for (let turn = 0; !what(); turn++) {
-    if (turn > 500) throw new Error("it never came");
-    await sleep(10);
-  }
 }
 
 test("a detached container runs on, is listed, and its output is kept in order", {

@@ -4,10 +4,13 @@
  */
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { busyboxStore, type ContainerStore, needsContainers, tracesOf } from "../helpers/busybox.ts";
+import { LAYERCTL } from "../helpers/layerctl.ts";
 import { enterOwnNetwork, HOST, must, NEIGHBOUR, type Neighbour, networkState } from "../helpers/own-network.ts";
 import { requires } from "../helpers/requires.ts";
 
@@ -202,6 +205,43 @@ test("addresses, names and name servers are what is asked for", { skip }, async 
     assert.match(store.inside(["--ip", address, "bb:1", "true"]).stderr, words);
   }
   store.ok("rm", "-f", "c");
+});
+
+test("name servers that only the host reaches are left out, and it is said where nobody is left", {
+  skip,
+}, async () => {
+  await using store = busyboxStore();
+  const resolvConf = (text: string, resolved: string): readonly [string, string] => {
+    for (const [name, content] of [
+      ["resolv.conf", text],
+      ["resolved", resolved],
+    ] as const) {
+      writeFileSync(join(store.path, name), content);
+    }
+    const script = `mount --bind ${store.path}/resolv.conf /etc/resolv.conf && mount -t tmpfs t /run &&
+      mkdir -p /run/systemd/resolve && cp ${store.path}/resolved /run/systemd/resolve/resolv.conf && exec "$@"`;
+    const run = [
+      LAYERCTL,
+      "--root",
+      store.root,
+      "run",
+      "--rm",
+      "--network",
+      "bridge",
+      "bb:1",
+      "cat",
+      "/etc/resolv.conf",
+    ];
+    const { stdout, stderr } = spawnSync("unshare", ["-m", "sh", "-c", script, "sh", ...run], { encoding: "utf8" });
+    return [stdout, stderr];
+  };
+  const host = "search one.example\nnameserver 127.0.0.53 # local\nnameserver 198.51.100.1\nnameserver 2001:db8::1\n";
+  assert.deepEqual(resolvConf(host, ""), ["nameserver 198.51.100.1\nsearch one.example\n", ""]);
+  const local = "nameserver 127.0.0.53\noptions edns0\n";
+  assert.deepEqual(resolvConf(local, "nameserver 198.51.100.2\n"), ["nameserver 198.51.100.2\noptions edns0\n", ""]);
+  const [file, words] = resolvConf(local, "nameserver ::1\n");
+  assert.equal(file, "options edns0\n");
+  assert.match(words, /network\.no-name-server .*--dns/);
 });
 
 test("a block that the host has a route to is not the bridge's", { skip }, async () => {

@@ -15,13 +15,13 @@ export interface Neighbour {
 
 /**
  * Moves this process's main thread, and all that it starts from now on, into a network namespace of its own with a loopback
- * and a neighbour. It goes with the process.
+ * and a neighbour, between which the host forwards. It goes with the process.
  */
 export function enterOwnNetwork(): Neighbour {
   joinNetworkNamespace(makeNetworkNamespace());
   const neighbour = makeNetworkNamespace();
   const path = `/proc/${process.pid}/fd/${neighbour}`;
-  must(`ip link set lo up && ip link add out type veth peer name in && ip link set in netns ${path} &&
+  must(`echo 1 >/proc/sys/net/ipv4/ip_forward && ip link set lo up && ip link add out type veth peer name in && ip link set in netns ${path} &&
     ip addr add ${HOST}/24 dev out && ip link set out up &&
     nsenter --net=${path} sh -c 'ip link set lo up && ip addr add ${NEIGHBOUR}/24 dev in && ip link set in up'`);
   return { shell: (script) => inNetworkNamespace(neighbour, () => must(script)) };

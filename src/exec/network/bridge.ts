@@ -11,7 +11,6 @@ import {
   addBridge,
   addDefaultRoute,
   addLinkPair,
-  hasLink,
   raiseLink,
   removeLink,
   removeLinks,
@@ -49,20 +48,27 @@ export function gatewayOf({ block }: Bridge): number {
 }
 
 /**
- * Makes the bridge, if it is not there.
+ * Makes the bridge, or what is missing of it: who made it may have been killed on the way.
  * @throws {UnsupportedError} `ERR_NETWORK_PRIVILEGE`, `ERR_NO_BRIDGE` if the kernel has none
  * @throws PosixError
  */
 export function makeBridge(bridge: Bridge): void {
   const gateway = gatewayOf(bridge);
   try {
-    if (hasLink(bridge.name)) return;
-    addBridge(bridge.name, groupOf(bridge), macOf(gateway));
+    unlessThere(() => addBridge(bridge.name, groupOf(bridge), macOf(gateway)));
     refuseRouters(bridge.name);
-    addAddress(bridge.name, gateway, bridge.block);
+    unlessThere(() => addAddress(bridge.name, gateway, bridge.block));
     raiseLink(bridge.name);
   } catch (error) {
     throw translate(error);
+  }
+}
+
+function unlessThere(make: () => void): void {
+  try {
+    make();
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
   }
 }
 
