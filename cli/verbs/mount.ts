@@ -1,6 +1,7 @@
 /** `layerctl mount REF [TARGET]`: an image as a tree to work in, or a snapshot again. */
 
 import { type Command, Option } from "commander";
+import { mountsAlready, runningMount } from "../../layers/containers/mounted.ts";
 import { mountImage } from "../../layers/mounts.ts";
 import type { RequestedBackend } from "../../src/mount/backend.ts";
 import { parseOverlayOptions } from "../../src/mount/overlay-options.ts";
@@ -39,7 +40,8 @@ export function define(command: Command): void {
       `
 Makes a snapshot, which takes the changes, mounts it, and prints the target's path alone. The mount stays when the command
 ends; "layerctl umount" takes it away and keeps the changes, and mounting the snapshot's name again brings them back, with
-the options of its last mount (without volatile) unless -o gives others.
+the options of its last mount (without volatile) unless -o gives others. A container that runs is mounted already: its target is
+printed, and changes there are changes in it.
 
 Mounts are made by the kernel's overlayfs. Where it refuses (no privilege, no overlayfs, an upperdir or a number of layers that
 it does not take) they are made by a server of ours over FUSE, and a warning tells why; --backend kernel or fuse forces one.
@@ -67,15 +69,20 @@ export async function run(
 ): Promise<void> {
   const { name, ro = false, init = false, backend, options: overlay } = options;
   using store = openStore(context);
-  const mounted = await mountImage(store, reference, {
-    ...(target !== undefined && { target }),
-    ...(name !== undefined && { name }),
-    ...(overlay !== undefined && { options: parseOverlayOptions(overlay.join(",")) }),
-    readOnly: ro,
-    init,
-    backend,
-    signal: context.signal,
-  });
+  const running = runningMount(store, name ?? reference);
+  const isPlain = target === undefined && overlay === undefined && !ro && !init && backend === "auto";
+  if (running !== null && !isPlain) throw mountsAlready(running);
+  const mounted =
+    running ??
+    (await mountImage(store, reference, {
+      ...(target !== undefined && { target }),
+      ...(name !== undefined && { name }),
+      ...(overlay !== undefined && { options: parseOverlayOptions(overlay.join(",")) }),
+      readOnly: ro,
+      init,
+      backend,
+      signal: context.signal,
+    }));
   const { snapshot } = mounted;
   if (!context.json) {
     printPath(mounted.target);
