@@ -300,7 +300,7 @@ export const MUTATIONS: readonly Mutation[] = [
     "a copy of several names has its own before the index has it",
     COPY_UP,
     "    enterIndex(union, upper, node, copy, indexName, extraNames + 1);\n    file.linkAt(upper.index.fd, indexName, upper.layer.fd, path);\n",
-    "    file.linkAt(upper.work.fd, copy.name, upper.layer.fd, path);\n    enterIndex(union, upper, node, copy, indexName, extraNames);\n",
+    "    file.linkAt(upper.work.fd, copy.name, upper.layer.fd, path);\n    for (let n = 0; n < 4; n++) storeExtraNames(union, copy.target, extraNames);\n    enterIndex(union, upper, node, copy, indexName, extraNames);\n",
   ),
   crashMutation(
     "what is below shows before the whiteout is made",
