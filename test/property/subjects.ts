@@ -81,7 +81,9 @@ function coreWith(namespace: OverlayNamespace): Subject {
       const union = openUnion(scene, namespace);
       return {
         run: async (jobs) =>
-          jobs.map(({ directory, program }) => work(new UnionCalls(union, directory, sinceMs), program)),
+          jobs.map(({ directory, program }) =>
+            work(new UnionCalls(union, directory, sinceMs, program.length === 0), program),
+          ),
         async [Symbol.asyncDispose]() {
           union[Symbol.dispose]();
         },

@@ -73,18 +73,25 @@ async function tryCrash(
   return { property: "the lower layers are never written", expected: stamps.get(path) ?? "nothing", found, step: null };
 }
 
-/** The calls of a program during which the server is killed: the last few. Those before are made in a mount that ends well. */
-const LAST = 3;
+/**
+ * How many calls at the end of a program the server is there for that is killed; those before are made in a mount that ends
+ * well. One makes hardly more changes than a few; where it is killed after more, others come before it.
+ */
+function lastCalls({ killAt = 0 }: Case): number {
+  return killAt < 10 ? 1 : 3;
+}
 
 async function runUntilKilled(
   subject: Subject,
-  { program, killAt }: Case,
+  failing: Case,
   scene: Scene,
   sinceMs: number,
 ): Promise<readonly Outcome[]> {
-  const before = outcomesBefore(subject, program.slice(0, -LAST), scene, sinceMs);
+  const { program, killAt } = failing;
+  const last = lastCalls(failing);
+  const before = outcomesBefore(subject, program.slice(0, -last), scene, sinceMs);
   await using opened = await subject.open(scene, sinceMs, killAt);
-  const [ran] = await opened.run([{ directory: directoryOf(0), program: program.slice(-LAST) }]);
+  const [ran] = await opened.run([{ directory: directoryOf(0), program: program.slice(-last) }]);
   return [...before, ...(ran?.outcomes ?? [])];
 }
 

@@ -161,21 +161,28 @@ const anyCopy: fc.Arbitrary<readonly RawStep[]> = picked.map((to) => [
   { do: "rename", from: COPY, to, how: "replace", equal: true, linked: true },
 ]);
 
-/** How many names a file has, right after one of them was changed. */
+/** How many names a file has, right after one of them was changed or removed. */
 const anyLinkCount: fc.Arbitrary<readonly RawStep[]> = fc
-  .record({ path: picked, mode: anyMode })
-  .map(({ path, mode }) => [
-    { do: "chmod", path, mode, linked: true },
-    { do: "stat", path: AGAIN },
+  .record({
+    change: fc.oneof(call("chmod", { path: picked, mode: anyMode }), call("unlink", { path: picked })),
+    path: picked,
+  })
+  .map(({ change, path }) => [
+    { ...change, linked: true },
+    { do: "stat", path, linked: true },
   ]);
 
-/** What was changed is removed or moved: a copy of a lower file, say, that must not show again. */
+/** What was changed is removed, moved or given one more name: a copy of a lower file, say, that must not show again. */
 const anyChangeAndMove: fc.Arbitrary<readonly RawStep[]> = fc
-  .record({ path: picked, mode: anyMode, text: anyText, name: anyName, which: fc.nat({ max: 3 }) })
-  .map(({ path, mode, text, name, which }) => [
-    which < 2 ? { do: "chmod", path, mode } : { do: "append", path, text },
-    which % 2 === 0 ? { do: "unlink", path: AGAIN } : { do: "rename", from: AGAIN, to: name, how: "replace" },
-  ]);
+  .record({
+    change: fc.oneof(call("chmod", { path: picked, mode: anyMode }), call("append", { path: picked, text: anyText })),
+    move: fc.oneof(
+      call("unlink", { path: fc.constant(AGAIN) }),
+      call("rename", { from: fc.constant(AGAIN), to: path, how: fc.constant("replace" as const) }),
+      call("link", { from: fc.constant(AGAIN), to: anyPath }),
+    ),
+  })
+  .map(({ change, move }) => [change, move]);
 
 /** A directory is removed with all that is in it, and made again with a directory in it, of a name that may have been there. */
 const anyRemake: fc.Arbitrary<readonly RawStep[]> = fc
@@ -218,7 +225,10 @@ const UNSEEN: Call["do"] = "list changing";
 /** As `casesOf`, with a server that is killed: in programs whose calls all change something. */
 export function crashesOf(seed: number): fc.Arbitrary<Case> {
   return fc
-    .record({ each: casesOf(seed), killAt: fc.nat({ max: 12 }) })
+    .record({
+      each: casesOf(seed),
+      killAt: fc.oneof({ weight: 3, arbitrary: fc.nat({ max: 9 }) }, fc.nat({ max: 24 })),
+    })
     .map(({ each: { layers, program }, killAt }) => {
       let tree = merged(layers);
       const changing = program.filter((step) => {

@@ -29,9 +29,11 @@ export class UnionCalls implements FileSystem {
   readonly #walk: UnionWalk;
   readonly #data: UnionData;
   readonly #sinceMs: number;
+  readonly #isForgetful: boolean;
 
-  /** `root`: the directory of the union that paths start at. */
-  constructor(union: Union, root: Path, sinceMs: number) {
+  /** `root`: the directory of the union that paths start at. `isForgetful`: each directory is listed with nothing known of others. */
+  constructor(union: Union, root: Path, sinceMs: number, isForgetful = false) {
+    this.#isForgetful = isForgetful;
     this.#union = union;
     this.#walk = new UnionWalk(union, root);
     this.#data = new UnionData(this.#walk);
@@ -39,6 +41,7 @@ export class UnionCalls implements FileSystem {
   }
 
   names(directory: Path): readonly string[] {
+    if (this.#isForgetful) this.#walk.dropCaches();
     return listUnion(this.#walk, this.#walk.nodeAt(directory), 0).map(({ name }) => name);
   }
 
