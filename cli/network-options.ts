@@ -1,12 +1,14 @@
 /** The options of a container's network, as docker spells them. */
 
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { NetworkTexts } from "../layers/containers/network-options.ts";
 import { list } from "./list-option.ts";
 
 /** As commander gives them. */
 export interface NetworkFlags {
   readonly network?: string;
+  /** The same: docker's older name. */
+  readonly net?: string;
   readonly publish?: readonly string[];
   readonly publishAll?: boolean;
   readonly expose?: readonly string[];
@@ -25,6 +27,7 @@ export function defineNetworkOptions(command: Command): Command {
       "--network <network>",
       "none: only a loopback of its own; bridge: an address and the others' names, the way out, and ports of this host; host: this host's; container:NAME: another's; ns:/PATH (default: none, or bridge where an option needs it)",
     )
+    .addOption(new Option("--net <network>").hideHelp())
     .addOption(
       list("-p, --publish <port>", "[[IP:]HOST:]CONTAINER[/udp]: a port of this host leads to the container's"),
     )
@@ -44,7 +47,7 @@ export function networkOf(flags: NetworkFlags): { readonly network: string; read
   const { publish, publishAll, expose, ip, macAddress, networkAlias, addHost, dns, dnsSearch, dnsOption } = flags;
   const isOfBridge = [publish, publishAll, ip, macAddress, networkAlias].some((value) => value !== undefined);
   return {
-    network: flags.network ?? (isOfBridge ? "bridge" : "none"),
+    network: flags.network ?? flags.net ?? (isOfBridge ? "bridge" : "none"),
     networking: {
       ...(publish !== undefined && { publish }),
       ...(publishAll !== undefined && { publishAll }),

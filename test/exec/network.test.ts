@@ -264,6 +264,10 @@ test("that the host forwards from now on is said, also by a container that runs 
     assert.equal(must("cat /proc/sys/net/ipv4/ip_forward"), "1");
   }
   assert.match(store.run(["run", "--rm", "--network", "none", "-p", "1:1", "bb:1", "true"]).stderr, /ports-discarded/);
+  assert.match(
+    store.run(["run", "--rm", "--net", "host", "-P", "bb:1", "true"]).stderr,
+    /ports-discarded network=host/,
+  );
 });
 
 for (const runtime of ["crun", "runc"]) {
