@@ -1,7 +1,7 @@
 /** `layerctl mount REF [TARGET]`: an image as a tree to work in, or a snapshot again. */
 
 import { type Command, Option } from "commander";
-import { mountsAlready, runningMount } from "../../layers/containers/mounted.ts";
+import { isContainer, mountsAlready, runningMount } from "../../layers/containers/mounted.ts";
 import { mountImage } from "../../layers/mounts.ts";
 import type { RequestedBackend } from "../../src/mount/backend.ts";
 import { parseOverlayOptions } from "../../src/mount/overlay-options.ts";
@@ -81,6 +81,7 @@ export async function run(
       readOnly: ro,
       init,
       backend,
+      ignoreCopies: isContainer(store, name ?? reference),
       signal: context.signal,
     }));
   const { snapshot } = mounted;

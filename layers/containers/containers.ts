@@ -7,7 +7,7 @@
  */
 
 import { closeSync, statSync } from "node:fs";
-import { NotFoundError } from "../../src/errors.ts";
+import { ConflictError, NotFoundError } from "../../src/errors.ts";
 import { findCgroup, outOfMemoryKills, removeCgroup } from "../../src/exec/cgroup/cgroup.ts";
 import { groupName } from "../../src/exec/cgroup/place.ts";
 import { chooseDriver } from "../../src/exec/cgroup/systemd.ts";
@@ -24,7 +24,7 @@ import {
 import { getImage } from "../../src/meta/images.ts";
 import { getSnapshotById } from "../../src/meta/snapshots.ts";
 import { rootOf } from "../../src/mount/id-mapping.ts";
-import { bytesOf, type HostPath } from "../../src/paths.ts";
+import { bytesOf, display, type HostPath } from "../../src/paths.ts";
 import { imageOfRow } from "../image.ts";
 import { liveMounts } from "../live-mounts.ts";
 import { acquireLock, tryAcquireLock } from "../locks.ts";
@@ -90,6 +90,7 @@ export async function runContainer<Started extends StartedProcess>(
   const { id, name } = snapshot;
   const row = getContainer(store.db, id);
   if (row === null) throw noContainer(name);
+  refuseMounted(store, snapshot);
   const { cgroupDriver = "auto" } = JSON.parse(row.options) as ContainerOptions; // as `createContainer` wrote it
   const cgroup = cgroupName(store, name, cgroupDriver);
   setContainerStarting(store.db, id, cgroup);
@@ -103,6 +104,15 @@ export async function runContainer<Started extends StartedProcess>(
   } finally {
     await takeDown(store, id, exitCode);
   }
+}
+
+/** Before anything is begun: what a user has mounted is not taken down with it. */
+function refuseMounted(store: Store, { id, name }: Snapshot): void {
+  const mount = liveMounts(store).find(({ snapshot }) => snapshot === id);
+  if (mount === undefined) return;
+  const target = display(mount.target);
+  const message = `Cannot start container "${name}": it is mounted at "${target}"; unmount it first ("layerctl umount ${name}")`;
+  throw new ConflictError("ERR_SNAPSHOT_MOUNTED", message, { data: { name, target } });
 }
 
 interface Starting {

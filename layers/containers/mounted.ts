@@ -11,10 +11,16 @@ import { getSnapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
 import { isHeld, isRunning } from "./held.ts";
 
+/** True for the name of a container. */
+export function isContainer(store: Store, name: string): boolean {
+  const row = getSnapshotRow(store.db, name);
+  return row !== null && getContainer(store.db, row.id) !== null;
+}
+
 /** Where a container of this name is mounted because it runs; null for everything else, also what is no container's name. */
 export function runningMount(store: Store, name: string): MountedSnapshot | null {
   const row = getSnapshotRow(store.db, name);
-  if (row === null || getContainer(store.db, row.id) === null || !isHeld(store, row.id)) return null;
+  if (row === null || !isContainer(store, name) || !isHeld(store, row.id)) return null;
   const live = liveMounts(store).find((mount) => mount.snapshot === row.id && mount.root === "/");
   return live === undefined ? null : { snapshot: getSnapshot(store, name), target: live.target, backend: live.backend };
 }
