@@ -64,7 +64,7 @@ async function tryCrash(
   // A kernel that comes first finds what the server has left in the workdir, and so does ours.
   const looks = (failing.killAt ?? 0) % 2 === 0 ? [lookOurs, lookElsewhere] : [lookElsewhere, lookOurs];
   for (const look of [...looks, goesOn]) {
-    const finding = await look(state);
+    const finding = await look(state).catch((error: unknown) => notMounted(crash, error));
     if (finding !== null) return finding;
   }
   const touched = [...stampsOf(scene.lowerdirs)].find(([path, stamp]) => stamps.get(path) !== stamp);
@@ -180,18 +180,18 @@ const TIDY = "nothing is left in the workdir of a new mount";
 async function lookElsewhere({ subject, scene, sinceMs, failing, crash }: Crashed): Promise<Finding | null> {
   const other = otherThan(subject);
   const property = "after a crash another file system shows the tree before or after the call";
-  try {
-    await using opened = await other.open(scene, sinceMs);
-    const [ran] = await opened.run([{ directory: directoryOf(0), program: [] }]);
-    const lines = (ran?.start ?? ["no answer"]).filter(
-      (line) => !knownOf(other.name).some(({ ignores }) => ignores?.(line)),
-    );
-    if (crash.stages.some((tree) => differenceOf(tree, lines) === null)) return null;
-    const finding = notAStage(crash, lines, property);
-    return knownOf(other.name).some(({ explains }) => explains?.(failing, finding)) ? null : finding;
-  } catch (error) {
-    return { property, expected: "a mount", found: String(error).split("\n")[0] ?? "", step: crash.step };
-  }
+  await using opened = await other.open(scene, sinceMs);
+  const [ran] = await opened.run([{ directory: directoryOf(0), program: [] }]);
+  const known = knownOf(other.name);
+  const lines = (ran?.start ?? ["no answer"]).filter((line) => !known.some(({ ignores }) => ignores?.(line)));
+  if (crash.stages.some((tree) => differenceOf(tree, lines) === null)) return null;
+  const finding = notAStage(crash, lines, property);
+  return known.some(({ explains }) => explains?.(failing, finding)) ? null : finding;
+}
+
+function notMounted({ step }: Crash, error: unknown): Finding {
+  const found = String(error).split("\n")[0] ?? "";
+  return { property: "after a crash the upperdir can be mounted", expected: "a mount", found, step };
 }
 
 /** How the tree differs from the nearest that it may be. */
