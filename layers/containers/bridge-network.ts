@@ -97,17 +97,24 @@ export async function leaveBridge(store: Store, container: number): Promise<void
   const row = getAddress(store.db, container);
   const network = row === null ? null : getNetwork(store.db, row.network);
   if (network === null) return;
-  try {
+  await orWarn(store, network, async () => {
     if (network.namespace === namespaceNumber()) await removeFromKernel(store, network, container);
-  } catch (error) {
-    if (!isSystemError(error) && !(error instanceof LayerctlError)) throw error;
-    store.logger.warn("network.kept", { bridge: network.bridge, reason: error.message });
-  }
+  });
   store.db.transaction("relaxed", () => {
     deleteAddress(store.db, container);
     deleteUnusedNetwork(store.db, network.id);
   });
-  updateOthers(store, network, container);
+  await orWarn(store, network, () => updateOthers(store, network, container));
+}
+
+/** What cannot be taken away keeps nothing else of the container. */
+async function orWarn(store: Store, { bridge }: NetworkRow, work: () => unknown): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!isSystemError(error) && !(error instanceof LayerctlError)) throw error;
+    store.logger.warn("network.kept", { bridge, reason: error.message });
+  }
 }
 
 /** Tells the others on its bridge the name that a container has now; one that is on none, or no container, is fine. */
