@@ -58,6 +58,8 @@ export interface MountRequest {
   readonly idMap?: IdMap;
   /** Over FUSE: the mount ends with this process, whatever happens to it. */
   readonly endsWithCaller?: boolean;
+  /** It was made by this process and mounted by nobody: other mount namespaces need no look. */
+  readonly isNew?: boolean;
   readonly signal?: AbortSignal;
   /** As of `removeSnapshot`: a container that has ended is mounted by nobody else. */
   readonly ignoreCopies?: boolean;
@@ -134,7 +136,8 @@ export async function mountSnapshot(
   snapshot: Snapshot,
   request: MountRequest = {},
 ): Promise<MountedSnapshot> {
-  if (snapshot.upperdir !== null) refuseMountedElsewhere(store, snapshot, request.ignoreCopies ?? false);
+  if (snapshot.upperdir !== null && !request.isNew)
+    refuseMountedElsewhere(store, snapshot, request.ignoreCopies ?? false);
   return await mountPrepared(store, snapshot, request);
 }
 

@@ -3,7 +3,6 @@
 import type { Command } from "commander";
 import type { Attachment } from "../../layers/containers/attach.ts";
 import { repairContainers, runContainer } from "../../layers/containers/containers.ts";
-import { runDetached } from "../../layers/containers/detached.ts";
 import { type ContainerRequest, createContainer } from "../../layers/containers/held.ts";
 import { startProcess } from "../../layers/containers/start-process.ts";
 import type { Store } from "../../layers/store.ts";
@@ -87,6 +86,7 @@ export async function run(
   const isAttached = !detach && interactive && tty && runtime === undefined;
   if (isAttached) return await runAttached(context, store, reference, request, detachKeys);
   if (!detach) return await runInFront(context, store, reference, request);
+  const { runDetached } = await import("../../layers/containers/detached.ts");
   const started = await runDetached(store, reference, request);
   if (context.json) printDocument({ name: started });
   else printPath(started);
@@ -101,6 +101,7 @@ async function runAttached(
   detachKeys: Buffer,
 ): Promise<number> {
   const { attachBeforeStart, stayAttached } = await import("../attached.ts");
+  const { runDetached } = await import("../../layers/containers/detached.ts");
   let attachment: Attachment | undefined;
   try {
     await runDetached(store, reference, request, (started) => {

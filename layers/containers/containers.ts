@@ -166,6 +166,7 @@ async function mountContainer(store: Store, snapshot: Snapshot, mounting: Mounti
   const { target } = await mountSnapshot(store, snapshot, {
     ignoreCopies: true,
     ...(row.autoRemove && { options: { volatile: true } }),
+    isNew: row.startedAtMs === null,
     ...(formOf(store).override !== null && { backend: "fuse" as const, endsWithCaller: true }),
     ...(plan.ids !== null && userNamespace !== null && { idMap: { ...plan.ids, userNamespace } }),
   });
@@ -203,7 +204,8 @@ async function takeDown(store: Store, id: number, exitCode: number | null): Prom
   setContainerExited(store.db, id, exitCode, Date.now());
   if (row.autoRemove) await letWaitersSee(store, id);
   const isUnused = getContainer(store.db, id)?.state === "created"; // nothing has run in it yet
-  if (row.autoRemove || isUnused) await removeSnapshot(store, snapshot.name, { ignoreCopies: true });
+  if (row.autoRemove || isUnused)
+    await removeSnapshot(store, snapshot.name, { ignoreCopies: true, isTransient: row.autoRemove });
 }
 
 function endCgroup(store: Store, row: ContainerRow, name: string): void {

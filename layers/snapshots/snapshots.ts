@@ -112,7 +112,7 @@ export async function prepare(store: Store, options: PrepareOptions): Promise<Sn
       labels: options.labels ?? {},
       options: options.options ?? "",
     });
-    placeDirectory(store, temporary.path, row.id);
+    placeDirectory(store, temporary.path, row.id, options.isTransient ?? false);
     options.alongside?.(row.id);
     return snapshotOf(store, row);
   });
@@ -159,6 +159,8 @@ export interface RemoveOptions {
    * of the mount table.
    */
   readonly ignoreCopies?: boolean;
+  /** It was made so: what a power cut brings back is removed again by the next command, and nobody else has mounted it. */
+  readonly isTransient?: boolean;
 }
 
 /**
@@ -171,9 +173,9 @@ export async function removeSnapshot(store: Store, nameOrTarget: string, options
   await using _lock = await acquireLock(store.layout, mountLockName(id), "exclusive", options);
   store.useReserve();
   removeDeadMounts(store, id);
-  store.db.transaction("durable", () => {
+  store.db.transaction(options.isTransient ? "relaxed" : "durable", () => {
     const found = getSnapshot(store, nameOrTarget);
-    refuseMounted(store, found, options.ignoreCopies ?? false);
+    refuseMounted(store, found, options);
     deleteMount(store.db, found.id);
     deleteSnapshot(store.db, found.id);
   });
@@ -181,12 +183,12 @@ export async function removeSnapshot(store: Store, nameOrTarget: string, options
 }
 
 /** In this mount namespace or in another one: its upperdir must not be taken from under a mount. */
-function refuseMounted(store: Store, snapshot: Snapshot, ignoreCopies: boolean): void {
+function refuseMounted(store: Store, snapshot: Snapshot, { ignoreCopies, isTransient }: RemoveOptions): void {
   const { name, id, merged } = snapshot;
   const here = liveTarget(store, snapshot);
   const counts = ({ snapshot, target }: ForeignMount): boolean =>
-    snapshot === id && !(ignoreCopies && target === merged);
-  const foreign = here === null ? foreignMounts(store).find(counts) : undefined;
+    snapshot === id && !(ignoreCopies === true && target === merged);
+  const foreign = here === null && !isTransient ? foreignMounts(store).find(counts) : undefined;
   const target = here ?? foreign?.target;
   if (target === undefined) return;
   const where = foreign === undefined ? `at "${display(target)}"` : describeForeign(foreign);
@@ -221,7 +223,7 @@ function rowMountedAt(store: Store, text: string): SnapshotRow | null {
 }
 
 /** Renames the finished directory into place and makes that durable, as the row that is about to be must have it. */
-function placeDirectory(store: Store, finished: HostPath, id: number): void {
+function placeDirectory(store: Store, finished: HostPath, id: number, isTransient: boolean): void {
   const path = snapshotDirectory(store.layout, id);
   try {
     renameSync(bytesOf(finished), bytesOf(path));
@@ -230,7 +232,7 @@ function placeDirectory(store: Store, finished: HostPath, id: number): void {
     removeTree(path); // of a prepare that died before its row: no row has this id
     renameSync(bytesOf(finished), bytesOf(path));
   }
-  syncDirectory(store.layout.snapshots);
+  if (!isTransient) syncDirectory(store.layout.snapshots);
 }
 
 function unusedName(store: Store, image: Image, reference: string | null): string {
