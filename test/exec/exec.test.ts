@@ -32,7 +32,7 @@ for (const runtime of RUNTIMES) {
 
   test(`exec runs a command in a container of ${name}: its namespaces, its group, its user`, { skip }, async () => {
     await using store = busyboxStore();
-    const options = ["-e", "A=of the container", "-w", "/home", "--cap-drop", "NET_RAW", "--ulimit", "nofile=100:200"];
+    const options = ["-e", "A=of the container", "-w", "/home", "--cap-drop", "NET_RAW", "--ulimit", "nofile=100:100"];
     detach(store, "sleep 1000", ...options, "--security-opt", "no-new-privileges", "--memory", "64m", ...runtime);
     const sh = (script: string, ...more: readonly string[]): string =>
       store.ok("exec", ...more, "c", "sh", "-c", script);
@@ -49,7 +49,7 @@ for (const runtime of RUNTIMES) {
       "uid=1000(app) gid=1000(app) groups=77(extra)\n/tmp\n/home/app",
     );
     assert.match(sh("grep CapEff /proc/self/status", "--privileged"), /[0-9a-f]*f{6}$/);
-    assert.equal(sh("ls -d /proc/[0-9]* | wc -l"), "4"); // sleep, sh, ls, wc
+    assert.equal(sh("set -- /proc/[0-9]*; echo $#"), "2"); // process 1 and the shell
     store.ok("rm", "-f", "c");
     assert.deepEqual(tracesOf(store), []);
   });
