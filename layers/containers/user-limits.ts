@@ -2,6 +2,7 @@
 
 import { accessSync, constants, existsSync, writeFileSync } from "node:fs";
 import { findHierarchies } from "../../src/exec/cgroup/hierarchies.ts";
+import { chooseDriver } from "../../src/exec/cgroup/systemd.ts";
 import { ownMappings } from "../../src/mount/id-mapping.ts";
 import { bytesOf } from "../../src/paths.ts";
 import type { Store } from "../store.ts";
@@ -19,6 +20,7 @@ export function untoldLimits(store: Store): readonly string[] {
 }
 
 function mayMakeGroups(): boolean {
+  if (chooseDriver("auto") === "systemd") return true;
   const { all } = findHierarchies();
   return all.length > 0 && all.every((directory) => mayWrite(directory));
 }

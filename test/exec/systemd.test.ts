@@ -78,6 +78,13 @@ io.weight=default 10000
     assert.equal(section("monitor"), "d\nlost");
   });
 
+  test("a user's own systemd makes scopes, with the controllers that it has", () => {
+    const [group, limit] = section("user").split("\n");
+    const slice = "0::/user.slice/user-1234.slice/user@1234.service/user.slice";
+    assert.match(group ?? "", /\/layerctl-[^/]+\.scope\/container$/);
+    assert.deepEqual([group?.slice(0, slice.length), limit], [slice, "33554432"]);
+  });
+
   for (const runtime of ["crun", "runc"]) {
     test(`${runtime} makes a scope too`, () => {
       assert.match(section(`runtime ${runtime}`), /^loaded active running$/m);

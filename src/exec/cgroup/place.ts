@@ -5,6 +5,8 @@
  */
 
 import { join } from "node:path";
+import { hostIdOf, ownMappings } from "../../mount/id-mapping.ts";
+import { canRestoreOwners } from "../../privilege.ts";
 
 export type CgroupDriver = "cgroupfs" | "systemd";
 
@@ -30,10 +32,27 @@ export function placeOf(name: string): Place {
   const [slice = "", prefix, rest] = name.split(":");
   if (prefix === undefined || rest === undefined) return { scope: null, parent: "", name };
   const unit = `${prefix}-${rest}.scope`;
-  return { scope: { slice, unit }, parent: join(slice, unit), name: "container" };
+  return { scope: { slice, unit }, parent: join(managerGroup(slice), slice, unit), name: "container" };
+}
+
+const SYSTEM_SLICE = "system.slice";
+/** Of a user's own systemd (user@.service). */
+const USER_SLICE = "user.slice";
+
+function managerGroup(slice: string): string {
+  if (slice !== USER_SLICE) return "";
+  const uids = ownMappings()?.uids;
+  const uid = uids === undefined ? process.geteuid?.() : hostIdOf(uids, 0);
+  return `user.slice/user-${uid}.slice/user@${uid}.service`;
+}
+
+/** True for a scope of the user's own systemd. */
+export function isOfUser({ slice }: Scope): boolean {
+  return slice === USER_SLICE;
 }
 
 /** The name of a group "layerctl-NAME" for a driver. */
 export function groupName(driver: CgroupDriver, name: string): string {
-  return driver === "systemd" ? `system.slice:layerctl:${name}` : `layerctl-${name}`;
+  const slice = canRestoreOwners() ? SYSTEM_SLICE : USER_SLICE;
+  return driver === "systemd" ? `${slice}:layerctl:${name}` : `layerctl-${name}`;
 }

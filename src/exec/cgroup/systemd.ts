@@ -7,17 +7,23 @@
 import { execFile, spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import type { Socket } from "node:net";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { UnsupportedError, UsageError } from "../../errors.ts";
 import { canRestoreOwners } from "../../privilege.ts";
 import { findHierarchies } from "./hierarchies.ts";
-import type { CgroupDriver, Scope } from "./place.ts";
+import { type CgroupDriver, isOfUser, type Scope } from "./place.ts";
 
 const BUSCTL = "/usr/bin/busctl";
 /** Is there where systemd is process 1 (sd_booted(3)). */
 const BOOTED = "/run/systemd/system";
-const BUS = "/run/dbus/system_bus_socket";
+const SYSTEM_BUS = "/run/dbus/system_bus_socket";
+
+/** The socket of root's systemd, or of the user's own, which delegates what was delegated to it. */
+function busPath(): string {
+  return canRestoreOwners() ? SYSTEM_BUS : join(process.env.XDG_RUNTIME_DIR ?? "/nonexistent", "bus");
+}
 
 /**
  * The driver that is to be used: systemd's where it runs and cgroups are version 2, which it shares with nobody.
@@ -36,10 +42,9 @@ export function chooseDriver(asked: string): CgroupDriver {
 }
 
 function whatSystemdLacks(): string | null {
-  if (!canRestoreOwners()) return "systemd takes root's word only";
   if (!existsSync(BOOTED)) return "systemd is not process 1 here";
   if (findHierarchies().version !== 2) return "this host has cgroup v1";
-  const missing = [BUSCTL, BUS].find((path) => !existsSync(path));
+  const missing = [BUSCTL, busPath()].find((path) => !existsSync(path));
   return missing === undefined ? null : `there is no "${missing}"`;
 }
 
@@ -65,7 +70,8 @@ export function startHolder(): number {
  * Makes a scope with these processes in it, which have been moved when this settles.
  * @throws {UnsupportedError} `ERR_SYSTEMD` with what systemd says
  */
-export async function startScope({ slice, unit }: Scope, pids: readonly number[]): Promise<void> {
+export async function startScope(scope: Scope, pids: readonly number[]): Promise<void> {
+  const { slice, unit } = scope;
   const properties = [
     ["Description", "s", "container of layerctl"],
     ["Slice", "s", slice],
@@ -76,9 +82,22 @@ export async function startScope({ slice, unit }: Scope, pids: readonly number[]
   ];
   const manager = ["org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"];
   const values = [unit, "fail", String(properties.length), ...properties.flat(), "0"];
+  const address = `unix:path=${busPath()}`;
+  const environment = {
+    LC_ALL: "C",
+    [isOfUser(scope) ? "DBUS_SESSION_BUS_ADDRESS" : "DBUS_SYSTEM_BUS_ADDRESS"]: address,
+  };
   try {
-    const args = ["--quiet", "call", ...manager, "StartTransientUnit", "ssa(sv)a(sa(sv))", ...values];
-    await promisify(execFile)(BUSCTL, args, { env: { LC_ALL: "C" }, timeout: PATIENCE_MS });
+    const args = [
+      "--quiet",
+      ...(isOfUser(scope) ? ["--user"] : []),
+      "call",
+      ...manager,
+      "StartTransientUnit",
+      "ssa(sv)a(sa(sv))",
+      ...values,
+    ];
+    await promisify(execFile)(BUSCTL, args, { env: environment, timeout: PATIENCE_MS });
   } catch (error) {
     const said = (error as { readonly stderr?: string }).stderr?.trim() || (error as Error).message;
     throw failed(unit, said, error);

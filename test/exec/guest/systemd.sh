@@ -11,7 +11,6 @@ is_gone() { [ -z "$(groups "$1")" ]; }
 is_active() { scopes "$1" | cut -d ' ' -f 2-4 | grep active; }
 
 limits() {
-  losetup /dev/loop0 "$IMAGE"
   layerctl run -d --name a -m 32m --memory-reservation 16m --cpus 0.5 --cpu-shares 1024 --pids-limit 20 --cpuset-cpus 1 \
     --cpuset-mems 0 --device-read-bps /dev/loop0:1mb --device-write-iops /dev/loop0:9 --blkio-weight 1000 \
     bb:1 sh -c 'while :; do sleep 0.1; done'
@@ -74,14 +73,45 @@ runtime() {
   patiently is_gone "$1"
 }
 
+# A user without privileges, with a systemd of its own, which has controllers.
+user() {
+  id=1234
+  home=/run/user/$id
+  echo "guest:x:$id:$id::$home:/bin/sh" >>/etc/passwd
+  echo "guest:x:$id:" >>/etc/group
+  mkdir -p $home/disk
+  truncate -s 64M disk
+  mkfs.ext4 -q disk # the kernel's tmpfs has no attributes of users
+  mount -o loop disk $home/disk
+  chown -R $id:$id $home
+  chmod 700 $home
+  chmod 666 /dev/fuse
+  printf '%s\n' '[Unit]' DefaultDependencies=no '[Service]' User=$id Type=notify Slice=user-$id.slice \
+    'ExecStart=/lib/systemd/systemd --user' 'Delegate=pids memory cpu' "Environment=XDG_RUNTIME_DIR=$home HOME=$home" \
+    KillMode=mixed >/run/systemd/system/user@$id.service
+  for slice in user user-$id; do
+    mkdir -p /run/systemd/system/$slice.slice.d
+    printf '[Unit]\nDefaultDependencies=no\n' >/run/systemd/system/$slice.slice.d/early.conf
+  done
+  systemctl daemon-reload
+  systemctl start user@$id.service
+  as_user() {
+    setpriv --reuid $id --regid $id --clear-groups env HOME=$home XDG_RUNTIME_DIR=$home \
+      "$LAYERCTL" -q --root $home/disk/store "$@"
+  }
+  cd / || return
+  as_user import "$IMAGE" --rootfs --name bb:1 >/dev/null
+  as_user run --rm --cgroupns host -m 32m bb:1 cat /proc/self/cgroup /sys/fs/cgroup/memory.max
+}
+
 section() {
-  "$@" >"section-$*" 2>&1
+  ("$@") >"section-$*" 2>&1
   echo "$(cut -d ' ' -f 1 /proc/uptime) $*" >>times
 }
 
 layerctl import "$IMAGE" --rootfs --name bb:1 >/dev/null || exit
-(for each in limits pause processes 'runtime crun'; do section $each; done) &
-for each in memory devices cgroupfs monitor 'runtime runc'; do section $each; done
+(for each in user limits pause processes; do section $each; done) &
+for each in memory devices cgroupfs monitor 'runtime crun' 'runtime runc'; do section $each; done
 wait
 for file in section-*; do printf '\n== %s\n' "${file#section-}"; cat "$file"; done
 printf '\n== end\n'
