@@ -21,7 +21,7 @@ import {
 import { isFrozen, thaw } from "./freezer.ts";
 import { type Cgroup, readControl } from "./group.ts";
 import { findHierarchies, type Hierarchies } from "./hierarchies.ts";
-import { type Place, placeOf, type Scope, WAITER_GROUP } from "./place.ts";
+import { isOfUser, type Place, placeOf, type Scope, WAITER_GROUP } from "./place.ts";
 import type { Resources } from "./resources.ts";
 import type { Step } from "./step.ts";
 import { startHolder, startScope } from "./systemd.ts";
@@ -41,7 +41,7 @@ const ALWAYS: Readonly<Record<1 | 2, readonly string[]>> = {
  */
 export async function makeCgroup(name: string, resources: Resources, pid: number): Promise<Cgroup | null> {
   const place = placeOf(name);
-  if (place.scope !== null) await enterScope(place, place.scope, pid);
+  if (place.scope !== null && !(await tryToEnter(place, place.scope, pid, resources))) return null;
   const hierarchies = findHierarchies(place.parent);
   const { version } = hierarchies;
   const steps = version === 2 ? version2Steps(resources) : version1Steps(resources, hierarchies);
@@ -68,6 +68,18 @@ export async function makeCgroup(name: string, resources: Resources, pid: number
     throw error;
   }
   return made.length === 0 ? null : { name, directories: made, version };
+}
+
+/** False if a user's own systemd refuses, and no limits are asked for. */
+async function tryToEnter(place: Place, scope: Scope, pid: number, resources: Resources): Promise<boolean> {
+  try {
+    await enterScope(place, scope, pid);
+    return true;
+  } catch (error) {
+    const isRequired = version2Steps(resources).some((step) => step.isRequired);
+    if (isRequired || !isOfUser(scope) || !(error instanceof UnsupportedError)) throw error;
+    return false;
+  }
 }
 
 async function enterScope({ parent }: Place, scope: Scope, pid: number): Promise<void> {

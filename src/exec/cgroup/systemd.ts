@@ -48,6 +48,8 @@ function whatSystemdLacks(): string | null {
   return missing === undefined ? null : `there is no "${missing}"`;
 }
 
+/** Waits for its standard input to end, and is small. */
+const HOLDER = "/bin/cat";
 const PATIENCE_MS = 10_000;
 const TURN_MS = 2;
 /** How long what runs in it may take to end when the machine is switched off: docker's. */
@@ -56,14 +58,15 @@ const STOP_TIMEOUT_US = 10_000_000;
 /**
  * Starts a process that ends when it is killed, or with this one: systemd removes a scope with its last process, before
  * anybody could read there whether its memory was used up.
- * @throws a system error
+ * @throws {UnsupportedError} `ERR_SYSTEMD`
  */
 export function startHolder(): number {
-  const holder = spawn("/bin/cat", { stdio: ["pipe", "ignore", "ignore"], cwd: "/", env: {}, detached: true });
+  const holder = spawn(HOLDER, { stdio: ["pipe", "ignore", "ignore"], cwd: "/", env: {}, detached: true });
   holder.on("error", () => {}); // it has no process id then
   holder.unref();
   (holder.stdin as Socket).unref();
-  return holder.pid ?? 0;
+  if (holder.pid === undefined) throw new UnsupportedError("ERR_SYSTEMD", `Cannot start "${HOLDER}": it is not there`);
+  return holder.pid;
 }
 
 /**

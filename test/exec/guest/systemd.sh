@@ -83,6 +83,7 @@ user() {
   truncate -s 64M disk
   mkfs.ext4 -q disk # the kernel's tmpfs has no attributes of users
   mount -o loop disk $home/disk
+  cp "$IMAGE" $home/image.tar
   chown -R $id:$id $home
   chmod 700 $home
   chmod 666 /dev/fuse
@@ -100,7 +101,7 @@ user() {
       "$LAYERCTL" -q --root $home/disk/store "$@"
   }
   cd / || return
-  as_user import "$IMAGE" --rootfs --name bb:1 >/dev/null
+  as_user import $home/image.tar --rootfs --name bb:1 >/dev/null
   as_user run --rm --cgroupns host -m 32m bb:1 cat /proc/self/cgroup /sys/fs/cgroup/memory.max
 }
 
