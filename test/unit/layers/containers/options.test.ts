@@ -62,11 +62,13 @@ test("the last value of a variable counts, and one without a value is taken from
   assert.throws(() => parseEnvironment(["=x"]), { code: "ERR_ENVIRONMENT" });
 });
 
-test("of security options only no-new-privileges is known", () => {
-  assert.equal(parseSecurityOptions([]), false);
-  assert.equal(parseSecurityOptions(["no-new-privileges"]), true);
-  assert.equal(parseSecurityOptions(["no-new-privileges:true", "no-new-privileges=false"]), false);
-  assert.throws(() => parseSecurityOptions(["seccomp=unconfined"]), { code: "ERR_SECURITY_OPTION" });
+test("security options are no-new-privileges and seccomp, of which the last one counts", () => {
+  const of = parseSecurityOptions;
+  assert.deepEqual(of([]), { noNewPrivileges: false, seccomp: "default" });
+  assert.equal(of(["no-new-privileges"]).noNewPrivileges, true);
+  assert.equal(of(["no-new-privileges:true", "no-new-privileges=false"]).noNewPrivileges, false);
+  assert.equal(of(["seccomp=unconfined"]).seccomp, "unconfined");
+  assert.throws(() => of(["label=disable"]), { code: "ERR_SECURITY_OPTION" });
 });
 
 test("capabilities are named in any case, and what is dropped wins", () => {
