@@ -7,7 +7,6 @@
  * directory is taken away once its row's removal is durable.
  */
 
-import { mkdirSync, renameSync } from "node:fs";
 import { type ChainId, isDigest } from "../../src/digest.ts";
 import { isErrno } from "../../src/errors.ts";
 import {
@@ -24,21 +23,18 @@ import {
   setHeldUsage,
 } from "../../src/meta/held-snapshots.ts";
 import { getLayer } from "../../src/meta/layers.ts";
-import { NATIVE } from "../../src/overlay/layer-form.ts";
-import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
+import { joinHost } from "../../src/paths.ts";
 import { listDirectory } from "../../src/sys/directory.ts";
 import { AT_FDCWD, symlinkAt } from "../../src/sys/file.ts";
-import { removeTree } from "../../src/sys/remove-tree.ts";
 import { statAtOrNull } from "../../src/sys/stat.ts";
 import { nowUs } from "../../src/sys/times.ts";
-import { createTemporary, type Temporary } from "../content/temporary.ts";
 import { isHeldDirectory } from "../garbage.ts";
 import { heldDirectory } from "../layout.ts";
-import { copyRootAttributes } from "../snapshots/root-attributes.ts";
 import type { Store } from "../store.ts";
 import { Adopter, layerOfCommit, pathFromHeld, releaseLayer } from "./adopt.ts";
 import type { SnapshotFilter } from "./filter.ts";
 import { GroupWriter } from "./group-writer.ts";
+import { makeDirectories, makeHeldDirectory, Trash } from "./held-directories.ts";
 import { type MountData, type MountStyle, mountsOf } from "./held-mounts.ts";
 import {
   checkKey,
@@ -104,10 +100,7 @@ export class Snapshotter implements AsyncDisposable {
   readonly #writer: GroupWriter;
   readonly #slow = new SlowWork();
   readonly #adopter: Adopter;
-  readonly #removals = new Set<Promise<void>>();
-  /** Where directories are until they are gone. */
-  #trash: Temporary | null = null;
-  #discarded = 0;
+  readonly #trash: Trash;
 
   constructor(store: Store, holder: string, style: MountStyle) {
     this.#store = store;
@@ -115,6 +108,7 @@ export class Snapshotter implements AsyncDisposable {
     this.#style = style;
     this.#writer = new GroupWriter(store.db, () => this.#checkpoint());
     this.#adopter = new Adopter(store, holder, this.#slow);
+    this.#trash = new Trash(store, this.#slow);
   }
 
   /** How many layers were taken into the store, and how many found to be there already. */
@@ -124,8 +118,7 @@ export class Snapshotter implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#adopter[Symbol.asyncDispose]();
-    await Promise.all(this.#removals);
-    await this.#trash?.[Symbol.asyncDispose]();
+    await this.#trash[Symbol.asyncDispose]();
     await this.#slow[Symbol.asyncDispose]();
   }
 
@@ -200,7 +193,7 @@ export class Snapshotter implements AsyncDisposable {
       deleteHeldSnapshot(this.#store.db, snapshot.id);
       return releaseLayer(this.#store, snapshot);
     });
-    for (const path of directories) this.#discard(path);
+    for (const path of directories) this.#trash.discard(path);
   }
 
   /** @throws {NotFoundError} `ERR_SNAPSHOT_NOT_FOUND` */
@@ -267,10 +260,10 @@ export class Snapshotter implements AsyncDisposable {
   async cleanup(): Promise<void> {
     this.#store.db.transaction("relaxed", () => {
       for (const { name } of listDirectory(this.#store.layout.held)) {
-        if (!isHeldDirectory(this.#store, name)) this.#discard(joinHost(this.#store.layout.held, name));
+        if (!isHeldDirectory(this.#store, name)) this.#trash.discard(joinHost(this.#store.layout.held, name));
       }
     }); // under the database's lock nobody is making one
-    await Promise.all(this.#removals);
+    await this.#trash.settled();
   }
 
   /** The committed snapshot's name if the layer that is asked for is in the store; null if it is to be unpacked. */
@@ -346,24 +339,6 @@ export class Snapshotter implements AsyncDisposable {
       .checkpoint(layout.database)
       .catch((error: unknown) => logger.warn("held.checkpoint", { error: String(error) })); // the next one has another try
   }
-
-  /** Takes a directory away under its name at once; what is in it goes in the background. */
-  #discard(path: HostPath): void {
-    this.#trash ??= createTemporary(this.#store.layout, "trash");
-    this.#discarded += 1;
-    const tree = joinHost(this.#trash.path, String(this.#discarded));
-    try {
-      renameSync(bytesOf(path), bytesOf(tree));
-    } catch (error) {
-      if (!isErrno(error, "ENOENT")) this.#store.logger.warn("held.discard", { path, error: String(error) });
-      return; // gc and Cleanup have another try
-    }
-    const removal = this.#slow
-      .remove(tree)
-      .catch((error: unknown) => this.#store.logger.warn("held.discard", { path, error: String(error) }))
-      .finally(() => this.#removals.delete(removal));
-    this.#removals.add(removal);
-  }
 }
 
 /** The labels after an update. An empty value is no label, so that `checkLabels` drops it. */
@@ -378,28 +353,4 @@ function changedLabels(snapshot: HeldSnapshotRow, { name, labels, paths }: Updat
     } else throw immutableField(name, path);
   }
   return changed;
-}
-
-/** What a snapshot has on disk. A view on top of another shows that alone. */
-function makeDirectories(store: Store, { id, kind, parent }: HeldSnapshotRow): void {
-  if (kind === "view" && parent !== null) return;
-  const directory = makeHeldDirectory(store, id);
-  mkdirSync(bytesOf(joinHost(directory, "fs")), { mode: 0o755 });
-  if (kind === "active") mkdirSync(bytesOf(joinHost(directory, "work")), { mode: 0o711 });
-  if (parent === null) return;
-  const below = joinHost(heldDirectory(store.layout, parent.id), "fs", "."); // it may be a link
-  copyRootAttributes(below, joinHost(directory, "fs"), NATIVE);
-}
-
-/** `held/ID`, empty. What lies there is of a transaction that was undone: no row has this id. */
-function makeHeldDirectory(store: Store, id: number): HostPath {
-  const path = heldDirectory(store.layout, id);
-  try {
-    mkdirSync(bytesOf(path), { mode: 0o711 });
-  } catch (error) {
-    if (!isErrno(error, "EEXIST")) throw error;
-    removeTree(path);
-    mkdirSync(bytesOf(path), { mode: 0o711 });
-  }
-  return path;
 }
