@@ -22,14 +22,15 @@ export interface ImageRecord {
 }
 
 /**
- * Writes the documents of images that have one config, which are one image to podman, by the names that containers/image
- * looks for. `layer`: the topmost layer's ID.
+ * The record of images that have one config, which are one image to podman. Their documents are written, by the names that
+ * containers/image looks for, unless a record of `before` has them. `layer`: the topmost layer's ID.
  */
-export function placeImage(
+export function imageRecord(
   store: Store,
   root: HostPath,
   images: readonly [Image, ...Image[]],
   layer: string | null,
+  before: readonly ImageRecord[],
 ): ImageRecord {
   const [first] = images;
   const id = hexOf(first.configDigest);
@@ -38,6 +39,30 @@ export function placeImage(
     ...images.map(({ digest }) => [`manifest-${digest}`, digest] as const),
     ["manifest", first.digest],
   ]);
+  const digests = Object.fromEntries(blobs);
+  const known = before.find((record) => record.id === id);
+  const isWritten = JSON.stringify(known?.["big-data-digests"]) === JSON.stringify(digests);
+  return {
+    id,
+    digest: first.digest,
+    names: images.flatMap(({ references }) => references),
+    ...(layer !== null && { layer }),
+    metadata: "{}",
+    "big-data-names": [...blobs.keys()],
+    "big-data-sizes":
+      known !== undefined && isWritten ? known["big-data-sizes"] : writeDocuments(store, root, id, blobs),
+    "big-data-digests": digests,
+    created: first.config.created ?? new Date(first.createdAtMs).toISOString(),
+  };
+}
+
+/** @returns the size of each */
+function writeDocuments(
+  store: Store,
+  root: HostPath,
+  id: string,
+  blobs: ReadonlyMap<string, Digest>,
+): Readonly<Record<string, number>> {
   const directory = joinHost(root, "overlay-images", id);
   mkdirSync(bytesOf(directory), { recursive: true, mode: 0o700 });
   const sizes: Record<string, number> = {};
@@ -46,17 +71,7 @@ export function placeImage(
     writeFileSync(bytesOf(joinHost(directory, bigDataFile(key))), bytes, { mode: 0o600 });
     sizes[key] = bytes.length;
   }
-  return {
-    id,
-    digest: first.digest,
-    names: images.flatMap(({ references }) => references),
-    ...(layer !== null && { layer }),
-    metadata: "{}",
-    "big-data-names": [...blobs.keys()],
-    "big-data-sizes": sizes,
-    "big-data-digests": Object.fromEntries(blobs),
-    created: first.config.created ?? new Date(first.createdAtMs).toISOString(),
-  };
+  return sizes;
 }
 
 /** Takes the documents of an image away. */

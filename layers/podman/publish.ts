@@ -23,7 +23,7 @@ import { ensureUnpacked } from "../unpack.ts";
 import { storagesOnAny } from "./dependents.ts";
 import { isPublished, type PublishOptions } from "./follow.ts";
 import { layerIds } from "./identity.ts";
-import { type ImageRecord, placeImage, removeImage } from "./images.ts";
+import { type ImageRecord, imageRecord, removeImage } from "./images.ts";
 import { describeLayer, type LayerRecord, type PublishedLayer, placeLayer, removeLayer } from "./layers.ts";
 
 /**
@@ -74,7 +74,7 @@ export async function publishImages(store: Store, options: PublishOptions = {}):
   const layers = await addLayers(store, root, images, before, options);
   const gone = before.filter(({ id }) => !layers.has(id));
   const oldImages = readRecords<ImageRecord>(imagesFile(root));
-  const records = imageRecords(store, root, images);
+  const records = imageRecords(store, root, images, oldImages);
   writeRecords(layersFile(root), [...gone, ...layers.values()]);
   writeRecords(imagesFile(root), records);
   if (gone.length > 0) writeRecords(layersFile(root), [...layers.values()]);
@@ -122,7 +122,12 @@ async function addLayers(
   return records;
 }
 
-function imageRecords(store: Store, root: HostPath, images: readonly Image[]): readonly ImageRecord[] {
+function imageRecords(
+  store: Store,
+  root: HostPath,
+  images: readonly Image[],
+  before: readonly ImageRecord[],
+): readonly ImageRecord[] {
   const byConfig = new Map<string, [Image, ...Image[]]>();
   for (const image of images) {
     const same = byConfig.get(image.configDigest);
@@ -131,7 +136,7 @@ function imageRecords(store: Store, root: HostPath, images: readonly Image[]): r
   }
   return [...byConfig.values()].map((same) => {
     const top = layerIds(same[0].layers.map(({ diffId }) => diffId)).at(-1);
-    return placeImage(store, root, same, top ?? null);
+    return imageRecord(store, root, same, top ?? null, before);
   });
 }
 
