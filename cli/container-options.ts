@@ -10,7 +10,7 @@ import { list } from "./list-option.ts";
 import { defineNetworkOptions, type NetworkFlags, networkOf } from "./network-options.ts";
 
 /** As commander gives them. */
-export interface ContainerFlags extends LimitTexts, NetworkFlags {
+export interface ContainerFlags extends LimitTexts, NamespaceTexts, NetworkFlags {
   readonly interactive?: boolean;
   readonly tty?: boolean;
   readonly env?: readonly string[];
@@ -28,17 +28,6 @@ export interface ContainerFlags extends LimitTexts, NetworkFlags {
   readonly ulimit?: readonly string[];
   readonly device?: readonly string[];
   readonly cgroupDriver: string;
-  readonly pid?: string;
-  readonly ipc?: string;
-  readonly uts?: string;
-  readonly cgroupns?: string;
-  readonly userns?: string;
-  readonly timens?: string;
-  readonly timeOffset?: readonly string[];
-  readonly uidmap?: readonly string[];
-  readonly gidmap?: readonly string[];
-  readonly subuidname?: string;
-  readonly subgidname?: string;
   readonly init?: boolean;
 }
 

@@ -5,19 +5,11 @@ import type { NetworkTexts } from "../layers/containers/network-options.ts";
 import { list } from "./list-option.ts";
 
 /** As commander gives them. */
-export interface NetworkFlags {
+export interface NetworkFlags extends Omit<NetworkTexts, "aliases" | "dnsOptions"> {
   readonly network?: string;
   /** The same: docker's older name. */
   readonly net?: string;
-  readonly publish?: readonly string[];
-  readonly publishAll?: boolean;
-  readonly expose?: readonly string[];
-  readonly ip?: string;
-  readonly macAddress?: string;
   readonly networkAlias?: readonly string[];
-  readonly addHost?: readonly string[];
-  readonly dns?: readonly string[];
-  readonly dnsSearch?: readonly string[];
   readonly dnsOption?: readonly string[];
 }
 

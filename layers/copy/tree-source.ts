@@ -8,39 +8,14 @@ import { isErrno } from "../../src/errors.ts";
 import { hostPath } from "../../src/paths.ts";
 import { dataExtents } from "../../src/sys/copy.ts";
 import { listDirectory } from "../../src/sys/directory.ts";
-import {
-  AT_FDCWD,
-  close,
-  O_DIRECTORY,
-  O_NOFOLLOW,
-  O_PATH,
-  O_RDONLY,
-  openAt,
-  readlinkAt,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-} from "../../src/sys/file.ts";
+import { AT_FDCWD, close, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, openAt, readlinkAt } from "../../src/sys/file.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
 import { getXattr, listXattrs } from "../../src/sys/xattr.ts";
-import { type EntryType, type Extent, NO_XATTRS, type TarEntry } from "../tar/entry.ts";
+import { type EntryType, type Extent, entryTypeOf, NO_XATTRS, type TarEntry } from "../tar/entry.ts";
 import type { TarHandler } from "../tar/reader.ts";
 import type { Place } from "./place.ts";
 
 const PIECE_BYTES = 1 << 20;
-
-const TYPES: ReadonlyMap<number, EntryType> = new Map([
-  [S_IFREG, "file"],
-  [S_IFDIR, "directory"],
-  [S_IFLNK, "symlink"],
-  [S_IFCHR, "character"],
-  [S_IFBLK, "block"],
-  [S_IFIFO, "fifo"],
-]);
 
 export interface SourceOptions {
   /** The name of what is copied; "" for what is in a directory, without it. */
@@ -80,8 +55,8 @@ class Reader {
   async read(fd: number, path: string): Promise<void> {
     this.#options.signal.throwIfAborted();
     const stat = statAt(fd, null);
-    const type = TYPES.get(stat.mode & S_IFMT);
-    if (type === undefined) return this.#options.onSkipped(path, "socket");
+    const type = entryTypeOf(stat.mode);
+    if (type === null) return this.#options.onSkipped(path, "socket");
     if (type === "directory") return await this.#directory(fd, path, stat);
     const first = this.#firstName(stat, path);
     if (first !== null) this.#whole({ ...entryOf(path, stat, "hardlink"), linkTarget: first });

@@ -8,19 +8,9 @@
 
 import { UnsupportedError } from "../../src/errors.ts";
 import { baseName, childPath, display, type LayerPath, PATH_MAX, parentPath } from "../../src/paths.ts";
-import {
-  AT_FDCWD,
-  readlinkAt,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-} from "../../src/sys/file.ts";
+import { AT_FDCWD, readlinkAt } from "../../src/sys/file.ts";
 import type { Stat } from "../../src/sys/stat.ts";
-import { EMPTY_FILE, type EntryType, NO_XATTRS, type TarEntry } from "../tar/entry.ts";
+import { EMPTY_FILE, type EntryType, entryTypeOf, NO_XATTRS, type TarEntry } from "../tar/entry.ts";
 import { byPath, inodeKey, type LayerDiff, type LayerNode, WHITEOUT_PREFIX } from "./change.ts";
 import { TarFiller } from "./tar-filler.ts";
 import { type TarSink, TarStreamWriter } from "./tar-stream-writer.ts";
@@ -143,20 +133,7 @@ function memberName(path: LayerPath, type: EntryType): string {
 }
 
 function typeOf(mode: number): EntryType {
-  switch (mode & S_IFMT) {
-    case S_IFREG:
-      return "file";
-    case S_IFDIR:
-      return "directory";
-    case S_IFLNK:
-      return "symlink";
-    case S_IFCHR:
-      return "character";
-    case S_IFBLK:
-      return "block";
-    case S_IFIFO:
-      return "fifo";
-    default:
-      throw new TypeError(`no tar member for mode ${mode.toString(8)}`);
-  }
+  const type = entryTypeOf(mode);
+  if (type === null) throw new TypeError(`no tar member for mode ${mode.toString(8)}`);
+  return type;
 }

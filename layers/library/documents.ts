@@ -3,6 +3,8 @@
  * a byte that is not UTF-8 is a lone surrogate, as `pathBytes` describes.
  */
 
+import type { Aspect } from "../diff/change.ts";
+
 /** An image that was imported, under one of its names. */
 export interface ImportedImage {
   /** In full ("docker.io/library/debian:12"); null if it has no name. */
@@ -61,19 +63,6 @@ export interface MountedSnapshot extends SnapshotInfo {
   readonly backend: "kernel" | "fuse";
 }
 
-/** What of a file is not as it was. */
-export type ChangeAspect =
-  | "type"
-  | "mode"
-  | "owner"
-  | "size"
-  | "content"
-  | "mtime"
-  | "xattr"
-  | "device"
-  | "target"
-  | "links";
-
 /** One path that differs. */
 export interface Change {
   /** Added, changed, deleted. A directory that is deleted or replaced stands for everything in it. */
@@ -81,7 +70,7 @@ export interface Change {
   /** From the tree's root: "/etc/hosts"; "/" for the root. */
   readonly path: string;
   /** For "C", what has changed; [] otherwise. */
-  readonly what: readonly ChangeAspect[];
+  readonly what: readonly Aspect[];
   /** Of a regular file afterwards, in bytes; 0 for everything else. */
   readonly size: number;
 }

@@ -15,9 +15,9 @@ export {
   UsageError,
 } from "../../src/errors.ts";
 export { pathBytes } from "../../src/paths.ts";
+export type { Aspect } from "../diff/change.ts";
 export type {
   Change,
-  ChangeAspect,
   CollectedGarbage,
   CommittedImage,
   GarbageItem,

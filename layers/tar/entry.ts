@@ -1,7 +1,29 @@
 /** One member of a layer tar, after every extension header has been folded in. */
 
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from "../../src/sys/file.ts";
+
 /** What a member is. A hard link names an earlier member, or a file of a lower layer. */
 export type EntryType = "file" | "hardlink" | "symlink" | "character" | "block" | "directory" | "fifo";
+
+/** What a file with this mode is in a tar; null for a socket, for which tar has no type. */
+export function entryTypeOf(mode: number): Exclude<EntryType, "hardlink"> | null {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      return "file";
+    case S_IFDIR:
+      return "directory";
+    case S_IFLNK:
+      return "symlink";
+    case S_IFCHR:
+      return "character";
+    case S_IFBLK:
+      return "block";
+    case S_IFIFO:
+      return "fifo";
+    default:
+      return null;
+  }
+}
 
 /** A run of data in a sparse file; what no extent covers is a hole. */
 export interface Extent {

@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import { after } from "node:test";
 import { LAYERCTL, type TestStore, temporaryStore } from "./layerctl.ts";
 import { SnapshotsClient } from "./snapshots-client.ts";
 
@@ -86,4 +87,16 @@ export async function servedStore(...options: readonly string[]): Promise<Served
     store.remove();
     throw error;
   }
+}
+
+/** One store for all tests of a file, disposed after the last; made only if they are not skipped. */
+export async function oneServedStore(skip: string | false): Promise<() => ServedStore> {
+  const served = skip === false ? await servedStore() : null;
+  after(async () => {
+    await served?.[Symbol.asyncDispose]();
+  });
+  return () => {
+    if (served === null) throw new Error("skipped");
+    return served;
+  };
 }

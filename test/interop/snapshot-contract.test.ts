@@ -8,21 +8,13 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { requires } from "../helpers/requires.ts";
-import { type ServedStore, servedStore } from "../helpers/served-store.ts";
+import { oneServedStore } from "../helpers/served-store.ts";
 import { failsWith, type Mount, SnapshotsClient } from "../helpers/snapshots-client.ts";
 
 const skip = requires("root", "overlay", "program:python3");
-const served: ServedStore | null = skip === false ? await servedStore() : null;
-after(async () => {
-  await served?.[Symbol.asyncDispose]();
-});
-
-function there(): ServedStore {
-  if (served === null) throw new Error("skipped");
-  return served;
-}
+const there = await oneServedStore(skip);
 
 /** What a tree is: types, modes, owners and targets by path, then the content of files. */
 const LISTING = `find . -mindepth 1 -printf '%P %y %m %U:%G %l\\n' | sort; stat -c '%a %u:%g' .; find . -type f | sort | while read f; do echo "$f"; cat "$f"; done`;

@@ -9,7 +9,7 @@ import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 import { NotFoundError, type ProgressEvent, pathBytes, Store, UsageError } from "../../layers/library/index.ts";
 import { archiveOf, ociFiles } from "../helpers/image-builder.ts";
-import { LAYERCTL, temporaryStore } from "../helpers/layerctl.ts";
+import { LAYERCTL, type TestStore, temporaryStore } from "../helpers/layerctl.ts";
 import { requires } from "../helpers/requires.ts";
 import { directory, file, tar } from "../helpers/tar-builder.ts";
 
@@ -21,6 +21,15 @@ const ODD = { bytes: "od\xffd", text: "od\udcffd" };
 function writeImage(path: string): void {
   const layer = tar(directory("etc/"), file("etc/motd", "welcome\n"), file(ODD.bytes, "odd\n"));
   writeFileSync(path, archiveOf(ociFiles([{ layers: [layer], reference: "docker.io/library/small:1" }])));
+}
+
+/** A store with the image "small:1". */
+async function storeWithImage(place: TestStore): Promise<Store> {
+  const source = join(place.path, "small.tar");
+  writeImage(source);
+  const store = await Store.open(place.root);
+  await store.import(source);
+  return store;
 }
 
 test("importing the library loads no native code, and gives its names to import and require", () => {
@@ -61,10 +70,7 @@ test("names that are not UTF-8 come out as text that leads back to them", {
   skip: requires("root", "overlay"),
 }, async () => {
   await using place = temporaryStore();
-  const source = join(place.path, "small.tar");
-  writeImage(source);
-  using store = await Store.open(place.root);
-  await store.import(source);
+  using store = await storeWithImage(place);
   const { target } = await store.mount("small:1", { name: "work", options: "index=on" });
   const path = pathBytes(`${target}/${ODD.text}`);
   assert.equal(readFileSync(path, "utf8"), "odd\n");
@@ -87,10 +93,7 @@ test("a snapshot that is prepared is mounted later, under the name it has", {
   skip: requires("root", "overlay"),
 }, async () => {
   await using place = temporaryStore();
-  const source = join(place.path, "small.tar");
-  writeImage(source);
-  using store = await Store.open(place.root);
-  await store.import(source);
+  using store = await storeWithImage(place);
   const prepared = await store.prepare("small:1", { name: "later" });
   assert.deepEqual([prepared.kind, prepared.target], ["active", null]);
   const mounted = await store.mount("later");

@@ -6,21 +6,13 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { requires } from "../helpers/requires.ts";
-import { type ServedStore, servedStore } from "../helpers/served-store.ts";
+import { oneServedStore } from "../helpers/served-store.ts";
 import { failsWith, timeUs } from "../helpers/snapshots-client.ts";
 
 const skip = requires("root", "overlay");
-const served: ServedStore | null = skip === false ? await servedStore() : null;
-after(async () => {
-  await served?.[Symbol.asyncDispose]();
-});
-
-function there(): ServedStore {
-  if (served === null) throw new Error("skipped");
-  return served;
-}
+const there = await oneServedStore(skip);
 
 test("an active snapshot is committed under another name, and the next one stands on it", { skip }, async () => {
   const { client } = there();

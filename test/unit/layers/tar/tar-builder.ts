@@ -1,7 +1,7 @@
 /** Archives made by hand, and what the reader makes of them. */
 
 import assert from "node:assert/strict";
-import { type Extent, NO_XATTRS, type TarEntry } from "../../../../layers/tar/entry.ts";
+import { EMPTY_FILE, type Extent, type TarEntry } from "../../../../layers/tar/entry.ts";
 import type { TarErrorCode, TarLimits } from "../../../../layers/tar/limits.ts";
 import { TarReader } from "../../../../layers/tar/reader.ts";
 import { dataBytesOf, END_OF_ARCHIVE, encodeEntry, paddingFor } from "../../../../layers/tar/writer.ts";
@@ -77,21 +77,7 @@ export function assertRefused(archive: Buffer, code: TarErrorCode, message: RegE
 
 /** A plain file, changed by `changes`. */
 export function entryOf(changes: Partial<TarEntry> = {}): TarEntry {
-  return {
-    path: "file",
-    type: "file",
-    linkTarget: "",
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    mtimeNs: 0n,
-    sizeBytes: 0,
-    extents: null,
-    deviceMajor: 0,
-    deviceMinor: 0,
-    xattrs: NO_XATTRS,
-    ...changes,
-  };
+  return { ...EMPTY_FILE, path: "file", mode: 0o644, ...changes };
 }
 
 /** An archive as our writer makes it. */
