@@ -2,7 +2,7 @@
 
 export const SHARE = [
   ["dir", 400],
-  ["core", 500],
+  ["core", 800],
   ["kernel:*", 50],
   ["store", 100],
   ["fuse", 150],

@@ -115,6 +115,11 @@ export const MUTATIONS: readonly Mutation[] = [
     '  if (!union.indexOf(node).isEmpty) throw new PosixError(ERRNO.ENOTEMPTY, "rmdir");\n',
   ),
   mutation(
+    "a file that is open is lost with its last name",
+    REMOVE,
+    "  if (isInUpper && node.names.length === 1) holdOrphan(union, node);\n",
+  ),
+  mutation(
     "unlink does not count a lower name",
     REMOVE,
     "  else if (!isInUpper) changeExtraNames(union, upper, node, -1);\n",
