@@ -6,6 +6,7 @@
 import type { Digest } from "../../src/digest.ts";
 import { ConflictError } from "../../src/errors.ts";
 import { deleteBlob } from "../../src/meta/blobs.ts";
+import { isHeldMounted, listHeldLayers, listHoldersOf } from "../../src/meta/held-snapshots.ts";
 import { listImageDirectories } from "../../src/meta/images.ts";
 import { deleteLayer, type LayerRow, listLayers } from "../../src/meta/layers.ts";
 import { getSnapshotById } from "../../src/meta/snapshots.ts";
@@ -14,14 +15,16 @@ import { otherMountTables } from "../../src/mount/mount-namespaces.ts";
 import { display, type HostPath } from "../../src/paths.ts";
 import { blobPath, layerDirectory, layerTree } from "../layout.ts";
 import { liveMounts } from "../live-mounts.ts";
+import { storagesOnLayers } from "../podman/dependents.ts";
 import type { Store } from "../store.ts";
 import { discardTree, removeFile } from "../sweep.ts";
 
 /**
- * Nothing of these layers is mounted when this returns.
- * @throws {ConflictError} `ERR_LAYER_MOUNTED`, naming the target
+ * Nothing of these layers is mounted when this returns, nor may be by another engine that has them.
+ * @throws {ConflictError} `ERR_LAYER_MOUNTED`, naming the target or the engine
  */
 export function refuseMounted(store: Store, layers: readonly LayerRow[]): void {
+  refuseUsedElsewhere(store, layers);
   const mounted = mountedDirectories(store);
   for (const layer of layers) {
     const target = mounted.get(layer.directory);
@@ -30,6 +33,23 @@ export function refuseMounted(store: Store, layers: readonly LayerRow[]): void {
     const state = `it is mounted at "${path}"; unmount it first`;
     throw new ConflictError("ERR_LAYER_MOUNTED", `Cannot repair layer "${layer.chainId}": ${state}`, {
       data: { chainId: layer.chainId, target: path },
+    });
+  }
+}
+
+/** Other engines mount layers under names of their own: what they have on a layer counts as mounted. */
+function refuseUsedElsewhere(store: Store, layers: readonly LayerRow[]): void {
+  const directories = new Set(layers.map(({ directory }) => directory));
+  for (const { chainId, directory } of listLayers(store.db)) {
+    if (!directories.has(directory)) continue;
+    const holders = listHoldersOf(store.db, chainId).filter((holder) =>
+      listHeldLayers(store.db, holder, chainId).some(({ id }) => isHeldMounted(store.db, id)),
+    );
+    const users = [...holders, ...storagesOnLayers(store, new Set([chainId])).map((path) => `podman, in "${path}"`)];
+    if (users.length === 0) continue;
+    const state = `${users.join(" and ")} has containers or images on it; remove those first`;
+    throw new ConflictError("ERR_LAYER_MOUNTED", `Cannot repair layer "${chainId}": ${state}`, {
+      data: { chainId, users },
     });
   }
 }

@@ -43,23 +43,29 @@ export function rememberGraphroot(store: Store, graphroot: string): void {
  */
 export function storagesOn(store: Store, digest: string): readonly string[] {
   if (!isPublished(store)) return [];
-  const rows = listImageRows(store.db);
-  const idsOf = (isWanted: (digest: string) => boolean): ReadonlySet<string> =>
-    new Set(
-      rows
-        .filter((row) => isWanted(row.digest))
-        .flatMap((row) => layerIds(listImageLayers(store.db, row.digest).map(({ diffId }) => diffId))),
-    );
-  const kept = idsOf((other) => other !== digest);
-  const going = new Set([...idsOf((one) => one === digest)].filter((id) => !kept.has(id)));
-  return storagesWith(store, going);
+  const kept = publishedIds(store, ({ image }) => image !== digest);
+  const going = publishedIds(store, ({ image }) => image === digest);
+  return storagesWith(store, going.difference(kept));
 }
 
-/** The storages that have anything on the layers that podman is given, as text. */
-export function storagesOnAny(store: Store): readonly string[] {
-  const rows = listImageRows(store.db);
-  const all = rows.flatMap((row) => layerIds(listImageLayers(store.db, row.digest).map(({ diffId }) => diffId)));
-  return storagesWith(store, new Set(all));
+/** The storages that have anything on layers that podman is given, as text: on those with a chainID of `chains`, or on any. */
+export function storagesOnLayers(store: Store, chains?: ReadonlySet<string>): readonly string[] {
+  if (!isPublished(store)) return [];
+  const ids = publishedIds(store, ({ chainId }) => chains?.has(chainId) ?? true);
+  return storagesWith(store, ids);
+}
+
+/** What podman calls the layers of images that are wanted. */
+function publishedIds(
+  store: Store,
+  isWanted: (layer: { readonly image: string; readonly chainId: string }) => boolean,
+): Set<string> {
+  const ids = listImageRows(store.db).flatMap(({ digest: image }) => {
+    const layers = listImageLayers(store.db, image);
+    const names = layerIds(layers.map(({ diffId }) => diffId));
+    return names.filter((_, height) => isWanted({ image, chainId: layers[height]?.chainId ?? "" }));
+  });
+  return new Set(ids);
 }
 
 function storagesWith(store: Store, layers: ReadonlySet<string>): readonly string[] {
