@@ -13,8 +13,9 @@ import { isErrno, LayerctlError } from "../../src/errors.ts";
 import {
   getHeldSnapshot,
   type HeldSnapshotRow,
+  isHeldMounted,
   type Labels,
-  listUnadopted,
+  listAllHeldLayers,
   setHeldUsage,
 } from "../../src/meta/held-snapshots.ts";
 import { getImage } from "../../src/meta/images.ts";
@@ -29,8 +30,11 @@ import {
   openAt,
   RENAME_EXCHANGE,
   renameAt,
+  S_IFLNK,
+  S_IFMT,
   symlinkAt,
 } from "../../src/sys/file.ts";
+import { statAtOrNull } from "../../src/sys/stat.ts";
 import { syncFileSystem } from "../../src/sys/sync.ts";
 import { createTemporary } from "../content/temporary.ts";
 import { imageOfRow } from "../image.ts";
@@ -85,21 +89,32 @@ export class Adopter implements AsyncDisposable {
   readonly #store: Store;
   readonly #slow: SlowWork;
   #waiting: HeldSnapshotRow[];
+  /** Those that lie on the disk twice, and may be mounted. */
+  #mounted: HeldSnapshotRow[] = [];
   #running: Promise<void> | null = null;
   #isEnding = false;
 
   constructor(store: Store, holder: string, slow: SlowWork) {
     this.#store = store;
     this.#slow = slow;
-    this.#waiting = [...listUnadopted(store.db, holder)]; // since the last start that was cut short
+    this.#waiting = listAllHeldLayers(store.db, holder).filter((each) => isUnsettled(store, each)); // since the last start
     if (this.#waiting.length > 0) this.#start();
   }
 
-  /** Takes in a snapshot that has just been committed, if it is a layer. */
+  /**
+   * Takes in a snapshot that has just been committed, if it is a layer. Where the store has that layer the link is there when
+   * this returns: nothing can stand on the snapshot yet.
+   */
   take(snapshot: HeldSnapshotRow): void {
-    if (snapshot.chainId === null || this.#isEnding) return;
-    this.#waiting.push(snapshot);
-    this.#start();
+    if (this.#isEnding) return;
+    if (snapshot.chainId !== null && !this.#linkAtOnce(snapshot)) this.#waiting.push(snapshot);
+    this.retry();
+  }
+
+  /** Something that may have been mounted is no more. */
+  retry(): void {
+    this.#waiting.push(...this.#mounted.splice(0));
+    if (this.#waiting.length > 0) this.#start();
   }
 
   /** Unpacks a layer that the store has as a blob only, as those that `layerctl commit` made. Failing is no error here. */
@@ -132,6 +147,15 @@ export class Adopter implements AsyncDisposable {
       .finally(() => {
         this.#running = null;
       });
+  }
+
+  /** A failure is none of the caller's, whose snapshot is committed; the next try tells. */
+  #linkAtOnce(snapshot: HeldSnapshotRow): boolean {
+    try {
+      return this.#linkToLayer(snapshot);
+    } catch {
+      return false;
+    }
   }
 
   async #run(): Promise<void> {
@@ -194,12 +218,19 @@ export class Adopter implements AsyncDisposable {
     this.counts.adopted += 1;
   }
 
-  /** Puts a link to the store's layer in the place of what was unpacked once more. False if the store has no other. */
+  /**
+   * Puts a link to the store's layer in the place of what was unpacked once more. What may be below a live mount stays until
+   * that is gone. False if the store has no other.
+   */
   #linkToLayer(snapshot: HeldSnapshotRow): boolean {
     const { id, chainId } = snapshot;
     const layer = chainId === null ? null : getLayer(this.#store.db, chainId);
     if (layer === null || layer.directory === heldLayerName(id)) return false;
     if (!isThere(this.#store, snapshot)) return true;
+    if (isHeldMounted(this.#store.db, id)) {
+      this.#mounted.push(snapshot);
+      return true;
+    }
     const temporary = createTemporary(this.#store.layout, "trash");
     const link = joinHost(temporary.path, "fs");
     symlinkAt(pathFromHeld(this.#store, layer.directory), AT_FDCWD, link);
@@ -216,6 +247,15 @@ export class Adopter implements AsyncDisposable {
 /** True if it is still the snapshot it was: nobody has removed it. */
 function isThere(store: Store, { id, holder, name }: HeldSnapshotRow): boolean {
   return getHeldSnapshot(store.db, holder, name)?.id === id;
+}
+
+/** True if it is neither a layer of the store nor a link to one. */
+function isUnsettled(store: Store, { id, chainId }: HeldSnapshotRow): boolean {
+  const directory = chainId === null ? null : (getLayer(store.db, chainId)?.directory ?? null);
+  if (directory === null) return true;
+  if (directory === heldLayerName(id)) return false;
+  const stat = statAtOrNull(AT_FDCWD, joinHost(heldDirectory(store.layout, id), "fs"));
+  return stat !== null && (stat.mode & S_IFMT) !== S_IFLNK;
 }
 
 function diffIdOf(labels: Labels): DiffId | null {

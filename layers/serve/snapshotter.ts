@@ -194,6 +194,7 @@ export class Snapshotter implements AsyncDisposable {
       return releaseLayer(this.#store, snapshot);
     });
     for (const path of directories) this.#trash.discard(path);
+    this.#adopter.retry();
   }
 
   /** @throws {NotFoundError} `ERR_SNAPSHOT_NOT_FOUND` */

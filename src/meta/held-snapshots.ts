@@ -107,11 +107,20 @@ export function listHeldLayers(db: Database, holder: string, chainId: ChainId): 
   return (db.all(sql, chainId, holder) as Columns[]).map(rowOf);
 }
 
-/** Committed snapshots, in their own directories, that are layers which no row of `layers` has. */
-export function listUnadopted(db: Database, holder: string): readonly HeldSnapshotRow[] {
-  const sql = `${SELECT} WHERE held.holder = ? AND held.chain_id IS NOT NULL
-    AND held.chain_id NOT IN (SELECT chain_id FROM layers) ORDER BY held.id`;
+/** All of a holder's committed snapshots that are layers, oldest first. */
+export function listAllHeldLayers(db: Database, holder: string): readonly HeldSnapshotRow[] {
+  const sql = `${SELECT} WHERE held.holder = ? AND held.chain_id IS NOT NULL ORDER BY held.id`;
   return (db.all(sql, holder) as Columns[]).map(rowOf);
+}
+
+/** True if an active snapshot or a view stands on this one, directly or not: it may be mounted. */
+export function isHeldMounted(db: Database, id: number): boolean {
+  const sql = `WITH RECURSIVE above (id, kind) AS (
+      SELECT id, kind FROM held_snapshots WHERE parent = ?
+      UNION ALL SELECT next.id, next.kind FROM above JOIN held_snapshots AS next ON next.parent = above.id
+    )
+    SELECT 1 FROM above WHERE kind <> 'committed' LIMIT 1`;
+  return db.get(sql, id) !== null;
 }
 
 /** Who holds a layer, each once. */
