@@ -15,7 +15,7 @@ import { otherMountTables } from "../../src/mount/mount-namespaces.ts";
 import { display, type HostPath } from "../../src/paths.ts";
 import { blobPath, layerDirectory, layerTree } from "../layout.ts";
 import { liveMounts } from "../live-mounts.ts";
-import { storagesOnLayers } from "../podman/dependents.ts";
+import { storagesOnLayer } from "../podman/dependents.ts";
 import type { Store } from "../store.ts";
 import { discardTree, removeFile } from "../sweep.ts";
 
@@ -45,7 +45,7 @@ function refuseUsedElsewhere(store: Store, layers: readonly LayerRow[]): void {
     const holders = listHoldersOf(store.db, chainId).filter((holder) =>
       listHeldLayers(store.db, holder, chainId).some(({ id }) => isHeldMounted(store.db, id)),
     );
-    const users = [...holders, ...storagesOnLayers(store, new Set([chainId])).map((path) => `podman, in "${path}"`)];
+    const users = [...holders, ...storagesOnLayer(store, chainId).map((path) => `podman, in "${path}"`)];
     if (users.length === 0) continue;
     const state = `${users.join(" and ")} has containers or images on it; remove those first`;
     throw new ConflictError("ERR_LAYER_MOUNTED", `Cannot repair layer "${chainId}": ${state}`, {

@@ -43,29 +43,35 @@ export function rememberGraphroot(store: Store, graphroot: string): void {
  */
 export function storagesOn(store: Store, digest: string): readonly string[] {
   if (!isPublished(store)) return [];
-  const kept = publishedIds(store, ({ image }) => image !== digest);
-  const going = publishedIds(store, ({ image }) => image === digest);
-  return storagesWith(store, going.difference(kept));
+  const images = publishedImages(store);
+  const kept = images.filter(({ image }) => image !== digest).flatMap(({ ids }) => ids);
+  const going = images.filter(({ image }) => image === digest).flatMap(({ ids }) => ids);
+  return storagesWith(store, new Set(going).difference(new Set(kept)));
 }
 
-/** The storages that have anything on layers that podman is given, as text: on those with a chainID of `chains`, or on any. */
-export function storagesOnLayers(store: Store, chains?: ReadonlySet<string>): readonly string[] {
+/** The storages that have anything on layers that podman is given, as text. */
+export function storagesOnAny(store: Store): readonly string[] {
   if (!isPublished(store)) return [];
-  const ids = publishedIds(store, ({ chainId }) => chains?.has(chainId) ?? true);
-  return storagesWith(store, ids);
+  return storagesWith(store, new Set(publishedImages(store).flatMap(({ ids }) => ids)));
 }
 
-/** What podman calls the layers of images that are wanted. */
-function publishedIds(
-  store: Store,
-  isWanted: (layer: { readonly image: string; readonly chainId: string }) => boolean,
-): Set<string> {
-  const ids = listImageRows(store.db).flatMap(({ digest: image }) => {
-    const layers = listImageLayers(store.db, image);
-    const names = layerIds(layers.map(({ diffId }) => diffId));
-    return names.filter((_, height) => isWanted({ image, chainId: layers[height]?.chainId ?? "" }));
+/** As `storagesOnAny`, those that need the layer `chainId`: they have something on it, or on a layer above it. */
+export function storagesOnLayer(store: Store, chainId: string): readonly string[] {
+  if (!isPublished(store)) return [];
+  const ids = publishedImages(store).flatMap(({ chainIds, ids }) => {
+    const height = chainIds.indexOf(chainId);
+    return height === -1 ? [] : ids.slice(height);
   });
-  return new Set(ids);
+  return storagesWith(store, new Set(ids));
+}
+
+/** Every image, with its layers and what podman calls them, base first. */
+function publishedImages(store: Store) {
+  return listImageRows(store.db).map(({ digest: image }) => {
+    const layers = listImageLayers(store.db, image);
+    const chainIds = layers.map(({ chainId }): string => chainId);
+    return { image, chainIds, ids: layerIds(layers.map(({ diffId }) => diffId)) };
+  });
 }
 
 function storagesWith(store: Store, layers: ReadonlySet<string>): readonly string[] {

@@ -20,7 +20,7 @@ import { acquireLock } from "../locks.ts";
 import type { Store } from "../store.ts";
 import { formOf } from "../store-form.ts";
 import { ensureUnpacked } from "../unpack.ts";
-import { storagesOnLayers } from "./dependents.ts";
+import { storagesOnAny } from "./dependents.ts";
 import { isPublished, type PublishOptions } from "./follow.ts";
 import { layerIds } from "./identity.ts";
 import { type ImageRecord, imageRecord, removeImage } from "./images.ts";
@@ -38,7 +38,7 @@ export async function startPublishing(store: Store, options: PublishOptions = {}
 
 /** @throws {ConflictError} `ERR_IMAGE_IN_USE` if podman has something on the layers that it was given */
 export function refuseWhileUsed(store: Store): void {
-  const storages = storagesOnLayers(store);
+  const storages = storagesOnAny(store);
   if (storages.length === 0) return;
   const state = `podman has containers or images on its layers in ${storages.map((path) => `"${path}"`).join(", ")}`;
   const message = `Cannot take the images from podman: ${state}; remove those with podman first`;
