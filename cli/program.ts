@@ -6,6 +6,7 @@
 import { Command, type CommanderError } from "commander";
 import packageJson from "../package.json" with { type: "json" };
 import { UsageError } from "../src/errors.ts";
+import { commandIndex } from "./command-index.ts";
 import type { GlobalOptions } from "./context.ts";
 import { STDOUT, tell, write } from "./output.ts";
 import { VERBS, type VerbEntry, type VerbModule } from "./verbs.ts";
@@ -126,14 +127,6 @@ function addGlobalOptions(command: Command): void {
     .option("--json", "print one JSON document instead of text")
     .option("-q, --quiet", "no progress and no warnings")
     .option("--debug", "print every event, and the stack of an error");
-}
-
-/** Options of the program that take the next argument as their value. */
-const VALUED = new Set(["--root"]);
-
-/** Where in `argv` the command is: its first argument that is not an option or the value of one; -1 if there is none. */
-function commandIndex(argv: readonly string[]): number {
-  return argv.findIndex((argument, at) => !argument.startsWith("-") && !VALUED.has(argv[at - 1] ?? ""));
 }
 
 /**

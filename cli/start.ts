@@ -1,11 +1,15 @@
 /**
  * The first file that runs (dist/cli.cjs): refuses a node that is too old while nothing newer has been parsed, turns the
- * compile cache on, and only then loads the program. Keep it small: it is compiled anew at every start.
+ * compile cache on, and only then loads the program, or as much of it as the command needs. Keep it small: it is compiled
+ * anew at every start.
  */
 
-/** What the bundle's own require gives; imports would bring helper functions along. */
+import { commandIndex } from "./command-index.ts";
+import { bundleOf } from "./own-bundles.ts";
+
+/** What the bundle's own require gives; imports of these would bring helper functions along. */
 declare function require(id: "node:module"): typeof import("node:module");
-declare function require(id: "./main.cjs"): unknown;
+declare function require(id: string): unknown;
 
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 if (major < 22 || (major === 22 && minor < 15)) {
@@ -16,7 +20,9 @@ if (major < 22 || (major === 22 && minor < 15)) {
 }
 const cache = cacheDirectory();
 if (cache !== undefined) require("node:module").enableCompileCache(cache);
-require("./main.cjs");
+const argv = process.argv.slice(2);
+const bundle = bundleOf(argv[commandIndex(argv)]);
+require(bundle);
 
 /** A directory that only we can write: whoever writes a compile cache decides what runs. So never below /tmp. */
 function cacheDirectory(): string | undefined {

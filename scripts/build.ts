@@ -1,7 +1,8 @@
 /**
- * Builds dist/: library.cjs (what programs import), cli.cjs (the command's entry), main.cjs (everything the command line needs, in one file, because each file read at
- * start-up costs), and the threads: apply-worker.cjs unpacks layers, fill-worker.cjs reads files for a tar. Verbs are
- * imported dynamically: esbuild keeps each of them in a function that runs when the verb is chosen.
+ * Builds dist/: library.cjs (what programs import), cli.cjs (the command's entry), main.cjs (everything the command line
+ * needs, in one file, because each file read at start-up costs), verb-NAME.cjs (the same with one command only), and
+ * what runs beside it as a thread or a process. Verbs are imported dynamically: esbuild keeps each of them in a function
+ * that runs when the verb is chosen.
  */
 
 import { isAscii } from "node:buffer";
@@ -9,6 +10,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type BuildOptions, build, type Plugin } from "esbuild";
+import { bundleOf, OWN_BUNDLES } from "../cli/own-bundles.ts";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const dist = join(root, "dist");
@@ -61,16 +63,41 @@ const bundledSqlite: Plugin = {
   },
 };
 
+/** Leaves all commands but one out. */
+function onlyVerb(kept: string): Plugin {
+  return {
+    name: "only-verb",
+    setup(builder) {
+      builder.onResolve({ filter: /^\.\/verbs\/.*\.ts$/ }, ({ path }) =>
+        path === `./verbs/${kept}.ts` ? null : { path, namespace: "left-out" },
+      );
+      builder.onLoad({ filter: /.*/, namespace: "left-out" }, ({ path }) => ({
+        contents: `export function define() { throw new Error("${path} is not in the bundle of ${kept}"); }`,
+      }));
+    },
+  };
+}
+
+/** Builds a file of which every start of the command reads all. */
+async function buildProgram(file: string, plugins: readonly Plugin[]): Promise<void> {
+  const outfile = join(dist, file);
+  await build({ ...common, entryPoints: ["cli/main.ts"], outfile, plugins: [...shared, ...plugins] });
+  // esbuild escapes strings and not regular expressions, and one character more makes V8 keep two bytes for all of them.
+  if (!isAscii(readFileSync(outfile))) throw new Error(`Cannot build: ${file} is not ASCII`);
+}
+
+const shared = [lazyBuiltins, bundledSqlite];
+
 const common: BuildOptions = {
   absWorkingDir: root,
   bundle: true,
   platform: "node",
   format: "cjs",
   target: "node22.15", // lowers `using`
-  external: ["koffi", "better-sqlite3", "@grpc/grpc-js", "protobufjs", "./main.cjs"],
+  external: ["koffi", "better-sqlite3", "@grpc/grpc-js", "protobufjs"],
   banner: { js: 'const __moduleUrl = require("node:url").pathToFileURL(__filename).href;' },
   define: { "import.meta.url": "__moduleUrl" },
-  plugins: [lazyBuiltins, bundledSqlite],
+  plugins: shared,
   minifySyntax: true,
   minifyWhitespace: true, // 2 ms less to read; names stay, for the stacks of --debug and the classes of errors
   legalComments: "none",
@@ -78,9 +105,8 @@ const common: BuildOptions = {
 };
 
 rmSync(dist, { recursive: true, force: true });
-await build({ ...common, entryPoints: ["cli/main.ts"], outfile: join(dist, "main.cjs") });
-// esbuild escapes strings and not regular expressions, and one character more makes V8 keep two bytes for all of them.
-if (!isAscii(readFileSync(join(dist, "main.cjs")))) throw new Error("Cannot build: main.cjs is not ASCII");
+await buildProgram("main.cjs", []);
+for (const verb of OWN_BUNDLES) await buildProgram(bundleOf(verb), [onlyVerb(verb)]);
 await build({ ...common, entryPoints: ["layers/library/index.ts"], outfile: join(dist, "library.cjs") });
 await build({ ...common, entryPoints: ["layers/apply/worker.ts"], outfile: join(dist, "apply-worker.cjs") });
 await build({ ...common, entryPoints: ["fuse/server/thread.ts"], outfile: join(dist, "fuse-thread.cjs") });
