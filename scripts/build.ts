@@ -6,6 +6,7 @@
  */
 
 import { isAscii } from "node:buffer";
+import { createHash } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -78,12 +79,14 @@ function onlyVerb(kept: string): Plugin {
   };
 }
 
-/** Builds a file of which every start of the command reads all. */
-async function buildProgram(file: string, plugins: readonly Plugin[]): Promise<void> {
+/** Builds a file of which every start of the command reads all; returns what its text is known by. */
+async function buildProgram(file: string, plugins: readonly Plugin[]): Promise<string> {
   const outfile = join(dist, file);
   await build({ ...common, entryPoints: ["cli/main.ts"], outfile, plugins: [...shared, ...plugins] });
   // esbuild escapes strings and not regular expressions, and one character more makes V8 keep two bytes for all of them.
-  if (!isAscii(readFileSync(outfile))) throw new Error(`Cannot build: ${file} is not ASCII`);
+  const text = readFileSync(outfile);
+  if (!isAscii(text)) throw new Error(`Cannot build: ${file} is not ASCII`);
+  return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
 const shared = [lazyBuiltins, bundledSqlite];
@@ -105,8 +108,8 @@ const common: BuildOptions = {
 };
 
 rmSync(dist, { recursive: true, force: true });
-await buildProgram("main.cjs", []);
-for (const verb of OWN_BUNDLES) await buildProgram(bundleOf(verb), [onlyVerb(verb)]);
+const bundles: Record<string, string> = { [bundleOf(undefined)]: await buildProgram(bundleOf(undefined), []) };
+for (const verb of OWN_BUNDLES) bundles[bundleOf(verb)] = await buildProgram(bundleOf(verb), [onlyVerb(verb)]);
 await build({ ...common, entryPoints: ["layers/library/index.ts"], outfile: join(dist, "library.cjs") });
 await build({ ...common, entryPoints: ["layers/apply/worker.ts"], outfile: join(dist, "apply-worker.cjs") });
 await build({ ...common, entryPoints: ["fuse/server/thread.ts"], outfile: join(dist, "fuse-thread.cjs") });
@@ -117,5 +120,13 @@ await build({ ...common, entryPoints: ["layers/containers/monitor.ts"], outfile:
 await build({ ...common, entryPoints: ["src/exec/joiner.ts"], outfile: join(dist, "joiner.cjs") });
 await build({ ...common, entryPoints: ["layers/serve/slow-worker.ts"], outfile: join(dist, "slow-worker.cjs") });
 await build({ ...common, entryPoints: ["layers/diff/fill-worker.ts"], outfile: join(dist, "fill-worker.cjs") });
+await build({ ...common, entryPoints: ["cli/code-keeper.ts"], outfile: join(dist, "code-keeper.cjs") });
 // Last, so that a dist with an entry is complete. Old nodes must get as far as reading why they are refused.
-await build({ ...common, banner: {}, entryPoints: ["cli/start.ts"], target: "node14", outfile: join(dist, "cli.cjs") });
+await build({
+  ...common,
+  banner: {},
+  define: { BUNDLES: JSON.stringify(bundles) },
+  entryPoints: ["cli/start.ts"],
+  target: "node14",
+  outfile: join(dist, "cli.cjs"),
+});

@@ -20,6 +20,7 @@ test("the package has the wrapper, what it runs, and the documentation, and noth
     "bin/layerctl-fuse",
     "dist/apply-worker.cjs",
     "dist/cli.cjs",
+    "dist/code-keeper.cjs",
     "dist/fill-worker.cjs",
     "dist/fuse-copy.cjs",
     "dist/fuse-server.cjs",
