@@ -26,14 +26,13 @@ const argv = process.argv.slice(2);
 const command = argv[commandIndex(argv)];
 const bundle = bundleOf(command);
 const { readFileSync } = require("node:fs");
-const { Script, constants } = require("node:vm");
+const { Script } = require("node:vm");
 const filename = `${__dirname}/${bundle}`;
 const keeper = `${__dirname}/code-keeper.cjs`;
 const path = codePath();
 const script = new Script(require("node:module").wrap(readFileSync(filename, "latin1")), {
   filename,
   ...(path !== null && { cachedData: codeAt(path) }),
-  importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
 });
 if (path !== null && script.cachedDataRejected !== false) require(keeper).keepCode(script, path);
 script.runInThisContext()(exports, require, module, filename, __dirname);

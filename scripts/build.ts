@@ -8,7 +8,7 @@
 import { isAscii } from "node:buffer";
 import { createHash } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type BuildOptions, build, type Plugin } from "esbuild";
 import { bundleOf, OWN_BUNDLES } from "../cli/own-bundles.ts";
@@ -17,7 +17,18 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const dist = join(root, "dist");
 
 /** Node's own modules that cost a millisecond or more each to load, and that many commands never come to use. */
-const LAZY = ["child_process", "crypto", "fs/promises", "stream", "stream/promises", "worker_threads", "zlib"];
+const LAZY = [
+  "child_process",
+  "crypto",
+  "fs/promises",
+  "net",
+  "readline",
+  "stream",
+  "stream/promises",
+  "timers/promises",
+  "worker_threads",
+  "zlib",
+];
 
 /** Replaces an import of one of these by getters that load it when it is first used: imports are read at each use. */
 const lazyBuiltins: Plugin = {
@@ -82,7 +93,17 @@ function onlyVerb(kept: string): Plugin {
 /** Builds a file of which every start of the command reads all; returns what its text is known by. */
 async function buildProgram(file: string, plugins: readonly Plugin[]): Promise<string> {
   const outfile = join(dist, file);
-  await build({ ...common, entryPoints: ["cli/main.ts"], outfile, plugins: [...shared, ...plugins] });
+  const entryPoints = ["cli/main.ts"];
+  const { metafile } = await build({
+    ...common,
+    entryPoints,
+    outfile,
+    plugins: [...shared, ...plugins],
+    metafile: true,
+  });
+  const { imports = [] } = metafile.outputs[relative(root, outfile)] ?? {};
+  const real = imports.filter(({ kind }) => kind === "dynamic-import").map(({ path }) => path);
+  if (real.length > 0) throw new Error(`Cannot build: ${file} imports ${real.join(", ")}, which a script of vm cannot`);
   // esbuild escapes strings and not regular expressions, and one character more makes V8 keep two bytes for all of them.
   const text = readFileSync(outfile);
   if (!isAscii(text)) throw new Error(`Cannot build: ${file} is not ASCII`);

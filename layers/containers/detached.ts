@@ -1,6 +1,7 @@
 /** Containers that outlive the command that started them: each has a monitor, a process of its own. */
 
 import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { UnsupportedError } from "../../src/errors.ts";
@@ -77,7 +78,6 @@ async function startMonitor(store: Store, task: MonitorTask, attach?: Attach): P
   });
   monitor.stdin?.on("error", () => {}); // a monitor that ended already says why, or nothing
   monitor.stdin?.end(JSON.stringify({ ...task, isAwaited: attach !== undefined } satisfies MonitorTask));
-  const { createInterface } = await import("node:readline");
   for await (const line of createInterface({ input: monitor.stdio[ANSWER_FD] as Readable })) {
     const answer = JSON.parse(line) as MonitorAnswer;
     if ("warned" in answer) {
