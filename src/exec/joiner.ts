@@ -29,6 +29,7 @@ import { waitForChild } from "../sys/children.ts";
 import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt, openInRoot } from "../sys/file.ts";
 import { exitNow, forker } from "../sys/fork.ts";
+import { leaveSessionKeyring } from "../sys/keyring.ts";
 import { setProcessLimit } from "../sys/limits.ts";
 import { changeDirectory, joinNamespace } from "../sys/namespaces.ts";
 import {
@@ -66,6 +67,7 @@ function run(): void {
     const fork = forker();
     enter(task);
     for (const { type, soft, hard } of task.rlimits) setProcessLimit(OWN, type, soft, hard);
+    leaveSessionKeyring();
     dropPrivileges(task);
     hideMemory();
     forkChild(fork, () => runChild(task, program));

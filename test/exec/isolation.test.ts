@@ -1,10 +1,12 @@
 /** The boundary of a container: what it sees, what it may, and attempts to get out. */
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { leaveSessionKeyring } from "../../src/sys/keyring.ts";
+import { declare } from "../../src/sys/libc.ts";
 import { busyboxStore, needsContainers } from "../helpers/busybox.ts";
 import { directory, file, symlink, tar } from "../helpers/tar-builder.ts";
 
@@ -234,4 +236,20 @@ test("signals and traces end at the pid namespace, and no descriptor leads out",
   } finally {
     victim.kill("SIGKILL");
   }
+});
+
+test("the caller's keys are not a container's", { skip: needsContainers }, async () => {
+  await using store = busyboxStore();
+  const addKey = process.arch === "arm64" ? 217 : 248;
+  const call = declare(
+    "long syscall(long number, const void *a, const void *b, const void *c, size_t d, long e, long f)",
+  );
+  leaveSessionKeyring(); // this process's own, for what it starts
+  const text = (value: string): Buffer => Buffer.from(`${value}\0`);
+  assert.ok(Number(call(addKey, text("user"), text("layerctl-secret"), text("x"), 1, -3, 0)) > 0);
+  const look = ["grep", "layerctl-secret", "/proc/keys"];
+  assert.equal(spawnSync("setpriv", ["--reuid", "1000", ...look]).status, 0, "others see it by that keyring");
+  store.ok("run", "-d", "--name", "c", "--privileged", "-u", "app", "bb:1", "sleep", "1000");
+  assert.equal(store.run(["exec", "c", ...look]).exitCode, 1);
+  assert.equal(store.inside(["--privileged", "-u", "app", "bb:1", ...look]).exitCode, 1);
 });
