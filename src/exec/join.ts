@@ -29,6 +29,7 @@ import { idsOf, type RunningRoot } from "./running-root.ts";
 import type { ProcessSpec } from "./runtime-spec.ts";
 import { sendSignal } from "./signal.ts";
 import { openAnotherTerminal } from "./terminal.ts";
+import { checkWorkdir } from "./workdir.ts";
 
 /** The bundle has it beside it; a checkout runs the source. */
 const JOINER = fileURLToPath(
@@ -44,7 +45,7 @@ export interface JoinOptions extends LaunchOptions {
  * The command runs when this settles, with the container's terminal of its own if `task` wants one.
  * @throws {NotFoundError} `ERR_COMMAND_NOT_FOUND`
  * @throws {ConflictError} `ERR_COMMAND_NOT_EXECUTABLE`; `ERR_LAUNCH` if the container ended meanwhile
- * @throws PosixError
+ * @throws as `checkWorkdir`
  */
 export async function join(
   container: RunningRoot,
@@ -53,6 +54,7 @@ export async function join(
   options: JoinOptions,
 ): Promise<Running> {
   const command = task.args[0] ?? "";
+  checkWorkdir(container.root, task.cwd);
   checkCommand(container.root, command, task.cwd, task.env);
   if (!options.detached) adoptOrphans();
   const terminal = task.terminal ? openAnotherTerminal(container.root, task.user, idsOf(container)) : null;
@@ -141,7 +143,7 @@ function refuse({ value }: IteratorResult<string, null>, wanted: string | null, 
   if (value === wanted) return;
   const name = display(hostPath(command));
   const { call, errno } = failureOf(value);
-  const { ENOENT, ENOTDIR, EACCES, ENOEXEC } = constants.errno;
+  const { ENOENT, ENOTDIR, EACCES, ENOEXEC, ENOMEM } = constants.errno;
   const data = { command };
   if (call === "execve") {
     if (errno === ENOENT || errno === ENOTDIR) {
@@ -151,8 +153,9 @@ function refuse({ value }: IteratorResult<string, null>, wanted: string | null, 
       errno === EACCES ? "this user may not execute it" : errno === ENOEXEC ? "it is no program" : errnoName(errno);
     throw new ConflictError("ERR_COMMAND_NOT_EXECUTABLE", `Cannot run "${name}": ${why}`, { data });
   }
-  if (errno > 0) throw new PosixError(errno, call);
-  const state = call === "" ? "the container ended meanwhile" : call;
+  const isOver = call === "" || (call === "fork" && errno === ENOMEM); // of a namespace without a first process (pid_namespaces(7))
+  if (errno > 0 && !isOver) throw new PosixError(errno, call);
+  const state = isOver ? "the container ended meanwhile" : call;
   throw new ConflictError("ERR_LAUNCH", `Cannot run "${name}" in the container: ${state}`, { data });
 }
 

@@ -17,6 +17,7 @@ import { type HostPath, hostPath } from "../paths.ts";
 import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, O_RDONLY, openAt } from "../sys/file.ts";
 import { asFileOwner } from "../sys/file-owner.ts";
+import { leaveSessionKeyring } from "../sys/keyring.ts";
 import { setProcessLimit } from "../sys/limits.ts";
 import { raiseLink } from "../sys/links.ts";
 import { MS_BIND, mount } from "../sys/mount.ts";
@@ -26,11 +27,11 @@ import { addToCgroup, makeCgroup, removeCgroup, takeFromCgroup } from "./cgroup/
 import type { Cgroup } from "./cgroup/group.ts";
 import { chainOf, environmentOfChain, goAhead } from "./chain.ts";
 import { checkCommand } from "./command.ts";
-import { makeDirectory } from "./in-root.ts";
 import { enterRootfs, mountRootfs } from "./rootfs.ts";
 import { idMappingsOf, type RuntimeSpec } from "./runtime-spec.ts";
 import { sendSignal } from "./signal.ts";
 import { openTerminal } from "./terminal.ts";
+import { makeWorkdir } from "./workdir.ts";
 
 /** Where the chain finds its end of the socket, and the container's standard error: its own is for the launcher. */
 const SOCKET_FD = 3;
@@ -67,7 +68,7 @@ export interface Running {
  * The command runs when this settles. `spec.root.path` is a mount point. If it fails, nothing is left.
  * @throws {NotFoundError} `ERR_COMMAND_NOT_FOUND`
  * @throws {ConflictError} `ERR_COMMAND_NOT_EXECUTABLE`; `ERR_LAUNCH` if the chain ended early, which it says on stderr
- * @throws as `makeCgroup`
+ * @throws as `makeCgroup`, `makeWorkdir`
  * @throws {UnsupportedError} `ERR_NO_LAUNCHER` without util-linux, `ERR_ENVIRONMENT_NAME`, `ERR_KERNEL_TOO_OLD`
  * @throws PosixError
  */
@@ -76,6 +77,7 @@ export async function launch(spec: RuntimeSpec, options: LaunchOptions): Promise
   const namespace = options.userNamespace === undefined ? null : `/proc/${process.pid}/fd/${options.userNamespace}`;
   const chain = chainOf(spec, namespace);
   keepDescriptorsToOurselves();
+  leaveSessionKeyring(); // the container would have the caller's keys, and could read them
   const [input, output, errors] = options.stdio;
   const child = spawn(chain[0] ?? "", chain.slice(1), {
     stdio: [input, output, "pipe", "pipe", errors] as StdioOptions,
@@ -145,7 +147,7 @@ function furnishTree(spec: RuntimeSpec, path: HostPath, cgroup: Cgroup | null): 
     mountRootfs(spec, root, cgroup);
     const terminal = spec.process.terminal ? openTerminal(root, spec) : null;
     try {
-      makeDirectory(root, hostPath(spec.process.cwd));
+      makeWorkdir(root, spec.process.cwd);
       checkCommand(root, spec.process.args[0] ?? "", spec.process.cwd, spec.process.env);
       enterRootfs(root, spec.root.readonly);
     } catch (error) {

@@ -24,6 +24,7 @@ import { placeOf } from "./cgroup/place.ts";
 import { checkCommand } from "./command.ts";
 import { exitOf, type LaunchOptions, type Running } from "./launcher.ts";
 import { idMappingsOf, type Mount, type ProcessSpec, type RuntimeSpec } from "./runtime-spec.ts";
+import { checkWorkdir } from "./workdir.ts";
 
 /** Writes config.json into `directory`, which is made. @throws a system error */
 export function writeBundle(directory: HostPath, spec: RuntimeSpec): void {
@@ -96,6 +97,7 @@ export async function execWithRuntime(
   task: ProcessSpec,
   { stdio, detached }: LaunchOptions & { readonly detached: boolean },
 ): Promise<Running> {
+  checkWorkdir(root, task.cwd);
   checkCommand(root, task.args[0] ?? "", task.cwd, task.env);
   const bundle = bytesOf(directory).toString();
   const state = join(bundle, "runtime");

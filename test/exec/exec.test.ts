@@ -11,6 +11,7 @@ import { inReadOnlyCopy } from "../../src/sys/namespaces.ts";
 import { busyboxStore, type ContainerStore, needsContainers, tracesOf } from "../helpers/busybox.ts";
 import { LAYERCTL } from "../helpers/layerctl.ts";
 import { requires } from "../helpers/requires.ts";
+import { terminalSession } from "../helpers/terminal-session.ts";
 
 function detach(store: ContainerStore, script: string, ...options: readonly string[]): void {
   store.ok("run", "-d", "--name", "c", ...options, "bb:1", "sh", "-c", script);
@@ -66,6 +67,7 @@ for (const runtime of RUNTIMES) {
       [["c", "/etc/passwd"], 126, /ERR_COMMAND_NOT_EXECUTABLE/],
       [["-u", "nobody", "c", "true"], 125, /ERR_USER_NOT_FOUND/],
       [["-w", "relative", "c", "true"], 125, /ERR_WORKDIR/],
+      [["-w", "/nosuch", "c", "true"], 125, /there is no such directory.*ERR_WORKDIR/],
       [["other", "true"], 125, /ERR_SNAPSHOT_NOT_FOUND/],
       [["-it", "c", "true"], 125, /ERR_NO_TERMINAL/],
     ];
@@ -85,14 +87,11 @@ for (const runtime of RUNTIMES) {
     await using store = busyboxStore();
     detach(store, "sleep 1000", ...runtime);
     const inner = "tty; stty size; read line; echo got $line; echo >/dev/tty to the terminal; exit 5";
-    const command = `stty rows 33 cols 99; ${LAYERCTL} --root ${store.root} exec -it -u app c sh -c '${inner}'`;
-    const { status, stdout } = spawnSync("script", ["-qec", command, "/dev/null"], {
-      input: "typed\n",
-      encoding: "utf8",
-    });
-    const printed = stdout.split("\r\n").filter((line) => line !== "typed");
-    assert.deepEqual(printed.slice(0, 4), ["/dev/pts/0", "33 99", "got typed", "to the terminal"]);
-    assert.equal(status, 5);
+    await using session = terminalSession(`${LAYERCTL} --root ${store.root} exec -it -u app c sh -c '${inner}'`);
+    await session.until(/^\/dev\/pts\/0\r\n33 99\r\n/); // what is typed before that is the user's own terminal's yet
+    session.type("typed\n");
+    await session.until(/\r\ngot typed\r\nto the terminal\r\n/);
+    assert.equal(await session.end(), 5);
   });
 
   test(`exec -d leaves the command to itself, and it ends with its container of ${name}`, { skip }, async () => {

@@ -23,6 +23,7 @@ test("the exit code is the command's, or docker's for what could not be run", { 
     [["other:1", "true"], 125, /ERR_IMAGE_NOT_FOUND/],
     [["-u", "nobody", "bb:1", "true"], 125, /ERR_USER_NOT_FOUND/],
     [["-w", "relative", "bb:1", "true"], 125, /ERR_WORKDIR/],
+    [["-w", "/proc/self/fd/7", "bb:1", "true"], 125, /it is no directory.*ERR_WORKDIR/],
     [["--runtime", "/no/runtime", "bb:1", "true"], 125, /ERR_RUNTIME_NOT_FOUND/],
     [["--nonsense", "bb:1", "true"], 125, /unknown option/],
   ];
