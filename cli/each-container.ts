@@ -1,9 +1,13 @@
 /** Commands that do one thing to several containers, in turn, and print the names of those it was done to. */
 
 import type { Context } from "./context.ts";
+import { SeveralErrors } from "./errors.ts";
 import { printDocument, printLines } from "./output.ts";
 
-/** The first failure ends it; what was done before is printed all the same, under `field` with --json. */
+/**
+ * One that fails keeps none of the others from it, as with docker; those it was done to are printed, under `field` with --json.
+ * @throws what `work` throws, `SeveralErrors` if it did so more than once
+ */
 export async function eachContainer(
   context: Context,
   field: string,
@@ -11,13 +15,18 @@ export async function eachContainer(
   work: (name: string) => Promise<void>,
 ): Promise<void> {
   const done: string[] = [];
-  try {
-    for (const name of names) {
+  const failures: unknown[] = [];
+  for (const name of names) {
+    try {
       await work(name);
       done.push(name);
+    } catch (error) {
+      failures.push(error);
+      if (context.signal.aborted) break;
     }
-  } finally {
-    if (context.json) printDocument({ [field]: done });
-    else printLines(done);
   }
+  if (context.json) printDocument({ [field]: done });
+  else printLines(done);
+  if (failures.length > 1) throw new SeveralErrors(failures);
+  for (const failure of failures) throw failure;
 }

@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { repairContainers } from "../../layers/containers/containers.ts";
 import { removeNamed } from "../../layers/containers/lifecycle.ts";
 import type { Context } from "../context.ts";
-import { printDocument, printLines } from "../output.ts";
+import { eachContainer } from "../each-container.ts";
 import { openStore } from "../store.ts";
 
 export function define(command: Command): void {
@@ -31,14 +31,5 @@ interface Options {
 export async function run(context: Context, names: readonly string[], { force = false }: Options): Promise<void> {
   using store = openStore(context);
   await repairContainers(store);
-  const removed: string[] = [];
-  try {
-    for (const name of names) {
-      await removeNamed(store, name, force, context.signal);
-      removed.push(name);
-    }
-  } finally {
-    if (context.json) printDocument({ removed });
-    else printLines(removed);
-  }
+  await eachContainer(context, "removed", names, (name) => removeNamed(store, name, force, context.signal));
 }

