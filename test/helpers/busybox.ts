@@ -1,6 +1,6 @@
 /** A store with a busybox image, to run commands in, and what runs may leave on the machine. */
 
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Outcome, type RunOptions, type TestStore, temporaryStore } from "./layerctl.ts";
@@ -21,12 +21,25 @@ export interface ContainerStore extends TestStore {
   shell(script: string, ...options: readonly string[]): string;
 }
 
+let imported: string | null = null;
+
+/** A directory with the image's archive, and a store that has it: made once for all tests of a file. */
+function importedOnce(): string {
+  if (imported !== null) return imported;
+  const { path, ok, remove } = temporaryStore();
+  process.on("exit", remove);
+  const source = join(path, "bb.tar");
+  writeFileSync(source, busyboxTar());
+  ok("import", source, "--rootfs", "--name", "bb:1");
+  imported = path;
+  return path;
+}
+
 /** `await using store = busyboxStore();` with the image "bb:1". */
 export function busyboxStore(): ContainerStore {
+  const from = importedOnce();
   const store = temporaryStore();
-  const source = join(store.path, "bb.tar");
-  writeFileSync(source, busyboxTar());
-  store.ok("import", source, "--rootfs", "--name", "bb:1");
+  execFileSync("cp", ["-a", `${from}/.`, store.path]); // a fifth of what an import takes
   const inside = (args: readonly string[], options: RunOptions = {}): Outcome =>
     store.run(["run", "--rm", ...args], options);
   const shell = (script: string, ...options: readonly string[]): string => {
