@@ -29,14 +29,15 @@ export function define(command: Command): void {
   command
     .argument("<source>", "NAME:PATH in a container or snapshot, a path of this host, or - for a tar on standard input")
     .argument("<target>", "the same; - for a tar on standard output")
-    .option("-a, --archive", "keep owners, set-id bits and extended attributes")
+    .option("-a, --archive", "keep owners and extended attributes, and set-id bits on the way out too")
     .option("-L, --follow-link", "copy what a symbolic link leads to, if the source is one")
     .addHelpText(
       "after",
       `
 One of the two is in a container, which may run or not. A file is copied to a name, or into a directory that is there. A
 directory becomes a new one, or comes into one that is there; if its path ends in "/.", what is in it does. Modes and times are
-kept. Without -a what is copied into a container belongs to its root, and what is copied out of it to you.
+kept. Without -a what is copied into a container belongs to its root, and what is copied out of it to you: so it is no set-id
+program then.
 
 No link of the container leads out of it, whatever its processes do meanwhile. A path of this host with a colon in it is
 written with "./" or "/" before it.
@@ -67,6 +68,7 @@ export async function run(context: Context, source: string, target: string, opti
   const isOut = from.name !== null;
   const copyOptions: CopyOptions = {
     archive: options.archive ?? false,
+    keepsSetIds: !isOut,
     followLink: options.followLink ?? false,
     owner: isOut ? { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 } : { uid: 0, gid: 0 },
     signal,

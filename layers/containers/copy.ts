@@ -15,6 +15,8 @@ import { type TarHandler, TarReader } from "../tar/reader.ts";
 export interface CopyOptions {
   /** Owners, set-id bits and attributes are kept. */
   readonly archive: boolean;
+  /** Set-id bits are kept without `archive` too: not for what belongs to a user of this host then, whose program it would be. */
+  readonly keepsSetIds: boolean;
   /** A link that is copied is what it leads to. */
   readonly followLink: boolean;
   /** Whose it is what is made without `archive`. */
@@ -85,8 +87,8 @@ export async function copyFromTar(fd: number, to: TreePath, options: CopyOptions
   return { entries: sink.entries, bytes: sink.bytes };
 }
 
-function sinkOptions({ ids }: TreePath, { archive, owner }: CopyOptions): SinkOptions {
-  return { keepsAll: archive, owner: ids == null ? owner : rootOf(ids) };
+function sinkOptions({ ids }: TreePath, { archive, keepsSetIds, owner }: CopyOptions): SinkOptions {
+  return { keepsAll: archive, keepsSetIds, owner: ids == null ? owner : rootOf(ids) };
 }
 
 function sinkFor(sink: DirectorySink, { ids }: TreePath): TarHandler {

@@ -112,7 +112,7 @@ async function fill(
     await copyTree(
       from,
       { root: target, path: hostPath("/") },
-      { archive: true, followLink: false, owner, signal, onSkipped: () => {} }, // sockets are of no use
+      { archive: true, keepsSetIds: true, followLink: false, owner, signal, onSkipped: () => {} }, // sockets are of no use
     );
     chown(target, null, place.stat.uid, place.stat.gid);
     chmod(target, null, place.stat.mode);

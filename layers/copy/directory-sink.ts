@@ -37,8 +37,9 @@ import type { TarEntry } from "../tar/entry.ts";
 import type { TarHandler } from "../tar/reader.ts";
 
 export interface SinkOptions {
-  /** Owners, set-id bits and attributes are kept; else what is made belongs to `owner` and has none of them. */
+  /** Owners and attributes are kept, and set-id bits; else what is made belongs to `owner` and has no attributes. */
   readonly keepsAll: boolean;
+  readonly keepsSetIds: boolean;
   readonly owner: { readonly uid: number; readonly gid: number };
 }
 
@@ -222,6 +223,6 @@ export class DirectorySink implements TarHandler, Disposable {
   }
 
   #modeOf({ mode }: TarEntry): number {
-    return this.#options.keepsAll ? mode : mode & ~SETID_BITS;
+    return this.#options.keepsAll || this.#options.keepsSetIds ? mode : mode & ~SETID_BITS;
   }
 }
