@@ -52,8 +52,8 @@ export function restoreDirectory(
   setTimes(dirfd, name, mtimeNs, mtimeNs);
 }
 
-/** All but what a layer means by it, and what the kernel's security modules put there. */
-function clearXattrs(target: XattrTarget, { namespace }: LayerForm): void {
+/** Removes the attributes of a directory: all but what a layer means by it, and what the kernel's security modules put there. */
+export function clearXattrs(target: XattrTarget, { namespace }: LayerForm): void {
   for (const name of listXattrs(target)) {
     if (name === overlayXattr(namespace, "opaque")) continue;
     try {

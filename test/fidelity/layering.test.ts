@@ -235,3 +235,40 @@ for (const members of [
     await withMerged([lower, tar(...members)], (merged) => assert.deepEqual(names(merged, "usr/lib/d"), ["new"]));
   });
 }
+
+test(
+  "a directory reached through a lower symlink and by its own name has the attributes that are listed",
+  NEEDS_MOUNT,
+  async () => {
+    const lower = tar(directory("c/", { mode: 0o700, mtime: 3 }), symlink("d", "/"));
+    for (const members of [
+      [directory("c/", { mode: 0o711, mtime: 5 }), file("d/c/x")],
+      [directory("d/c/", { mode: 0o711, mtime: 5 }), file("c/x")],
+      [file("c/y"), file("d/c/x"), directory("d/c/", { mode: 0o711, mtime: 5 })],
+    ]) {
+      await withMerged([lower, tar(...members)], (merged) => {
+        assert.equal(stat(merged, "%a %Y", "c"), "711 5");
+        assert.ok(names(merged, "c").includes("x") || names(merged, "c").includes("y"));
+      });
+    }
+  },
+);
+
+for (const [name, link, lowerTarget, prefix] of [
+  ["to the directory it is in", "bin/X11", ".", "bin/X11/X11/X11/"],
+  ["to the root", "c", "/", "c/c/"],
+  ["to a directory far above", "a/b/c", "/", "a/b/c/a/b/c/a/b/c/"],
+] as const) {
+  test(`entries below a lower symlink ${name}, followed several times, lie where it leads`, NEEDS_MOUNT, async () => {
+    const lower = tar(directory("bin/"), directory("a/b/"), symlink(link, lowerTarget));
+    const upper = tar(file(`${prefix}x`, "new"), directory(`${prefix}d/`, { mode: 0o700 }), file(`${prefix}.wh.gone`));
+    const place = lowerTarget === "/" ? "" : "bin/";
+    await withMerged([tar(file(`${place}gone`)), lower, upper], (merged, store) => {
+      assert.equal(readlinkSync(join(merged, link)), lowerTarget);
+      assert.equal(readFileSync(join(merged, place, "x"), "utf8"), "new");
+      assert.equal(stat(merged, "%a", join(place, "d")), "700");
+      assert.equal(existsSync(join(merged, place, "gone")), false);
+      store.ok("fsck", "--deep");
+    });
+  });
+}
