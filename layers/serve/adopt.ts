@@ -38,10 +38,11 @@ import { statAtOrNull } from "../../src/sys/stat.ts";
 import { syncFileSystem } from "../../src/sys/sync.ts";
 import { createTemporary } from "../content/temporary.ts";
 import { imageOfRow } from "../image.ts";
-import { heldDirectory, heldLayerName, isHeldLayer, layerDirectory, layerTree } from "../layout.ts";
+import { heldDirectory, heldLayerName, isHeldLayer, layerDirectory } from "../layout.ts";
 import { tryAcquireLock } from "../locks.ts";
 import type { Store } from "../store.ts";
 import { ensureUnpacked } from "../unpack.ts";
+import { pathFromHeld } from "./held-directories.ts";
 import type { SlowWork, TreeSize } from "./slow-work.ts";
 
 /** The label of a layer's diffID, which newer clients set. */
@@ -59,11 +60,6 @@ export function layerOfCommit(store: Store, snapshot: HeldSnapshotRow, name: str
   const diffId = diffIdOf(labels);
   const isSo = diffId === null || chainIdOf(below?.chainId ?? null, diffId) === chainId;
   return isSo ? (chainId as ChainId) : null;
-}
-
-/** What a symbolic link in `held/ID` says to be a layer's tree; the same from a temporary. */
-export function pathFromHeld({ layout }: Store, directory: string): string {
-  return `../..${layerTree(layout, directory).slice(layout.root.length)}`;
 }
 
 /**

@@ -6,6 +6,7 @@
 import { setImmediate } from "node:timers/promises";
 import { LayerctlError } from "../../src/errors.ts";
 import type { Database } from "../../src/meta/database.ts";
+import type { LogKeeper } from "./log-keeper.ts";
 
 interface Waiting {
   /** Changes rows; gives what to do when that is durable. */
@@ -18,16 +19,16 @@ const CHANGES_A_CHECKPOINT = 256;
 
 export class GroupWriter {
   readonly #db: Database;
-  readonly #checkpoint: () => void;
+  readonly #log: LogKeeper;
   #changes = 0;
+  #isLogLong = false;
   #waiting: Waiting[] = [];
   #isRunning = false;
 
-  /** `checkpoint` has `db.checkpoint` run in another thread. */
-  constructor(db: Database, checkpoint: () => void) {
+  constructor(db: Database, log: LogKeeper) {
     this.#db = db;
-    this.#checkpoint = checkpoint;
-    db.leaveCheckpoints();
+    this.#log = log;
+    db.prepareLog();
   }
 
   /**
@@ -49,6 +50,8 @@ export class GroupWriter {
     if (this.#isRunning) return;
     this.#isRunning = true;
     while (this.#waiting.length > 0) {
+      if (this.#isLogLong) await this.#log.restart();
+      this.#isLogLong = false;
       await setImmediate(); // when all requests that have arrived have been read
       const group = this.#waiting;
       this.#waiting = [];
@@ -78,6 +81,8 @@ export class GroupWriter {
     this.#changes += done.length;
     if (this.#changes < CHANGES_A_CHECKPOINT) return;
     this.#changes = 0;
-    this.#checkpoint();
+    void this.#log.checkpoint().then((isLogLong) => {
+      this.#isLogLong = isLogLong;
+    });
   }
 }

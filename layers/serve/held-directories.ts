@@ -5,26 +5,47 @@ import { isErrno } from "../../src/errors.ts";
 import type { HeldSnapshotRow } from "../../src/meta/held-snapshots.ts";
 import { NATIVE } from "../../src/overlay/layer-form.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
+import { AT_FDCWD, symlinkAt } from "../../src/sys/file.ts";
 import { removeTree } from "../../src/sys/remove-tree.ts";
+import { syncDirectory } from "../../src/sys/sync.ts";
 import { createTemporary, type Temporary } from "../content/temporary.ts";
-import { heldDirectory } from "../layout.ts";
+import { heldDirectory, layerTree } from "../layout.ts";
 import { copyRootAttributes } from "../snapshots/root-attributes.ts";
 import type { Store } from "../store.ts";
 import type { SlowWork } from "./slow-work.ts";
 
-/** What a snapshot has on disk. A view on top of another shows that alone. */
+/**
+ * What a snapshot has on disk. A view on top of another shows that alone. `fs` is there last, with its attributes: nothing is
+ * synced, and file systems keep the order, so that where a power cut left it, it left the rest too.
+ */
 export function makeDirectories(store: Store, { id, kind, parent }: HeldSnapshotRow): void {
   if (kind === "view" && parent !== null) return;
   const directory = makeHeldDirectory(store, id);
-  mkdirSync(bytesOf(joinHost(directory, "fs")), { mode: 0o755 });
   if (kind === "active") mkdirSync(bytesOf(joinHost(directory, "work")), { mode: 0o711 });
-  if (parent === null) return;
-  const below = joinHost(heldDirectory(store.layout, parent.id), "fs", "."); // it may be a link
-  copyRootAttributes(below, joinHost(directory, "fs"), NATIVE);
+  const fresh = joinHost(directory, "new");
+  mkdirSync(bytesOf(fresh), { mode: 0o755 });
+  if (parent !== null) {
+    const below = joinHost(heldDirectory(store.layout, parent.id), "fs", "."); // it may be a link
+    copyRootAttributes(below, fresh, NATIVE);
+  }
+  renameSync(bytesOf(fresh), bytesOf(joinHost(directory, "fs")));
+}
+
+/** Of a committed snapshot that is the store's layer in `directory`. Synced: nothing would make it again. */
+export function makeHeldLink(store: Store, id: number, directory: string): void {
+  const held = makeHeldDirectory(store, id);
+  symlinkAt(pathFromHeld(store, directory), AT_FDCWD, joinHost(held, "fs"));
+  syncDirectory(held);
+  syncDirectory(store.layout.held);
+}
+
+/** What a symbolic link in `held/ID` says to be a layer's tree; the same from a temporary. */
+export function pathFromHeld({ layout }: Store, directory: string): string {
+  return `../..${layerTree(layout, directory).slice(layout.root.length)}`;
 }
 
 /** `held/ID`, empty. What lies there is of a transaction that was undone: no row has this id. */
-export function makeHeldDirectory(store: Store, id: number): HostPath {
+function makeHeldDirectory(store: Store, id: number): HostPath {
   const path = heldDirectory(store.layout, id);
   try {
     mkdirSync(bytesOf(path), { mode: 0o711 });

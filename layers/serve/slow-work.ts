@@ -20,17 +20,20 @@ export interface TreeSize {
 
 export interface SlowTask {
   readonly id: number;
-  readonly kind: "measure" | "remove" | "checkpoint";
+  readonly kind: "measure" | "remove" | "checkpoint" | "restart-log";
   /** A tree, or the database. */
   readonly path: HostPath;
 }
 
+/** Of `measure` the size, of `checkpoint` whether the log is long. */
+export type SlowResult = TreeSize | boolean | null;
+
 export type SlowReply =
-  | { readonly id: number; readonly size: TreeSize | null }
+  | { readonly id: number; readonly result: SlowResult }
   | { readonly id: number; readonly error: PackedError };
 
 interface Waiting {
-  readonly resolve: (size: TreeSize | null) => void;
+  readonly resolve: (result: SlowResult) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -44,7 +47,7 @@ export class SlowWork implements AsyncDisposable {
   /** @throws a system error, `ENOENT` if the tree goes away meanwhile */
   async measure(path: HostPath): Promise<TreeSize> {
     const size = await this.#ask("measure", path);
-    if (size === null) throw new Error("a tree was measured and has no size");
+    if (size === null || typeof size === "boolean") throw new Error("a tree was measured and has no size");
     return size;
   }
 
@@ -53,9 +56,14 @@ export class SlowWork implements AsyncDisposable {
     await this.#ask("remove", path);
   }
 
-  /** Copies the database's log into it. @throws as `openDatabase` */
-  async checkpoint(database: HostPath): Promise<void> {
-    await this.#ask("checkpoint", database);
+  /** Copies the database's log into it, and gives what `Database.checkpoint` returns. @throws as `openDatabase` */
+  async checkpoint(database: HostPath): Promise<boolean> {
+    return (await this.#ask("checkpoint", database)) === true;
+  }
+
+  /** Begins the database's log anew, as `Database.restartLog`. @throws as `openDatabase` */
+  async restartLog(database: HostPath): Promise<void> {
+    await this.#ask("restart-log", database);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -68,7 +76,7 @@ export class SlowWork implements AsyncDisposable {
     this.#worker = null;
   }
 
-  #ask(kind: SlowTask["kind"], path: HostPath): Promise<TreeSize | null> {
+  #ask(kind: SlowTask["kind"], path: HostPath): Promise<SlowResult> {
     return new Promise((resolve, reject) => {
       this.#lastId += 1;
       this.#waiting.set(this.#lastId, { resolve, reject });
@@ -84,7 +92,7 @@ export class SlowWork implements AsyncDisposable {
       const waiting = this.#waiting.get(reply.id);
       this.#waiting.delete(reply.id);
       if ("error" in reply) waiting?.reject(unpackError(reply.error));
-      else waiting?.resolve(reply.size);
+      else waiting?.resolve(reply.result);
       if (this.#waiting.size === 0) this.#whenIdle?.();
     });
     worker.on("error", (error) => {

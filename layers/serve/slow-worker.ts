@@ -1,6 +1,7 @@
 /** The thread that does what takes long. See `slow-work.ts`. */
 
 import { parentPort } from "node:worker_threads";
+import { assertNever } from "../../src/errors.ts";
 import { type Database, openDatabase } from "../../src/meta/database.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
 import { AT_FDCWD, S_IFDIR, S_IFMT, S_IFREG } from "../../src/sys/file.ts";
@@ -8,7 +9,7 @@ import { removeTree } from "../../src/sys/remove-tree.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
 import { walkTree } from "../../src/sys/walk-tree.ts";
 import { packError } from "../../src/thread-errors.ts";
-import type { SlowReply, SlowTask, TreeSize } from "./slow-work.ts";
+import type { SlowReply, SlowResult, SlowTask, TreeSize } from "./slow-work.ts";
 
 const port = parentPort;
 if (port === null) throw new Error("this module is the entry of a worker thread");
@@ -34,17 +35,34 @@ function measure(path: HostPath): TreeSize {
 
 let database: Database | null = null;
 
-port.on("message", ({ id, kind, path }: SlowTask) => {
+function opened(path: HostPath): Database {
+  database ??= openDatabase(path);
+  return database;
+}
+
+function run({ kind, path }: SlowTask): SlowResult {
+  switch (kind) {
+    case "measure":
+      return measure(path);
+    case "remove":
+      removeTree(path);
+      return null;
+    case "checkpoint":
+      return opened(path).checkpoint();
+    case "restart-log":
+      opened(path).restartLog();
+      return null;
+    default:
+      return assertNever(kind);
+  }
+}
+
+port.on("message", (task: SlowTask) => {
   let reply: SlowReply;
   try {
-    if (kind === "remove") removeTree(path);
-    if (kind === "checkpoint") {
-      database ??= openDatabase(path);
-      database.checkpoint();
-    }
-    reply = { id, size: kind === "measure" ? measure(path) : null };
+    reply = { id: task.id, result: run(task) };
   } catch (error) {
-    reply = { id, error: packError(error) };
+    reply = { id: task.id, error: packError(error) };
   }
   port.postMessage(reply);
 });

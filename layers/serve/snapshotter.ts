@@ -25,17 +25,18 @@ import {
 import { getLayer } from "../../src/meta/layers.ts";
 import { joinHost } from "../../src/paths.ts";
 import { listDirectory } from "../../src/sys/directory.ts";
-import { AT_FDCWD, symlinkAt } from "../../src/sys/file.ts";
+import { AT_FDCWD } from "../../src/sys/file.ts";
 import { statAtOrNull } from "../../src/sys/stat.ts";
 import { nowUs } from "../../src/sys/times.ts";
 import { isHeldDirectory } from "../garbage.ts";
 import { heldDirectory } from "../layout.ts";
 import type { Store } from "../store.ts";
-import { Adopter, layerOfCommit, pathFromHeld, releaseLayer } from "./adopt.ts";
+import { Adopter, layerOfCommit, releaseLayer } from "./adopt.ts";
 import type { SnapshotFilter } from "./filter.ts";
 import { GroupWriter } from "./group-writer.ts";
-import { makeDirectories, makeHeldDirectory, Trash } from "./held-directories.ts";
+import { makeDirectories, makeHeldLink, Trash } from "./held-directories.ts";
 import { type MountData, type MountStyle, mountsOf } from "./held-mounts.ts";
+import { LogKeeper } from "./log-keeper.ts";
 import {
   checkKey,
   checkLabels,
@@ -99,6 +100,7 @@ export class Snapshotter implements AsyncDisposable {
   readonly #style: MountStyle;
   readonly #writer: GroupWriter;
   readonly #slow = new SlowWork();
+  readonly #log: LogKeeper;
   readonly #adopter: Adopter;
   readonly #trash: Trash;
 
@@ -106,7 +108,8 @@ export class Snapshotter implements AsyncDisposable {
     this.#store = store;
     this.#holder = holder;
     this.#style = style;
-    this.#writer = new GroupWriter(store.db, () => this.#checkpoint());
+    this.#log = new LogKeeper(store);
+    this.#writer = new GroupWriter(store.db, this.#log);
     this.#adopter = new Adopter(store, holder, this.#slow);
     this.#trash = new Trash(store, this.#slow);
   }
@@ -120,6 +123,7 @@ export class Snapshotter implements AsyncDisposable {
     await this.#adopter[Symbol.asyncDispose]();
     await this.#trash[Symbol.asyncDispose]();
     await this.#slow[Symbol.asyncDispose]();
+    await this.#log[Symbol.asyncDispose]();
   }
 
   /**
@@ -293,8 +297,7 @@ export class Snapshotter implements AsyncDisposable {
       createdAtUs: at,
       updatedAtUs: at,
     });
-    const directory = makeHeldDirectory(this.#store, row.id);
-    symlinkAt(pathFromHeld(this.#store, layer.directory), AT_FDCWD, joinHost(directory, "fs"));
+    makeHeldLink(this.#store, row.id, layer.directory);
     return target;
   }
 
@@ -332,13 +335,6 @@ export class Snapshotter implements AsyncDisposable {
     if (below === null) throw noParent(key, parent);
     if (below.kind !== "committed") throw wrongKind("commit", key, `the parent "${parent}" is not committed`);
     return below;
-  }
-
-  #checkpoint(): void {
-    const { layout, logger } = this.#store;
-    this.#slow
-      .checkpoint(layout.database)
-      .catch((error: unknown) => logger.warn("held.checkpoint", { error: String(error) })); // the next one has another try
   }
 }
 

@@ -8,11 +8,12 @@
  * because its files are deleted next and a row without files is corruption.
  */
 
-import { closeSync, existsSync, fsync, openSync } from "node:fs";
+import { closeSync, existsSync, fdatasync, openSync } from "node:fs";
 import { constants } from "node:os";
 import type Sqlite from "better-sqlite3";
 import { IntegrityError, PosixError, UnsupportedError } from "../errors.ts";
 import { bytesOf, type HostPath } from "../paths.ts";
+import { LOG_PAGES, layOutLog } from "./log-file.ts";
 import { migrations } from "./migrations/index.ts";
 import { isOnReadOnlyFileSystem, openReadOnlyCopy } from "./read-only-copy.ts";
 import { isBusy, loadSqlite, translate } from "./sqlite.ts";
@@ -80,31 +81,52 @@ export class Database implements Disposable {
   }
 
   /**
-   * Fulfilled when every commit up to now is on disk: one fsync of the write-ahead log, on the thread pool, so that who serves
-   * many makes a group of commits durable at once and answers others meanwhile. What a checkpoint took out of the log it has
-   * synced itself.
+   * Fulfilled when every commit up to now is on disk: one fdatasync of the write-ahead log, on the thread pool, so that who
+   * serves many makes a group of commits durable at once and answers others meanwhile. What a checkpoint took out of the log it
+   * has synced itself.
    * @throws a system error
    */
   async flush(): Promise<void> {
-    this.#log ??= openSync(`${this.#path}-wal`, "r"); // SQLite has no locks on this file that closing it would lose
+    this.#log ??= openSync(this.#logPath, "r"); // SQLite has no locks on this file that closing it would lose
     const log = this.#log;
     await new Promise<void>((resolve, reject) => {
-      fsync(log, (error) => (error === null ? resolve() : reject(error)));
+      fdatasync(log, (error) => (error === null ? resolve() : reject(error)));
     });
   }
 
-  /** Leaves copying the log into the database to whoever calls `checkpoint`: a commit that does it takes long. */
-  leaveCheckpoints(): void {
+  /**
+   * For who commits all the time: copying the log into the database is left to whoever calls `checkpoint`, since a commit that
+   * does it takes long. And the log has its blocks from now on: then `flush` waits for the data alone, not for a commit of the
+   * file system's journal, which takes another write and another flush of the disk's cache.
+   */
+  prepareLog(): void {
     this.#try(() => this.#connection.pragma("wal_autocheckpoint = 0"));
+    this.transaction("relaxed", () => layOutLog(this.#logPath)); // under the lock nobody adds to it
   }
 
   /**
-   * Copies the log into the database, which others use meanwhile. A log that has become long, because somebody always writes, is
-   * begun anew, and then writers wait.
+   * Copies the log into the database, which others use meanwhile. If nothing was written meanwhile, the next commit writes over
+   * the log from its beginning. One that is far too long, because somebody always writes, is begun anew by force, and then
+   * writers wait.
+   * @returns true if the log is nearly as long as it was laid out: those who commit should wait for `restartLog`
    */
-  checkpoint(): void {
+  checkpoint(): boolean {
     const [state] = this.#try(() => this.#connection.pragma("wal_checkpoint(PASSIVE)")) as readonly { log: number }[];
-    if ((state?.log ?? 0) > LONG_LOG_PAGES) this.#try(() => this.#connection.pragma("wal_checkpoint(RESTART)"));
+    const pages = state?.log ?? 0;
+    if (pages > LONG_LOG_PAGES) this.#try(() => this.#connection.pragma("wal_checkpoint(RESTART)"));
+    return pages > LOG_PAGES * 0.75;
+  }
+
+  /**
+   * As `checkpoint`, and begins the log anew unless somebody reads or writes: SQLite syncs the file for the first commit in it,
+   * so that this is better not one that anybody waits for.
+   */
+  restartLog(): void {
+    this.checkpoint();
+    this.transaction("relaxed", () => {
+      const same = this.#try(() => schemaVersion(this.#connection)); // a newer layerctl may have changed it
+      this.#try(() => this.#connection.pragma(`user_version = ${same}`));
+    });
   }
 
   /** What SQLite's own check finds wrong with the file, one line each; empty if it is sound. */
@@ -130,6 +152,10 @@ export class Database implements Disposable {
     if (this.#log !== null) closeSync(this.#log);
     this.#log = null;
     this.#connection.close();
+  }
+
+  get #logPath(): string {
+    return `${this.#path}-wal`;
   }
 
   #prepare(sql: string): Sqlite.Statement<unknown[]> {

@@ -76,6 +76,7 @@ export async function servedStore(...options: readonly string[]): Promise<Served
       },
       restart: async (...more) => {
         serving = await start(more);
+        await client.reconnect();
       },
       async [Symbol.asyncDispose]() {
         client[Symbol.dispose]();

@@ -50,6 +50,13 @@ export class SnapshotsClient implements Disposable {
     this.#metadata.set("containerd-namespace", namespace);
   }
 
+  /** Waits until the server can be reached: after a refusal calls fail for a second without another try. */
+  reconnect(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#client.waitForReady(Date.now() + PATIENCE_MS, (error) => (error === undefined ? resolve() : reject(error)));
+    });
+  }
+
   async prepare(key: string, parent = "", labels: Labels = {}): Promise<readonly Mount[]> {
     return (await this.#call<{ mounts: Mount[] }>("Prepare", { key, parent, labels })).mounts;
   }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { copyFileSync, statSync, writeFileSync } from "node:fs";
 import test from "node:test";
 import Sqlite from "better-sqlite3";
 import { parseDigest } from "../../../../src/digest.ts";
@@ -33,6 +33,34 @@ test("a throw inside a transaction, or one nested in it, undoes all of it", asyn
   };
   assert.throws(() => db.transaction("durable", work), /stop/);
   assert.deepEqual(listBlobs(db), []);
+});
+
+test("a log that was laid out is written over instead of growing, and what it has is read to its end", async () => {
+  await using directory = temporaryDirectory();
+  using db = openDatabase(directory.host("store.db"));
+  using other = openDatabase(directory.host("store.db"));
+  for (const each of [db, other]) each.prepareLog(); // neither checkpoints by itself
+  const sizeBytes = (): number => statSync(`${directory.path}/store.db-wal`).size;
+  const laidOutBytes = sizeBytes();
+  let written = 0;
+  const write = (): void => {
+    const digest = parseDigest(`sha256:${(written++).toString(16).padStart(8, "0").repeat(8)}`);
+    db.transaction("relaxed", () => insertBlob(db, { digest, sizeBytes: 1 }));
+  };
+  for (let round = 0; round < 3; round++) {
+    if (round > 0) other.restartLog();
+    for (let index = 0; index < 2400; index++) write(); // 1.4 pages each
+  }
+  assert.equal(other.checkpoint(), true, "the log is long");
+  write();
+  assert.equal(other.checkpoint(), false);
+  await db.flush();
+  assert.equal(sizeBytes(), laidOutBytes);
+
+  for (const end of ["", "-wal"]) copyFileSync(`${directory.path}/store.db${end}`, `${directory.path}/copy.db${end}`);
+  using copy = openDatabase(directory.host("copy.db")); // as after kill -9: what follows the last frame are zeros and old frames
+  assert.equal(listBlobs(copy).length, written);
+  assert.deepEqual(copy.check(), []);
 });
 
 test("a database of a newer layerctl is refused in words", async () => {
