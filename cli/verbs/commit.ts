@@ -16,6 +16,7 @@ interface Options {
   readonly message?: string;
   readonly author?: string;
   readonly compression: Compression;
+  readonly sparse: boolean;
   readonly pause?: boolean;
 }
 
@@ -32,6 +33,7 @@ export function define(command: Command): void {
     .option("-m, --message <text>", "comment in the image's history")
     .option("-a, --author <text>", "author of the image")
     .addOption(new Option("--compression <kind>", "of the new layer").choices(COMPRESSIONS).default("gzip"))
+    .option("--no-sparse", "holes of sparse files as zeros, for who saves or pushes the image with docker or podman")
     .option("-p, --pause", "let a running container stand still meanwhile (the default)")
     .option("--no-pause", "let it go on; so does --pause=false")
     .addOption(new Option("--pause=false").hideHelp().implies({ pause: false }))
@@ -43,6 +45,9 @@ Prints the digest of the image. The snapshot stays as it is and may stay mounted
 until the layer is written. A tree that keeps changing while it is read is refused with exit code 4. The same change gives
 the same layer; with SOURCE_DATE_EPOCH set, which no time in the image is then later than, it gives the same image.
 
+Sparse files stay sparse: holes are not in the layer. docker and podman run such an image, but neither can write that layer
+again ("could not verify layer data", "write too long"): use --no-sparse where they are to save or push the image.
+
 Changes: CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR.
 
 Examples:
@@ -53,7 +58,7 @@ Examples:
 }
 
 export async function run(context: Context, name: string, reference: string, options: Options): Promise<void> {
-  const { change: changes = [], message, author, compression, pause = true } = options;
+  const { change: changes = [], message, author, compression, sparse, pause = true } = options;
   using store = openStore(context);
   await repairContainers(store);
   using progress = context.openProgress();
@@ -65,6 +70,7 @@ export async function run(context: Context, name: string, reference: string, opt
       ...(message !== undefined && { message }),
       ...(author !== undefined && { author }),
       compression,
+      sparse,
       signal: context.signal,
       onProgress: (bytes) => progress.show({ label: "committing", done: bytes, total: 0, unit: "bytes" }),
     });

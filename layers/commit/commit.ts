@@ -38,6 +38,8 @@ export interface CommitOptions {
   readonly author?: string;
   /** Default "gzip". */
   readonly compression?: Compression;
+  /** See `LayerTarOptions`. */
+  readonly sparse?: boolean;
   readonly signal?: AbortSignal;
   /** Called now and then with the bytes of tar written so far. */
   readonly onProgress?: (tarBytes: number) => void;
@@ -195,9 +197,10 @@ function inTree(upperdir: HostPath, path: string): string {
   return inside === "" || inside === "/." ? "/" : display(inside);
 }
 
-function tarOptions({ signal, onProgress }: CommitOptions) {
+function tarOptions({ sparse = true, signal, onProgress }: CommitOptions) {
   const epochNs = sourceDateNs();
   return {
+    sparse,
     ...(epochNs === null ? {} : { epochNs }),
     ...(signal === undefined ? {} : { signal }),
     ...(onProgress === undefined ? {} : { onProgress }),

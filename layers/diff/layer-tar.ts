@@ -18,6 +18,8 @@ import { type TarSink, TarStreamWriter } from "./tar-stream-writer.ts";
 export interface LayerTarOptions {
   /** No mtime in the tar is later than this (`SOURCE_DATE_EPOCH`). */
   readonly epochNs?: bigint;
+  /** Default true: holes of files are left out. false: they are zeros, as other engines need them that are to write it again. */
+  readonly sparse?: boolean;
   /** If given, every file must be as it was found once it has been read, and the stats of those are put in here. */
   readonly unchanged?: Set<Stat>;
   /** What reads the files, if it is there already. It is taken over. */
@@ -99,7 +101,7 @@ export class LayerTarWriter extends TarStreamWriter {
     };
     if (entry.sizeBytes > 0) {
       const isMetacopy = node.dataPath !== node.hostPath; // the blocks of its stat are not those of the content
-      return this.addFile(entry, node.dataPath, isMetacopy ? null : stat);
+      return this.addFile(entry, node.dataPath, isMetacopy ? null : stat, this.#options.sparse ?? true);
     }
     this.add(entry);
     return undefined;

@@ -92,10 +92,10 @@ export class TarStreamWriter implements AsyncDisposable {
 
   /**
    * Adds a regular file with its content from `dataPath`. `entry.extents` is found out here, from `stat` if that is of
-   * `dataPath`. Returns no promise unless the file is larger than a piece.
+   * `dataPath`; without `sparse` it has all bytes. Returns no promise unless the file is larger than a piece.
    */
-  addFile(entry: TarEntry, dataPath: HostPath, stat: Stat | null): Promise<void> | undefined {
-    const extents = extentsOf(dataPath, entry.sizeBytes, stat);
+  addFile(entry: TarEntry, dataPath: HostPath, stat: Stat | null, sparse = true): Promise<void> | undefined {
+    const extents = sparse ? extentsOf(dataPath, entry.sizeBytes, stat) : null;
     const full: TarEntry = extents === null ? entry : { ...entry, extents };
     this.#appendHeaders(full);
     const content: FileContent = { path: entry.path as LayerPath, dataPath, stat };

@@ -54,6 +54,8 @@ export interface CommitOptions extends Cancellable {
   readonly author?: string;
   /** Of the new layer. Default "gzip". */
   readonly compression?: "gzip" | "zstd" | "none";
+  /** Default true. false: holes of sparse files are zeros in the layer, which docker and podman need to save or push it. */
+  readonly sparse?: boolean;
 }
 
 /** See `Store.save`. */

@@ -2,12 +2,14 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { differences, listTree, withoutStamps } from "../helpers/compare.ts";
 import { type FixtureName, ociFixture } from "../helpers/fixture-images.ts";
 import { type TestStore, temporaryStore } from "../helpers/layerctl.ts";
 import { requires } from "../helpers/requires.ts";
+import { file, tar } from "../helpers/tar-builder.ts";
 import { type Peers, peersIn } from "./peers.ts";
 
 const needs = (...programs: readonly string[]): { skip: string | false } => ({
@@ -103,6 +105,26 @@ test("podman load takes our archives, with the image's name", needs("podman"), a
     peers.run("podman", "rmi", "-f", "localhost/here:1");
   }
 });
+
+test(
+  "podman writes a layer of a sparse file again, if it was committed with --no-sparse",
+  needs("podman"),
+  async () => {
+    await using store = temporaryStore();
+    using peers = peersIn(join(store.path, "peers"));
+    writeFileSync(join(store.path, "rootfs.tar"), tar(file("f", "x")));
+    store.ok("import", "--rootfs", "--name", "localhost/plain:1", join(store.path, "rootfs.tar"));
+    const sparse = join(store.mount("localhost/plain:1", "--name", "work"), "sparse");
+    writeFileSync(sparse, "x");
+    truncateSync(sparse, 1 << 20);
+    store.ok("commit", "work", "localhost/holes:1", "--no-sparse");
+    const ours = save(store, "localhost/holes:1", "docker-archive");
+    peers.run("podman", "load", "-q", "-i", ours.replace(/^[^:]*:/, ""));
+    const theirs = `docker-archive:${join(store.path, "theirs.tar")}`;
+    peers.run("podman", "save", "-q", "-o", join(store.path, "theirs.tar"), "localhost/holes:1");
+    assert.equal(rawConfig(peers, theirs), rawConfig(peers, ours)); // the diffIDs are in it
+  },
+);
 
 test("buildah builds on a committed image", needs("buildah"), async () => {
   await using store = temporaryStore();
