@@ -101,13 +101,14 @@ const COUNTED_AS: Readonly<Record<string, number>> = {
   utimens: OP.setattr,
 };
 
-function counted(calls: NativeCalls, { nodes }: Union, counters: Counters): NativeCalls {
+function counted(calls: NativeCalls, { nodes, openFiles }: Union, counters: Counters): NativeCalls {
   return Object.fromEntries(
     Object.entries(calls).map(([name, { answer, onFailure }]) => {
       const opcode = COUNTED_AS[name] ?? 0;
       const timed: typeof answer = (args) => {
         const before = performance.now();
         try {
+          if (openFiles.isCrowded) openFiles.makeRoom(nodes);
           return answer(args);
         } finally {
           counters.count(opcode, (performance.now() - before) * 1000);

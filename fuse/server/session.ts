@@ -124,6 +124,7 @@ export class Server implements Session {
     const reply = this.#reply;
     this.given.length = 0;
     try {
+      if (this.union.openFiles.isCrowded) this.union.openFiles.makeRoom(this.union.nodes);
       request.arrived(size);
       reply.start(request);
       if (this.#isUnanswered(request)) return true;

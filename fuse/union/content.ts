@@ -81,6 +81,7 @@ export function contentFd(union: Union, node: Node, forWriting: boolean): number
   if (isWhole(union, node)) openUpper(node, union.placeOf(node), forWriting);
   else node.fd = openBelow(union, node);
   if (before >= 0 && before !== node.fd) close(before);
+  union.openFiles.wasOpened(node.fd);
   return node.fd;
 }
 

@@ -182,6 +182,7 @@ function enter(union: Union, parent: Node, name: string, fd: number, hasNoXattrs
   if (fd >= 0 && node.type !== file.S_IFREG)
     file.close(fd); // a stand-in
   else node.fd = fd;
+  union.openFiles.wasOpened(fd);
   node.isWritable = node.fd >= 0;
   node.hasNoXattrs = hasNoXattrs && !union.hasLabels;
   node.isWhole = true;
@@ -251,6 +252,7 @@ export function createUnnamed(union: Union, caller: Caller, parent: Node, wanted
   const stat = shownStat(upper.layer, statAt(fd, null), () => fd);
   const node = union.nodes.add(file.S_IFREG, union.inodeNumber(upper.layer, stat), true, []);
   node.fd = fd;
+  union.openFiles.wasOpened(fd);
   node.isWritable = true;
   node.isWhole = true;
   return { node, stat };

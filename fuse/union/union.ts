@@ -8,6 +8,7 @@ import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { type HostPath, joinHost } from "../../src/paths.ts";
 import { canRestoreOwners } from "../../src/privilege.ts";
 import { close, S_IFDIR } from "../../src/sys/file.ts";
+import { openFilesLimit } from "../../src/sys/limits.ts";
 import { type Stat, statAt } from "../../src/sys/stat.ts";
 import { listXattrs } from "../../src/sys/xattr.ts";
 import type { FuseOptions } from "../options.ts";
@@ -17,6 +18,7 @@ import { DirectoryIndex } from "./directory-index.ts";
 import { ERRNO } from "./errno.ts";
 import { hostPathAt, joinPath, type Layer, LayerOpener, type Location, shownIno } from "./layer.ts";
 import { type Node, NodeTable } from "./node.ts";
+import { OpenFiles } from "./open-files.ts";
 import { putRootOwnership, shownStat, upperOverride } from "./ownership.ts";
 import { openWorkdir, type Upper } from "./workdir.ts";
 
@@ -34,6 +36,7 @@ export class Union {
   readonly upper: Upper | null;
   readonly nodes = new NodeTable();
   readonly root: Node;
+  readonly openFiles = new OpenFiles(openFilesLimit());
   /** New files get security labels from the kernel: one is set on the upperdir. */
   readonly hasLabels: boolean;
   /** POSIX ACLs are kept; not where owners are in an attribute: an ACL on such a file would shut out the server itself. */

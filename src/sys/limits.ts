@@ -15,11 +15,21 @@ const LIMITS = [
 
 /** Allows as many open files as this process may allow itself. Best effort: what was allowed before stays otherwise. */
 export function raiseOpenFilesLimit(): void {
-  const limit = new BigUint64Array(2); // struct rlimit: soft, hard
-  const bytes = new Uint8Array(limit.buffer);
-  if (getrlimit(RLIMIT_NOFILE, bytes) < 0) return;
+  const limit = openFilesRange();
   limit[0] = limit[1] ?? 0n;
-  setrlimit(RLIMIT_NOFILE, bytes);
+  setrlimit(RLIMIT_NOFILE, new Uint8Array(limit.buffer));
+}
+
+/** How many files this process may have open. @throws PosixError */
+export function openFilesLimit(): number {
+  return Number(openFilesRange()[0]);
+}
+
+/** `struct rlimit`: soft, hard. */
+function openFilesRange(): BigUint64Array {
+  const limit = new BigUint64Array(2);
+  check(getrlimit(RLIMIT_NOFILE, new Uint8Array(limit.buffer)), "getrlimit");
+  return limit;
 }
 
 /** True if a limit is called so: "nofile", "core". */
