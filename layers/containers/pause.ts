@@ -3,7 +3,7 @@
  */
 
 import { existsSync, rmSync, writeFileSync } from "node:fs";
-import { ConflictError } from "../../src/errors.ts";
+import { ConflictError, UnsupportedError } from "../../src/errors.ts";
 import { findCgroup } from "../../src/exec/cgroup/cgroup.ts";
 import { freeze, isFrozen, thaw } from "../../src/exec/cgroup/freezer.ts";
 import type { Cgroup } from "../../src/exec/cgroup/group.ts";
@@ -27,6 +27,7 @@ export function isPaused(row: ContainerRow): boolean {
 /**
  * Stops everything that runs in a container until `unpauseContainer`.
  * @throws {ConflictError} `ERR_CONTAINER_STOPPED`, `ERR_CONTAINER_PAUSED`
+ * @throws {UnsupportedError} `ERR_CGROUP_CONTROLLER` if it has no group
  * @throws as `freeze` and `findContainer`
  */
 export function pauseContainer(store: Store, name: string): void {
@@ -109,9 +110,14 @@ function markPath(store: Store, id: number): Buffer {
 function runningGroup(store: Store, name: string, verb: string): Cgroup {
   const { id } = findContainer(store, name);
   const row = getContainer(store.db, id);
-  const group = row === null || !isHeld(store, id) ? null : cgroupOf(row);
+  const isRunning = row?.init != null && isHeld(store, id);
+  const group = row === null || !isRunning ? null : cgroupOf(row);
   if (group !== null) return group;
-  throw wrongState("ERR_CONTAINER_STOPPED", verb, name, "it is not running");
+  if (!isRunning) throw wrongState("ERR_CONTAINER_STOPPED", verb, name, "it is not running");
+  const state = "it has no control group: none was delegated to this user";
+  throw new UnsupportedError("ERR_CGROUP_CONTROLLER", `Cannot ${verb} container "${name}": ${state}`, {
+    data: { name },
+  });
 }
 
 function wrongState(code: string, verb: string, name: string, state: string): ConflictError {

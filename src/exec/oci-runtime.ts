@@ -20,14 +20,19 @@ import { ConflictError, NotFoundError } from "../errors.ts";
 import { bytesOf, type HostPath, hostPath, joinHost } from "../paths.ts";
 import { keepDescriptorsToOurselves } from "../sys/descriptors.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../sys/file.ts";
+import { makeCgroup } from "./cgroup/cgroup.ts";
+import { findHierarchies } from "./cgroup/hierarchies.ts";
 import { placeOf } from "./cgroup/place.ts";
 import { checkCommand } from "./command.ts";
 import { exitOf, type LaunchOptions, type Running } from "./launcher.ts";
-import { idMappingsOf, type Mount, type ProcessSpec, type RuntimeSpec } from "./runtime-spec.ts";
+import { idMappingsOf, type LinuxSpec, type Mount, type ProcessSpec, type RuntimeSpec } from "./runtime-spec.ts";
 import { checkWorkdir } from "./workdir.ts";
 
+/** As a runtime reads it: without a group, what is said of one is left out. */
+type Bundled = Omit<RuntimeSpec, "linux"> & { readonly linux: Omit<LinuxSpec, "cgroupsPath" | "resources"> };
+
 /** Writes config.json into `directory`, which is made. @throws a system error */
-export function writeBundle(directory: HostPath, spec: RuntimeSpec): void {
+export function writeBundle(directory: HostPath, spec: Bundled): void {
   mkdirSync(bytesOf(directory), { recursive: true, mode: 0o700 });
   writeFileSync(bytesOf(joinHost(directory, "config.json")), `${JSON.stringify(spec, null, 2)}\n`, { mode: 0o600 });
 }
@@ -43,8 +48,16 @@ export function findRuntime(name: string): string {
 }
 
 function isExecutable(path: string): boolean {
+  return isAllowed(path, constants.X_OK);
+}
+
+function isWritable(path: string): boolean {
+  return isAllowed(path, constants.W_OK);
+}
+
+function isAllowed(path: string, mode: number): boolean {
   try {
-    accessSync(path, constants.X_OK);
+    accessSync(path, mode);
     return true;
   } catch {
     return false;
@@ -64,14 +77,25 @@ export async function runWithRuntime(
 ): Promise<Running> {
   checkInImage(spec);
   const isMapped = idMappingsOf(spec) !== null;
-  writeBundle(directory, isMapped ? { ...spec, root: { ...spec.root, path: stagedRoot() } } : spec);
+  const hasGroup = await canHaveGroup(spec);
+  const described = hasGroup ? spec : withoutGroup(spec);
+  writeBundle(directory, isMapped ? { ...described, root: { ...spec.root, path: stagedRoot() } } : described);
   const bundle = bytesOf(directory).toString();
   const pidFile = join(bundle, "pid");
   const id = `layerctl-${process.pid}-${Math.random().toString(16).slice(2)}`;
   const state = ["--root", join(bundle, "runtime")];
   const command = forHost(runtime, isMapped ? spec.root.path : null);
-  const driver = placeOf(spec.linux.cgroupsPath).scope === null ? [] : ["--systemd-cgroup"];
-  const args = [...command.slice(1), ...state, ...driver, "run", "--bundle", bundle, "--pid-file", pidFile, id];
+  const args = [
+    ...command.slice(1),
+    ...state,
+    ...managerOf(runtime, spec, hasGroup),
+    "run",
+    "--bundle",
+    bundle,
+    "--pid-file",
+    pidFile,
+    id,
+  ];
   keepDescriptorsToOurselves();
   const child = spawn(command[0] ?? runtime, args, { stdio: [...stdio], detached: !spec.process.terminal, cwd: "/" });
   const ended = exitOf(child);
@@ -156,8 +180,8 @@ function stagedRoot(): string {
  * `rootfs` elsewhere.
  */
 function forHost(runtime: string, rootfs: string | null): readonly string[] {
-  const hidden =
-    basename(runtime) === "crun" && existsSync(join(EMPTY_TREE, "cgroup.procs")) ? [`umount ${EMPTY_TREE}`] : [];
+  const isHybrid = existsSync(join(EMPTY_TREE, "cgroup.procs"));
+  const hidden = isCrun(runtime) && isHybrid ? [`mount -t tmpfs tmpfs ${EMPTY_TREE}`] : [];
   const place = stagedRoot();
   const staged =
     rootfs === null
@@ -166,6 +190,28 @@ function forHost(runtime: string, rootfs: string | null): readonly string[] {
   const steps = [...hidden, ...staged];
   if (steps.length === 0) return [runtime];
   return ["unshare", "--mount", "sh", "-c", `${steps.join(" && ")} && exec "$@"`, rootfs ?? "sh", runtime];
+}
+
+function isCrun(runtime: string): boolean {
+  return basename(runtime) === "crun";
+}
+
+/** False for a user to whom no group was delegated. @throws as `makeCgroup`, if he asks for limits */
+async function canHaveGroup({ linux: { cgroupsPath, resources } }: RuntimeSpec): Promise<boolean> {
+  if (placeOf(cgroupsPath).scope !== null || findHierarchies().all.some(isWritable)) return true;
+  await makeCgroup(cgroupsPath.replace(/^\//, ""), resources, process.pid);
+  return false;
+}
+
+/** Runtimes do without a group for who is not root and names none; what shows it is not there then, as with our launcher. */
+function withoutGroup(spec: RuntimeSpec): Bundled {
+  const { cgroupsPath: _path, resources: _resources, ...linux } = spec.linux;
+  return { ...spec, mounts: spec.mounts.filter(({ type }) => type !== "cgroup"), linux };
+}
+
+function managerOf(runtime: string, { linux }: RuntimeSpec, hasGroup: boolean): readonly string[] {
+  if (!hasGroup) return isCrun(runtime) ? ["--cgroup-manager=disabled"] : [];
+  return placeOf(linux.cgroupsPath).scope === null ? [] : ["--systemd-cgroup"];
 }
 
 /** Runtimes say in words of their own that there is no command. What a volume may hold is for them to find. */

@@ -12,7 +12,7 @@ import { requires } from "../helpers/requires.ts";
 
 const NOBODY = 65534;
 const timeout = 120_000;
-const skip = needsContainers || requires("fuse", "user-namespace", "program:newuidmap");
+const skip = needsContainers || requires("fuse", "user-namespace", "program:newuidmap", "program:crun", "program:runc");
 const skipSingle = needsContainers || requires("fuse", "user-namespace");
 
 interface User extends AsyncDisposable {
@@ -81,10 +81,14 @@ test("a user runs containers with all the ids that are his, and is told once wha
   assert.equal(rest.join("\n"), expected);
   assert.equal(nobody.sh(script), expected, "it is not told again");
   assert.match(nobody.sh(`"$0" run --rm -u app bb:1 id`), /^uid=1000\(app\) gid=1000\(app\) groups=77\(extra\)$/);
-  assert.match(
-    nobody.sh(`"$0" run --rm -m 32m bb:1 true; echo $?`),
-    /controller "memory".*ERR_CGROUP_CONTROLLER\)\n125$/,
-  );
+  for (const runtime of ["", "--runtime crun", "--runtime runc"]) {
+    assert.match(
+      nobody.sh(`"$0" run --rm ${runtime} -m 32m bb:1 true; echo $?`),
+      /controller "memory".*ERR_CGROUP_CONTROLLER\)\n125$/,
+    );
+    if (runtime !== "")
+      assert.match(nobody.sh(`"$0" run --rm ${runtime} -u app bb:1 id`), /^uid=1000\(app\) gid=1000\(app\)/);
+  }
   assert.equal(nobody.sh(`"$0" run --rm --userns keep-id bb:1 sh -c 'id -u; stat -c %u / /etc/hosts'`), "65534\n0\n0");
   assert.match(
     nobody.sh(`"$0" run --rm --network host --pid host bb:1 ls -d /sys/class/net/lo /proc/$$`),
@@ -106,6 +110,7 @@ test("every verb finds a user's container that runs, and nothing of it stays", {
     "one",
   );
   assert.match(nobody.sh(`until "$0" logs one | grep out; do sleep 0.1; done; "$0" ps`), /^out\n.*\none .*running$/);
+  assert.match(nobody.sh(`"$0" pause one; echo $?`), /it has no control group.*ERR_CGROUP_CONTROLLER\)\n6$/);
   assert.match(
     nobody.sh(`"$0" exec one sh -c 'stat -c %u /made; ps'`),
     /^1000\n[\s\S]* root .*trap[\s\S]* app .*sleep 1000/,
