@@ -12,6 +12,7 @@ import {
   openSync,
   readdirSync,
   renameSync,
+  rmSync,
   statSync,
   unlinkSync,
   writeFileSync,
@@ -23,30 +24,36 @@ const DAY_MS = 86_400_000;
 /** What no start has read for so long is of another version. */
 const KEPT_DAYS = 30;
 
-/** When the process ends, and its command was done, the code of `script` is at `path`; or nothing is where that is not possible. */
-export function keepCode(script: Script, path: string): void {
+/** What is less than this is not worth to be written. */
+const LEAST_GROWTH_BYTES = 16 * 1024;
+
+/**
+ * When the process ends, and its command was done, the code of `script` is at `path`, where that is possible and it is more
+ * than the `keptBytes` of it that are there.
+ */
+export function keepCode(script: Script, path: string, keptBytes: number): void {
   process.on("exit", (exitCode) => {
     if (exitCode !== 0) return; // perhaps there is no such command
     try {
-      write(script, path);
+      write(script, path, keptBytes);
       removeUnread(dirname(path));
     } catch {} // no room, or a file system that cannot be written: then the next start compiles too
   });
 }
 
-function write(script: Script, path: string): void {
+function write(script: Script, path: string, keptBytes: number): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const temporary = `${path}.${process.pid}`;
   const fd = openSync(temporary, "wx", 0o600); // before the work, which is in vain where nothing can be written
   try {
-    writeFileSync(fd, script.createCachedData());
+    const code = script.createCachedData();
+    if (code.length < keptBytes + LEAST_GROWTH_BYTES) return;
+    writeFileSync(fd, code);
     fsyncSync(fd);
     renameSync(temporary, path);
-  } catch (error) {
-    unlinkSync(temporary);
-    throw error;
   } finally {
     closeSync(fd);
+    rmSync(temporary, { force: true });
   }
 }
 

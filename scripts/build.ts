@@ -1,8 +1,8 @@
 /**
  * Builds dist/: library.cjs (what programs import), cli.cjs (the command's entry), main.cjs (everything the command line
  * needs, in one file, because each file read at start-up costs), verb-NAME.cjs (the same with one command only), and
- * what runs beside it as a thread or a process. Verbs are imported dynamically: esbuild keeps each of them in a function
- * that runs when the verb is chosen.
+ * what runs beside it as a thread or a process, as a container's monitor does (monitor.cjs starts monitor-program.cjs). Verbs
+ * are imported dynamically: esbuild keeps each of them in a function that runs when the verb is chosen.
  */
 
 import { isAscii } from "node:buffer";
@@ -91,9 +91,9 @@ function onlyVerb(kept: string): Plugin {
 }
 
 /** Builds a file of which every start of the command reads all; returns what its text is known by. */
-async function buildProgram(file: string, plugins: readonly Plugin[]): Promise<string> {
+async function buildProgram(entry: string, file: string, plugins: readonly Plugin[] = []): Promise<string> {
   const outfile = join(dist, file);
-  const entryPoints = ["cli/main.ts"];
+  const entryPoints = [entry];
   const { metafile } = await build({
     ...common,
     entryPoints,
@@ -110,6 +110,20 @@ async function buildProgram(file: string, plugins: readonly Plugin[]): Promise<s
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
+/** Builds what starts one of `bundles`: `only`, or that of the command. An old node must get as far as reading why it is refused. */
+async function buildStart(file: string, bundles: Readonly<Record<string, string>>, only?: string): Promise<void> {
+  await build({
+    ...common,
+    banner: {},
+    define: { BUNDLES: JSON.stringify(bundles), ONLY: only === undefined ? "undefined" : JSON.stringify(only) },
+    entryPoints: ["cli/start.ts"],
+    target: "node14",
+    outfile: join(dist, file),
+  });
+}
+
+const MAIN = "cli/main.ts";
+const MONITOR = "./monitor-program.cjs";
 const shared = [lazyBuiltins, bundledSqlite];
 
 const common: BuildOptions = {
@@ -129,25 +143,18 @@ const common: BuildOptions = {
 };
 
 rmSync(dist, { recursive: true, force: true });
-const bundles: Record<string, string> = { [bundleOf(undefined)]: await buildProgram(bundleOf(undefined), []) };
-for (const verb of OWN_BUNDLES) bundles[bundleOf(verb)] = await buildProgram(bundleOf(verb), [onlyVerb(verb)]);
+const bundles: Record<string, string> = { [bundleOf(undefined)]: await buildProgram(MAIN, bundleOf(undefined)) };
+for (const verb of OWN_BUNDLES) bundles[bundleOf(verb)] = await buildProgram(MAIN, bundleOf(verb), [onlyVerb(verb)]);
+const monitor = { [MONITOR]: await buildProgram("layers/containers/monitor.ts", MONITOR) };
 await build({ ...common, entryPoints: ["layers/library/index.ts"], outfile: join(dist, "library.cjs") });
 await build({ ...common, entryPoints: ["layers/apply/worker.ts"], outfile: join(dist, "apply-worker.cjs") });
 await build({ ...common, entryPoints: ["fuse/server/thread.ts"], outfile: join(dist, "fuse-thread.cjs") });
 await build({ ...common, entryPoints: ["fuse/server/unmount-thread.ts"], outfile: join(dist, "fuse-unmount.cjs") });
 await build({ ...common, entryPoints: ["fuse/server/copy-thread.ts"], outfile: join(dist, "fuse-copy.cjs") });
 await build({ ...common, entryPoints: ["fuse/server/main.ts"], outfile: join(dist, "fuse-server.cjs") });
-await build({ ...common, entryPoints: ["layers/containers/monitor.ts"], outfile: join(dist, "monitor.cjs") });
 await build({ ...common, entryPoints: ["src/exec/joiner.ts"], outfile: join(dist, "joiner.cjs") });
 await build({ ...common, entryPoints: ["layers/serve/slow-worker.ts"], outfile: join(dist, "slow-worker.cjs") });
 await build({ ...common, entryPoints: ["layers/diff/fill-worker.ts"], outfile: join(dist, "fill-worker.cjs") });
 await build({ ...common, entryPoints: ["cli/code-keeper.ts"], outfile: join(dist, "code-keeper.cjs") });
-// Last, so that a dist with an entry is complete. Old nodes must get as far as reading why they are refused.
-await build({
-  ...common,
-  banner: {},
-  define: { BUNDLES: JSON.stringify(bundles) },
-  entryPoints: ["cli/start.ts"],
-  target: "node14",
-  outfile: join(dist, "cli.cjs"),
-});
+await buildStart("monitor.cjs", monitor, MONITOR);
+await buildStart("cli.cjs", bundles); // last, so that a dist with an entry is complete

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { LAYERCTL } from "../helpers/layerctl.ts";
 import { requires } from "../helpers/requires.ts";
@@ -45,4 +45,28 @@ test("the code of a command is kept whole, and made again if it is not; of what 
     assert.ok(statSync(join(cache, name)).size > whole.length / 2);
     assert.deepEqual(readdirSync(cache), [name]);
   }
+});
+
+test("code is written again where much has been added to it", async () => {
+  await using directory = temporaryDirectory();
+  const [keeper, path] = [join(dirname(LAYERCTL), "../dist/code-keeper.cjs"), join(directory.path, "cache", "code")];
+  const text = Array.from({ length: 500 }, (_, at) => `function f${at}(a) { return a + ${at} * f${at - 1}; }`).join(
+    "\n",
+  );
+  const keepAll = (keptBytes: number): void => {
+    const program = `
+      const { Script } = require("node:vm");
+      const script = new Script(process.env.TEXT);
+      require(${JSON.stringify(keeper)}).keepCode(script, ${JSON.stringify(path)}, ${keptBytes});
+      script.runInThisContext();`;
+    const { status, stderr } = spawnSync(process.execPath, ["-e", program], { env: { TEXT: text }, encoding: "utf8" });
+    assert.deepEqual([status, stderr], [0, ""]);
+  };
+  keepAll(0);
+  const { ino, size } = statSync(path);
+  keepAll(size - 100);
+  assert.equal(statSync(path).ino, ino);
+  keepAll(size - 32 * 1024);
+  assert.notEqual(statSync(path).ino, ino);
+  assert.deepEqual(readdirSync(dirname(path)), ["code"]);
 });

@@ -29,6 +29,7 @@ test("the package has the wrapper, what it runs, and the documentation, and noth
     "dist/joiner.cjs",
     "dist/library.cjs",
     "dist/main.cjs",
+    "dist/monitor-program.cjs",
     "dist/monitor.cjs",
     "dist/slow-worker.cjs",
     "dist/verb-commit.cjs",
