@@ -5,6 +5,7 @@
  */
 
 import { UsageError } from "../../src/errors.ts";
+import { signalNumber } from "../../src/exec/signal-number.ts";
 import type { ProcessConfig } from "../oci/image-config.ts";
 import { parseHealthcheck } from "./healthcheck.ts";
 import { expandWord, jsonStrings, splitWords, type Variables, WordError } from "./shell-words.ts";
@@ -52,7 +53,7 @@ const INSTRUCTIONS: Readonly<Record<string, Instruction>> = {
   },
   STOPSIGNAL: ({ config }, text) => {
     const signal = expandWord(text, variablesOf(config));
-    if (!/^(\d{1,3}|(SIG)?[A-Z][A-Z0-9+-]*)$/i.test(signal)) throw new WordError("it is not a signal");
+    if (signalNumber(signal) === null) throw new WordError("it is not a signal");
     return { ...config, StopSignal: signal };
   },
   USER: ({ config }, text) => ({ ...config, User: expandWord(text, variablesOf(config)) }),
@@ -65,7 +66,7 @@ const INSTRUCTIONS: Readonly<Record<string, Instruction>> = {
   WORKDIR: ({ config }, text) => {
     const path = expandWord(text, variablesOf(config));
     if (path === "") throw new WordError("it names no directory");
-    return { ...config, WorkingDir: path.startsWith("/") ? path : joined(config.WorkingDir ?? "", path) };
+    return { ...config, WorkingDir: joined(path.startsWith("/") ? "" : (config.WorkingDir ?? ""), path) };
   },
 };
 

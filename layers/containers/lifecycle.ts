@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ConflictError, NotFoundError, UsageError } from "../../src/errors.ts";
 import { isFrozen, thaw } from "../../src/exec/cgroup/freezer.ts";
 import { sendSignal } from "../../src/exec/signal.ts";
+import { signalNumber } from "../../src/exec/signal-number.ts";
 import { getContainer } from "../../src/meta/containers.ts";
 import { getImage } from "../../src/meta/images.ts";
 import { getSnapshotById } from "../../src/meta/snapshots.ts";
@@ -15,20 +16,13 @@ import { repairContainers } from "./containers.ts";
 import { findContainer, isHeld, isRunning, keepForWaiter, untilEnded } from "./held.ts";
 import { cgroupOf } from "./pause.ts";
 
-const LARGEST_SIGNAL = 64;
-
 /**
  * A signal's number: "TERM", "SIGTERM", "15", "RTMIN+3".
  * @throws {UsageError} `ERR_SIGNAL`
  */
 export function parseSignal(text: string): number {
-  const upper = text.toUpperCase().replace(/^SIG/, "");
-  const realTime = /^RT(MIN|MAX)(?:([+-])(\d{1,2}))?$/.exec(upper);
-  const [base, sign] = [realTime?.[1] === "MIN" ? 34 : LARGEST_SIGNAL, realTime?.[2] === "-" ? -1 : 1];
-  const known = constants.signals[`SIG${upper}` as NodeJS.Signals] as number | undefined;
-  const number =
-    realTime !== null ? base + sign * Number(realTime[3] ?? 0) : (known ?? (/^\d+$/.test(upper) ? Number(upper) : 0));
-  if (number >= 1 && number <= LARGEST_SIGNAL) return number;
+  const number = signalNumber(text);
+  if (number !== null) return number;
   throw new UsageError("ERR_SIGNAL", `Cannot send signal "${text}": there is none of this name`, {
     data: { signal: text },
   });

@@ -51,6 +51,7 @@ test("LABEL, EXPOSE and VOLUME add to what is there, sorted", () => {
 test("USER, WORKDIR, STOPSIGNAL and ONBUILD", () => {
   assert.deepEqual(changed("USER app:app"), { User: "app:app" });
   assert.deepEqual(changed("WORKDIR /a/b"), { WorkingDir: "/a/b" });
+  assert.deepEqual(changed("WORKDIR /a/../b//./c/"), { WorkingDir: "/b/c" });
   assert.deepEqual(changed("WORKDIR ../x/./y"), { WorkingDir: "/x/y" });
   assert.deepEqual(changed("WORKDIR $HOME/w"), { WorkingDir: "/root/w" });
   assert.deepEqual(changed("STOPSIGNAL SIGRTMIN+3"), { StopSignal: "SIGRTMIN+3" });
@@ -101,6 +102,8 @@ const WRONG = {
   "ONBUILD ONBUILD RUN x": /cannot trigger another/,
   "ONBUILD FROM x": /FROM cannot be a trigger/,
   "STOPSIGNAL a b": /not a signal/,
+  "STOPSIGNAL BOGUS": /not a signal/,
+  "STOPSIGNAL 65": /not a signal/,
   'VOLUME [""]': /no path/,
 };
 
