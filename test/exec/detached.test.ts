@@ -178,12 +178,14 @@ test("a terminal's output is kept as well, and an open input stays open", { skip
 
 test("--rm goes when it ends, whoever waits", { skip: needsContainers }, async () => {
   await using store = busyboxStore();
-  detach(store, "sleep 3; exit 6", "--rm");
+  detach(store, "trap 'exit 6' TERM; while :; do sleep 0.05; done", "--rm");
   const waiting = spawn(LAYERCTL, ["--root", store.root, "wait", "c"], { stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   waiting.stdout?.on("data", (bytes: Buffer) => {
     output += bytes.toString();
   });
+  await until(() => existsSync(join(store.root, "locks", "container-waiters-1"))); // it waits
+  store.ok("kill", "-s", "TERM", "c");
   await once(waiting, "close");
   assert.equal(output, "6\n");
   await until(() => readdirSync(join(store.root, "snapshots")).length === 0);

@@ -60,9 +60,9 @@ test("two containers of one name: the second is refused, and the first goes on",
   await using store = busyboxStore();
   const first = spawn(
     LAYERCTL,
-    ["--root", store.root, "run", "--name", "one", "bb:1", "sh", "-c", "echo ready; sleep 1"],
+    ["--root", store.root, "run", "-i", "--name", "one", "bb:1", "sh", "-c", "echo ready; read x; exit 0"],
     {
-      stdio: ["ignore", "pipe", "inherit"],
+      stdio: ["pipe", "pipe", "inherit"],
     },
   );
   await once(first.stdout ?? first, "data");
@@ -70,6 +70,7 @@ test("two containers of one name: the second is refused, and the first goes on",
   assert.equal(second.exitCode, 125);
   assert.match(second.stderr, /a container has this name.*ERR_CONTAINER_EXISTS/);
   assert.equal(store.run(["rm", "one"]).exitCode, 4);
+  first.stdin?.end();
   assert.deepEqual(await once(first, "close"), [0, null]);
   assert.deepEqual(tracesOf(store), []);
   store.ok("rm", "one");
@@ -77,13 +78,14 @@ test("two containers of one name: the second is refused, and the first goes on",
 
 test("diff and commit work on a container while it runs and when it has ended", { skip: needsContainers }, async () => {
   await using store = busyboxStore();
-  const script = "echo hi >/made; echo ready; sleep 2";
-  const child = spawn(LAYERCTL, ["--root", store.root, "run", "--name", "work", "bb:1", "sh", "-c", script], {
-    stdio: ["ignore", "pipe", "inherit"],
+  const script = "echo hi >/made; echo ready; read x";
+  const child = spawn(LAYERCTL, ["--root", store.root, "run", "-i", "--name", "work", "bb:1", "sh", "-c", script], {
+    stdio: ["pipe", "pipe", "inherit"],
   });
   await once(child.stdout ?? child, "data");
   assert.match(store.ok("diff", "work"), /^(?:C \/\n)?A \/made$/);
   store.ok("commit", "work", "bb:running");
+  child.stdin?.end();
   await once(child, "close");
   assert.match(store.ok("diff", "work"), /^(?:C \/\n)?A \/made$/);
   assert.equal(store.ok("run", "--rm", "bb:running", "cat", "/made"), "hi");

@@ -75,7 +75,7 @@ io.weight=default 10000
   });
 
   test("the scope of a container whose monitor was killed goes", () => {
-    assert.equal(section("monitor"), "d\nlost");
+    assert.equal(section("monitor"), "d\n0::/\nlost"); // it was at the top, and not where it was started
   });
 
   test("a user's own systemd makes scopes, with the controllers that it has", () => {

@@ -58,7 +58,9 @@ cgroupfs() {
 monitor() {
   layerctl run -d --name d bb:1 sleep 1000
   child=$(head -n 1 /sys/fs/cgroup/system.slice/layerctl-d-*.scope/waiter/cgroup.procs)
-  kill -9 "$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$child/status")"
+  pid=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$child/status")
+  cat "/proc/$pid/cgroup"
+  kill -9 "$pid"
   patiently is_gone d
   scopes d
   layerctl ps -a | sed -n 's/^d .*  //p'
