@@ -16,7 +16,7 @@ import { writableNamespace } from "../helpers/tree.ts";
 import { copyMerged } from "./copy-merged.ts";
 import type { Scene } from "./scene.ts";
 
-const MOUNT_PATIENCE_MS = 10_000;
+const MOUNT_PATIENCE_MS = 30_000;
 const EXIT_PATIENCE_MS = 5_000;
 
 /** Where times are coarser than the nanoseconds on disk, as the list of differences says. */
@@ -136,6 +136,7 @@ async function stopProgram(target: HostPath): Promise<void> {
   const deadline = Date.now() + EXIT_PATIENCE_MS;
   while (serversOf(target).length > 0 && Date.now() < deadline) await sleep(5);
   killServers(target);
+  unmount(target); // what mounted only then, after all the time it had
 }
 
 /** Ends the programs that serve `target`. What waits in a call to the mount fails then. */

@@ -26,6 +26,10 @@ export interface Finding {
   readonly found: string;
   /** The call that answered wrongly; null if it was no call. */
   readonly step: Step | null;
+  /** What shows it, where that is not the mount itself: another mount, an image of the diff, layers made one. */
+  readonly shownBy?: "elsewhere" | "store" | "squash" | undefined;
+  /** After a crash: what the tree may be. */
+  readonly stages?: readonly Tree[];
 }
 
 /** A case that was run: what the model says of it. */
@@ -85,9 +89,9 @@ async function tryScene(
   const judged = cases.map((each, index) => judge(each, index, ran[index], scene, sinceMs, subject, known));
   if (!subject.isUnion) return judged.map(({ finding }) => finding);
   const findings = judged.map(({ finding }) => finding);
-  for (const look of AFTERWARDS) {
+  for (const { look, shownBy } of AFTERWARDS) {
     const found = await look({ subject, scene, sinceMs, cases, judged, stamps, known });
-    for (const [index, finding] of found) findings[index] ??= finding;
+    for (const [index, finding] of found) findings[index] ??= { ...finding, shownBy };
   }
   return findings;
 }

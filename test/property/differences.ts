@@ -27,8 +27,11 @@ export interface KnownDifference {
   readonly explains?: (failing: Case, finding: Finding) => boolean;
 }
 
+/** A name with which a path is longer than a redirect. */
+const LONG = "n".repeat(255);
+
 /** All that follow the format of kernel overlayfs. */
-const OVERLAYS = /^(core|fuse|fuse-user|fuse-native|store)$|^kernel/;
+const OVERLAYS = /^(core|core-user|fuse|fuse-user|fuse-native|store)$|^kernel/;
 
 /** Through fuse-native: docs/fuse-native.md has what it cannot do, and why. */
 const NATIVE: readonly KnownDifference[] = [
@@ -55,7 +58,7 @@ const NATIVE: readonly KnownDifference[] = [
   {
     subject: /^fuse-native$/,
     reason: "fuse-native passes names as UTF-8: others are not listed, and refused with EILSEQ",
-    witness: { layers: ["\\xff=1"], program: [] },
+    witness: { layers: ["\\xff\\xfe=1"], program: [{ do: "create", path: "\xff\xfea", mode: 0o644 }] },
     explains: ({ layers, program }) =>
       [...layers.flatMap(({ tree }) => [...tree.names.keys()]), ...program.map(callText)].some((text) =>
         /\xff|\\xff\\xfe/.test(text),
@@ -72,7 +75,7 @@ export const KNOWN: readonly KnownDifference[] = [
     explains: (_, { step, expected, found }) => step?.do.startsWith("list") === true && isAmong(expected, found),
   },
   {
-    subject: /^kernel:(.*redirect_dir=off|userxattr)|^fuse-user$/,
+    subject: /^kernel:(.*redirect_dir=off|userxattr)|^(core|fuse)-user$/,
     reason: "without redirects a directory of a lower layer is not renamed: EXDEV",
     witness: { layers: ["a/"], program: [{ do: "rename", from: "a", to: "b", how: "replace" }] },
     refuses: (step, outcome) => step.do === "rename" && outcome === "EXDEV",
@@ -107,10 +110,22 @@ export const KNOWN: readonly KnownDifference[] = [
     reason:
       "a redirect has at most 256 bytes, so a directory of a lower layer with a longer path is not renamed: EXDEV",
     witness: {
-      layers: [`${"n".repeat(255)}/a/`],
-      program: [{ do: "rename", from: `${"n".repeat(255)}/a`, to: "b", how: "replace" }],
+      layers: [`${LONG}/a/`],
+      program: [{ do: "rename", from: `${LONG}/a`, to: "b", how: "replace" }],
     },
     refuses: (step, outcome) => step.do === "rename" && outcome === "EXDEV" && (step.from + step.to).length > 200,
+  },
+  {
+    subject: /^kernel:.*metacopy=on/,
+    reason: "a file whose content was left below has a redirect when it gets one more name: with a longer path EXDEV",
+    witness: {
+      layers: [`${LONG}/a=1`],
+      program: [
+        { do: "chmod", path: `${LONG}/a`, mode: 0o600 },
+        { do: "link", from: `${LONG}/a`, to: "b" },
+      ],
+    },
+    refuses: (step, outcome) => step.do === "link" && outcome === "EXDEV" && step.from.length > 200,
   },
   {
     subject: /^store$/,
@@ -119,13 +134,13 @@ export const KNOWN: readonly KnownDifference[] = [
     explains: ({ layers }) => layers.some(({ tree }) => hasReservedNames(tree)),
   },
   {
-    subject: /^fuse-user$/,
+    subject: /^(core|fuse)-user$/,
     reason: "symbolic links and fifos have no user attributes, so their names are one file no longer after a remount",
     witness: { layers: ["a->c b<=a"], program: [{ do: "utimens", path: "a", mtime: 86_400 }] },
     explains: ({ layers }) => layers.some(hasSpecialLinks),
   },
   {
-    subject: /^fuse-user$/,
+    subject: /^(core|fuse)-user$/,
     reason:
       "the kernel takes no index with user attributes: its mount of the upperdir shows names of lower files parted",
     witness: { layers: ["a=1 b<=a"], program: [{ do: "append", path: "a", text: "2" }] },

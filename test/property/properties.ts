@@ -79,4 +79,12 @@ function shownBy(property: string, other: (subject: Subject) => Subject): Look {
 const remounted = shownBy("it shows the same after a remount", (subject) => subject);
 const elsewhere = shownBy("another file system shows the same of the upperdir", otherThan);
 
-export const AFTERWARDS: readonly Look[] = [lowerUnchanged, remounted, elsewhere, diffApplies, commits, squashes];
+/** Each with how a script is to show what it finds. */
+export const AFTERWARDS: readonly { readonly look: Look; readonly shownBy: Finding["shownBy"] }[] = [
+  { look: lowerUnchanged, shownBy: undefined },
+  { look: remounted, shownBy: undefined },
+  { look: elsewhere, shownBy: "elsewhere" },
+  { look: diffApplies, shownBy: "store" },
+  { look: commits, shownBy: "store" },
+  { look: squashes, shownBy: "squash" },
+];

@@ -9,6 +9,6 @@ export const SHARE = [
   ["fuse-user", 50],
   ["fuse-native", 40],
   ["core --crash", 800],
-  ["fuse --crash", 25],
-  ["fuse-user --crash", 10],
+  ["fuse --crash", 100],
+  ["fuse-user --crash", 50],
 ] as const satisfies readonly (readonly [subject: string, runs: number])[];

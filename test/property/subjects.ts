@@ -3,6 +3,7 @@
 import { fileURLToPath } from "node:url";
 import { parseFuseOptions } from "../../fuse/options.ts";
 import { Union } from "../../fuse/union/union.ts";
+import { UsageError } from "../../src/errors.ts";
 import { silentLogger } from "../../src/log.ts";
 import { mountOverlay } from "../../src/mount/kernel-overlay.ts";
 import { type OverlayOptions, parseOverlayOptions } from "../../src/mount/overlay-options.ts";
@@ -10,9 +11,9 @@ import type { OverlayNamespace } from "../../src/overlay/xattr-names.ts";
 import { joinHost } from "../../src/paths.ts";
 import { canRestoreOwners } from "../../src/privilege.ts";
 import type { Scene } from "../conformance/scene.ts";
-import { killServers, subjectOf as mountedSubjectOf, unmount } from "../conformance/subject.ts";
+import { subjectOf as mountedSubjectOf, unmount } from "../conformance/subject.ts";
 import { writableNamespace } from "../helpers/tree.ts";
-import { KILL_AT } from "./crash/changes.ts";
+import { KilledServers } from "./crash/killed-server.ts";
 import { openKilled } from "./crash/killed-union.ts";
 import { UnionCalls } from "./in-process/union-calls.ts";
 import { importScene, mountScene } from "./store-subject.ts";
@@ -60,18 +61,16 @@ const dir: Subject = {
 };
 
 /** A redirect that is a user attribute is followed by no kernel, so without root none are made. */
-const CORE_OPTIONS = `aufs=off${canRestoreOwners() ? ",redirect_dir=on" : ""}`;
+export const CORE_OPTIONS = `aufs=off${canRestoreOwners() ? ",redirect_dir=on" : ""}`;
 
 /** From the source, so that what is tested is what is being written. */
-const MAIN = `${fileURLToPath(new URL("../../cli/main.ts", import.meta.url))} fuse`;
-const OURS = `${process.execPath} ${MAIN}`;
-const OURS_KILLED = `${process.execPath} --import ${new URL("crash/kill-server.ts", import.meta.url)} ${MAIN}`;
+const OURS = `${process.execPath} ${fileURLToPath(new URL("../../cli/main.ts", import.meta.url))} fuse`;
 const FUSE = `-f -o lowerdir=%L,upperdir=%U,workdir=%W,${CORE_OPTIONS} %M`;
 
 /** Our union without a mount, with overlay attributes of one kind. */
-function coreWith(namespace: OverlayNamespace): Subject {
+function coreWith(namespace: OverlayNamespace, name = "core"): Subject {
   return {
-    name: "core",
+    name,
     command: `${OURS} ${FUSE}`,
     isUnion: true,
     crashes: false,
@@ -181,35 +180,38 @@ export const KERNELS: readonly string[] = canRestoreOwners()
     ]
   : ["userxattr"];
 
-/** `subject` is ours, in this process or over FUSE: the same, killed in every case. */
-export function crashing(subject: Subject): Subject {
+/**
+ * The same subject, killed in every case. `directory`: for what that takes.
+ * @throws {UsageError} if it is not ours, in this process or over FUSE
+ */
+export function crashing(subject: Subject, directory: string): Subject {
   const crashes = { ...subject, crashes: true };
   const { name, namespace } = subject;
-  if (name === "core") return { ...crashes, open: (scene, ms, killAt = 0) => openKilled(scene, namespace, ms, killAt) };
-  const killed = (at: number): Subject => programOf(name, `env ${KILL_AT}=${at} ${OURS_KILLED} ${FUSE}`);
+  if (name === "core" || name === "core-user")
+    return { ...crashes, open: (scene, ms, killAt = 0) => openKilled(scene, namespace, ms, killAt) };
+  if (name !== "fuse" && name !== "fuse-user") {
+    throw new UsageError("ERR_USAGE", `Cannot kill "${name}": only what is ours is killed, and the kernel is not`);
+  }
+  const servers = new KilledServers(directory);
   return {
     ...crashes,
     batch: 5,
-    async open(scene, sinceMs, killAt = 0) {
-      const opened = await killed(killAt).open(scene, sinceMs);
-      const run: Opened["run"] = async (jobs) => {
-        const ran = await opened.run(jobs);
-        killServers(scene.target); // where the program had fewer changes
-        return ran;
-      };
-      return { run, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
-    },
+    open: (scene, sinceMs, killAt = 0) => servers.open(scene, sinceMs, CORE_OPTIONS, killAt),
   };
 }
 
+/** The subjects that are no command lines. */
+export const WITHOUT_COMMAND = /^(dir|core|core-user|store|kernel|kernel:.*|fuse|fuse-user|fuse-native)$/;
+
 /**
- * "dir" a plain directory with the merged tree; "core" our union without a mount; "kernel" or "kernel:OPTIONS"; "store" a snapshot of an image of our own; "fuse" ours,
- * "fuse-user" the same (the runner makes the user namespace); "fuse-native" ours through libfuse; or a command line, with
- * "NAME=" before it if the list of differences has another name than the program's.
+ * "dir" a plain directory with the merged tree; "core" our union without a mount; "kernel" or "kernel:OPTIONS"; "store" a
+ * snapshot of an image of our own; "fuse" ours, mounted; "core-user" and "fuse-user" the same (the runner makes the user
+ * namespace); "fuse-native" ours through libfuse; or a command line, with "NAME=" before it if the list of differences has
+ * another name than the program's. @throws {UsageError} `ERR_MOUNT_OPTION`
  */
 export function subjectOf(text: string): Subject {
   if (text === "dir") return dir;
-  if (text === "core") return coreWith(writableNamespace);
+  if (text === "core" || text === "core-user") return coreWith(writableNamespace, text);
   if (text === "store") return store;
   if (text === "kernel") return kernelWith(KERNEL_DEFAULTS);
   if (text.startsWith("kernel:")) return kernelWith(text.slice("kernel:".length));

@@ -14,11 +14,11 @@ interface Kind {
 export class Survey {
   readonly #kinds = new Map<string, Kind>();
 
-  add({ layers, program }: Case, finding: Finding): void {
+  add({ layers, program }: Case, finding: Finding, seed: number): void {
     const { property, expected, found, step } = finding;
     const what = step === null ? property : `${step.do}: ${short(expected)} expected, ${short(found)} found`;
     const calls = program.map(callText).join("; ");
-    const example = `${layers.map((layer) => `"${notationOf(layer)}"`).join(", ")}: ${calls}\n      ${expected}\n      ${found}`;
+    const example = `${layers.map((layer) => `"${notationOf(layer)}"`).join(", ")}: ${calls}\n      expected: ${expected}\n      found:    ${found}\n      seed ${seed}`;
     const kind = this.#kinds.get(what);
     if (kind === undefined) this.#kinds.set(what, { count: 1, example });
     else {

@@ -11,7 +11,7 @@ import type { Job, PlacedJob, Ran } from "./work.ts";
 
 const WORKER = fileURLToPath(new URL("worker.ts", import.meta.url));
 /** What one case may take, its tree listed twice. */
-const CASE_PATIENCE_MS = 10_000;
+const CASE_PATIENCE_MS = 30_000;
 
 let running: Workers | undefined;
 

@@ -1,26 +1,7 @@
 /**
- * Preloaded (`node --import`), it has every system call that changes a layer announced before it is made: put around the one
- * place of our code that calls libc, which knows nothing of it.
+ * Announces every system call that changes a layer before it is made: put around the one place of our code that calls libc,
+ * which knows nothing of it. It takes the insertions of `insertions.ts` to be in the code that runs.
  */
-
-import { registerHooks } from "node:module";
-
-/** The variable that says before which change a server is killed, counted from its mount: 0 is the first. */
-export const KILL_AT = "LAYERCTL_TEST_KILL_AT";
-
-/** What our code is given beside its own: where a text is there once. */
-interface Insertion {
-  /** The end of the module's address. */
-  readonly file: string;
-  readonly before: string;
-  readonly inserted: string;
-}
-
-const CALLS: Insertion = {
-  file: "/src/sys/libc.ts",
-  before: "const result = bound(...args);",
-  inserted: "if (globalThis.beforeCall?.(prototype, args) === true) return 0 as Result;",
-};
 
 const CHANGES =
   /^(mkdir|mknod|symlink|link|unlink|rename|fchown|fchmod|utimens|futimens|ftruncate|fallocate|posix_fallocate|pwrite|copy_file_range|[lf]setxattr|[lf]removexattr)/;
@@ -41,20 +22,3 @@ function isChange(prototype: string, args: readonly unknown[]): boolean {
 export function beforeChange(action: (() => boolean) | null): void {
   globalThis.beforeCall = action === null ? undefined : (prototype, args) => isChange(prototype, args) && action();
 }
-
-/** @throws when the module is loaded and does not have the text once */
-export function insert(...insertions: readonly Insertion[]): void {
-  registerHooks({
-    load(url, context, next) {
-      const loaded = next(url, context);
-      const insertion = insertions.find(({ file }) => url.endsWith(file));
-      if (insertion === undefined) return loaded;
-      const { file, before, inserted } = insertion;
-      const source = String(loaded.source);
-      if (source.split(before).length !== 2) throw new Error(`${file} has not one "${before}"`);
-      return { ...loaded, source: source.replace(before, () => `${inserted} ${before}`) };
-    },
-  });
-}
-
-insert(CALLS);

@@ -65,7 +65,7 @@ async function tryCrash(
   const looks = (failing.killAt ?? 0) % 2 === 0 ? [lookOurs, lookElsewhere] : [lookElsewhere, lookOurs];
   for (const look of [...looks, goesOn]) {
     const finding = await look(state).catch((error: unknown) => notMounted(crash, error));
-    if (finding !== null) return finding;
+    if (finding !== null) return { ...finding, stages: crash.stages };
   }
   const touched = [...stampsOf(scene.lowerdirs)].find(([path, stamp]) => stamps.get(path) !== stamp);
   if (touched === undefined) return null;
@@ -77,7 +77,7 @@ async function tryCrash(
  * How many calls at the end of a program the server is there for that is killed; those before are made in a mount that ends
  * well. One makes hardly more changes than a few; where it is killed after more, others come before it.
  */
-function lastCalls({ killAt = 0 }: Case): number {
+export function lastCalls({ killAt = 0 }: Case): number {
   return killAt < 10 ? 1 : 3;
 }
 

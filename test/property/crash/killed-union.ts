@@ -1,6 +1,6 @@
 /**
  * The union in this process, killed: from one change of a layer on none is made any more, neither by what tidies up after an
- * error. So the disk is as a killed server leaves it, at a fraction of the cost. Needs `changes.ts` to be preloaded.
+ * error. So the disk is as a killed server leaves it, at a fraction of the cost. Needs `preload.ts` to be preloaded.
  */
 
 import type { OverlayNamespace } from "../../../src/overlay/xattr-names.ts";

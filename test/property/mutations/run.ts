@@ -18,19 +18,22 @@ interface Caught {
   readonly words: string;
 }
 
-await using copy = temporaryDirectory();
-copyTree(copy.path);
-const wanted = process.argv.slice(2).find((word) => !word.startsWith("-")) ?? "";
-const chosen = MUTATIONS.filter(({ bug }) => bug.includes(wanted));
-process.stdout.write("| deliberate bug | found as | after |\n|---|---|---|\n");
-let missed = 0;
-for (const mutation of chosen) {
-  const { isCaught, words } = tryMutation(mutation, copy.path);
-  if (!isCaught) missed += 1;
-  process.stdout.write(`| ${mutation.bug} | ${words} |\n`);
+/** `words` of the command line. The exit code. */
+export async function tryMutations(words: readonly string[]): Promise<number> {
+  await using copy = temporaryDirectory();
+  copyTree(copy.path);
+  const wanted = words.find((word) => !word.startsWith("-")) ?? "";
+  const chosen = MUTATIONS.filter(({ bug }) => bug.includes(wanted));
+  process.stdout.write("| deliberate bug | found as | after |\n|---|---|---|\n");
+  let missed = 0;
+  for (const mutation of chosen) {
+    const { isCaught, words } = tryMutation(mutation, copy.path);
+    if (!isCaught) missed += 1;
+    process.stdout.write(`| ${mutation.bug} | ${words} |\n`);
+  }
+  process.stdout.write(`\n${missed} of ${chosen.length} deliberate bugs were not found\n`);
+  return missed === 0 ? 0 : 1;
 }
-process.stdout.write(`\n${missed} of ${chosen.length} deliberate bugs were not found\n`);
-process.exitCode = missed === 0 ? 0 : 1;
 
 function tryMutation(mutation: Mutation, root: string): Caught {
   using _ = mutate(root, mutation);
