@@ -155,7 +155,7 @@ export class BlockCompressor implements AsyncDisposable {
     const at = this.#next++ % LANES;
     this.#lanes[at] ??= new Lane(open());
     const compressed = await this.#lanes[at].compress(block);
-    if (block.length === this.#codec.blockBytes) this.#free.push(block);
+    this.#release(block);
     return compressed;
   }
 
@@ -165,5 +165,10 @@ export class BlockCompressor implements AsyncDisposable {
     const compressed = await oldest; // still in the list while it is waited for: a failure is seen there too
     this.#inWork.shift();
     await this.#output(compressed);
+    if (this.#codec.open === null) this.#release(compressed); // it is the block itself
+  }
+
+  #release(block: Buffer): void {
+    if (block.length === this.#codec.blockBytes) this.#free.push(block);
   }
 }
