@@ -154,8 +154,7 @@ export class Reply {
   /** `struct fuse_entry_out` that says for `valid` that there is no such name. */
   noEntry(valid: Timeout): void {
     this.#entryHead(0, valid);
-    this.buffer.fill(0, this.size, this.size + ATTR_BYTES);
-    this.size += ATTR_BYTES;
+    for (let words = ATTR_BYTES / 4; words > 0; words--) this.u32(0);
   }
 
   #entryHead(nodeId: number, valid: Timeout): void {

@@ -82,15 +82,14 @@ const setattr: Handler = ({ union, valid }, request, reply) => {
     if ((mask & set) === 0) return undefined;
     return (mask & now) !== 0 ? "now" : { seconds: request.i64(seconds), rest: request.u32(rest) };
   };
-  const atime = time(FATTR.atime, FATTR.atimeNow, 32, 56);
   const mtime = time(FATTR.mtime, FATTR.mtimeNow, 40, 60);
   const change: Change = {
-    ...((mask & FATTR.mode) !== 0 && { mode: request.u32(68) }),
-    ...((mask & FATTR.uid) !== 0 && { uid: request.u32(76) }),
-    ...((mask & FATTR.gid) !== 0 && { gid: request.u32(80) }),
-    ...((mask & FATTR.size) !== 0 && { sizeBytes: request.u64(16) }),
-    ...(atime !== undefined && { atime }),
-    ...(mtime !== undefined && { mtime }),
+    mode: (mask & FATTR.mode) === 0 ? undefined : request.u32(68),
+    uid: (mask & FATTR.uid) === 0 ? undefined : request.u32(76),
+    gid: (mask & FATTR.gid) === 0 ? undefined : request.u32(80),
+    sizeBytes: (mask & FATTR.size) === 0 ? undefined : request.u64(16),
+    atime: time(FATTR.atime, FATTR.atimeNow, 32, 56),
+    mtime,
     killSuidgid: (mask & FATTR.killSuidgid) !== 0,
   };
   const isToldOnly =

@@ -5,6 +5,7 @@
  * while.
  */
 
+import { performance } from "node:perf_hooks";
 import { readRequest, readRequestNow, setWaiting, waitForRequest } from "../../src/sys/fuse-device.ts";
 import { yieldCpu } from "../../src/sys/thread.ts";
 

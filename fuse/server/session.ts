@@ -4,6 +4,7 @@
  */
 
 import { constants } from "node:os";
+import { performance } from "node:perf_hooks"; // the global one is looked up by a function at each use
 import { PosixError } from "../../src/errors.ts";
 import type { Logger } from "../../src/log.ts";
 import { canRestoreOwners } from "../../src/privilege.ts";
@@ -108,7 +109,7 @@ export class Server implements Session {
     bytes.copy(request.buffer);
     if (errno === 0) this.#answer(bytes.length, true);
     else {
-      this.given.length = 0;
+      this.#forgetGiven();
       request.arrived(bytes.length);
       reply.start(request);
       reply.fail(errno);
@@ -122,7 +123,7 @@ export class Server implements Session {
   #answer(size: number, hasWaited: boolean): boolean {
     const request = this.#request;
     const reply = this.#reply;
-    this.given.length = 0;
+    this.#forgetGiven();
     try {
       if (this.union.openFiles.isCrowded) this.union.openFiles.makeRoom(this.union.nodes);
       request.arrived(size);
@@ -196,6 +197,11 @@ export class Server implements Session {
     this.files.hasWriteback = agreed.hasWriteback;
     this.files.isOpenless = readOnly && !agreed.hasPassthrough && agreed.mayLeaveOpens;
     this.log.debug("fuse.init", { ...agreed });
+  }
+
+  /** Setting the length is a call of the engine's runtime, for each request. */
+  #forgetGiven(): void {
+    while (this.given.length > 0) this.given.pop();
   }
 
   /** The kernel never got the references that the reply would have given it. */

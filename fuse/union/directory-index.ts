@@ -90,7 +90,9 @@ export class DirectoryIndex {
     const entry = this.#entries.get(name);
     if (entry !== undefined) {
       const wasVisible = isVisible(entry);
-      Object.assign(entry, { type, ino, upper: "present" });
+      entry.type = type;
+      entry.ino = ino;
+      entry.upper = "present";
       if (!wasVisible && entry.cookie === 0) this.#append(entry);
       return;
     }

@@ -108,8 +108,8 @@ export function putRootOwnership(upper: Layer, lowers: readonly Layer[]): void {
 
 /** What is to change of a file of the upperdir; ids as on disk. */
 export interface OwnershipChange {
-  readonly uid?: number;
-  readonly gid?: number;
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
   /** Without the type. */
   readonly mode?: number;
 }

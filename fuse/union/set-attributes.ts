@@ -15,12 +15,12 @@ import type { Union } from "./union.ts";
 
 /** What is to change; what is left out stays. */
 export interface Change {
-  readonly mode?: number;
-  readonly uid?: number;
-  readonly gid?: number;
-  readonly sizeBytes?: number;
-  readonly atime?: TimeChange;
-  readonly mtime?: TimeChange;
+  readonly mode?: number | undefined;
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  readonly sizeBytes?: number | undefined;
+  readonly atime?: TimeChange | undefined;
+  readonly mtime?: TimeChange | undefined;
   /** The setuid and setgid bits and file capabilities are to go, because who changes the file is not its owner. */
   readonly killSuidgid?: boolean;
 }
@@ -42,8 +42,8 @@ function makeChange(union: Union, node: Node, change: Change): void {
   const { mode, uid, gid, sizeBytes, atime, mtime } = change;
   if (uid !== undefined || gid !== undefined) {
     changeOwnership(union, node, {
-      ...(uid !== undefined && { uid: uidOnDisk(union, uid) }),
-      ...(gid !== undefined && { gid: gidOnDisk(union, gid) }),
+      uid: uid === undefined ? uid : uidOnDisk(union, uid),
+      gid: gid === undefined ? gid : gidOnDisk(union, gid),
     });
   }
   if (sizeBytes !== undefined) file.truncate(contentFd(union, node, true), sizeBytes);

@@ -129,7 +129,7 @@ export class Union {
     if (node.upper) {
       if (node.indexName !== null && this.upper !== null) return { fd: this.upper.index.fd, path: node.indexName };
       if (node.isOrphan) return { fd: node.fd, path: null };
-      return { fd: this.#upperFd, path: this.upperPath(node) };
+      return { fd: this.#upperLayer().fd, path: this.upperPath(node) };
     }
     const [location] = node.lowers;
     if (location === undefined) throw new PosixError(ERRNO.ESTALE, "fuse");
@@ -142,25 +142,21 @@ export class Union {
       if (node.isWritable) return node.fd;
       if (node.indexName !== null && this.upper !== null) return joinHost(this.upper.index.path, node.indexName);
       if (node.isOrphan) return node.fd;
-      return hostPathAt(this.#upperLayer, this.upperPath(node));
+      return hostPathAt(this.#upperLayer(), this.upperPath(node));
     }
     const [location] = node.lowers;
     if (location === undefined) throw new PosixError(ERRNO.ESTALE, "fuse");
     return hostPathAt(location.layer, location.path);
   }
 
-  get #upperLayer(): Layer {
+  #upperLayer(): Layer {
     if (this.upper === null) throw new PosixError(ERRNO.EROFS, "fuse");
     return this.upper.layer;
   }
 
-  get #upperFd(): number {
-    return this.#upperLayer.fd;
-  }
-
   /** The layer that a node is in. */
   layerOf(node: Node): Layer {
-    const layer = node.upper ? this.#upperLayer : node.lowers[0]?.layer;
+    const layer = node.upper ? this.#upperLayer() : node.lowers[0]?.layer;
     if (layer === undefined) throw new PosixError(ERRNO.ESTALE, "fuse");
     return layer;
   }
@@ -184,7 +180,7 @@ export class Union {
     this.tally.count("listings", directory.index !== null);
     if (directory.index === null) {
       const upper: Location | null =
-        directory.upper && !directory.isOrphan ? { layer: this.#upperLayer, path: this.upperPath(directory) } : null;
+        directory.upper && !directory.isOrphan ? { layer: this.#upperLayer(), path: this.upperPath(directory) } : null;
       directory.index = new DirectoryIndex(upper, directory.isOrphan ? [] : directory.lowers, {
         namespace: this.namespace,
         aufs: this.options.aufs,

@@ -17,9 +17,10 @@ const ACL = "system.posix_acl_";
 /** The value, a view that the next call overwrites; null if it is not set. @throws PosixError `ENOTSUP` */
 export function getAttribute(union: Union, node: Node, name: string): Buffer | null {
   check(union, name);
-  const stored = storedXattr(name, union.namespace, union.layerOf(node).override);
   union.tally.count("noXattrs", node.hasNoXattrs);
-  return node.hasNoXattrs || stored === null ? null : viewXattr(union.xattrTargetOf(node), stored);
+  if (node.hasNoXattrs) return null;
+  const stored = storedXattr(name, union.namespace, union.layerOf(node).override);
+  return stored === null ? null : viewXattr(union.xattrTargetOf(node), stored);
 }
 
 /** The names that are shown to `uid`: `trusted.*` to root alone, which file systems hide and the kernel leaves to us. */

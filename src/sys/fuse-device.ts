@@ -21,7 +21,7 @@ const BACKING_CLOSE = 0x4004e502;
 /** The next request, in `buffer`: its size, or 0 when the mount is gone. Waits for it. @throws PosixError */
 export function readRequest(fd: number, buffer: Uint8Array): number {
   for (;;) {
-    const size = Number(readCall(fd, buffer, buffer.length));
+    const size = readCall(fd, buffer, buffer.length);
     if (size >= 0) return size;
     const errno = lastErrno();
     if (errno === ENODEV) return 0;
@@ -31,7 +31,7 @@ export function readRequest(fd: number, buffer: Uint8Array): number {
 
 /** As `readRequest` of a device that does not wait (`setWaiting`): -1 if there is none now. @throws PosixError */
 export function readRequestNow(fd: number, buffer: Uint8Array): number {
-  const size = Number(readCall(fd, buffer, buffer.length));
+  const size = readCall(fd, buffer, buffer.length);
   if (size >= 0) return size;
   const errno = lastErrno();
   if (errno === ENODEV) return 0;
@@ -41,7 +41,7 @@ export function readRequestNow(fd: number, buffer: Uint8Array): number {
 
 /** Sends the first `size` bytes of `buffer`. False if nobody waits for them any more. @throws PosixError */
 export function writeReply(fd: number, buffer: Uint8Array, size: number): boolean {
-  if (Number(writeCall(fd, buffer, size)) >= 0) return true;
+  if (writeCall(fd, buffer, size) >= 0) return true;
   const errno = lastErrno();
   if (errno === ENOENT || errno === ENODEV) return false; // the request was interrupted, the mount is gone
   check(-1, "write(/dev/fuse)");
@@ -100,18 +100,21 @@ export function closeOnExec(fd: number): void {
 
 /** Sends a message that is no reply. False if the kernel has no use for it. */
 export function tellKernel(fd: number, buffer: Uint8Array, size: number): boolean {
-  return Number(writeCall(fd, buffer, size)) >= 0;
+  return writeCall(fd, buffer, size) >= 0;
 }
 
 const NOTIFY_INVAL_INODE = 2;
 const staleAttributes = Buffer.alloc(40); // struct fuse_out_header, struct fuse_notify_inval_inode_out
 staleAttributes.writeUInt32LE(staleAttributes.length, 0);
 staleAttributes.writeInt32LE(NOTIFY_INVAL_INODE, 4);
+/** The same as 32-bit words, the low one of a pair first: writing a BigInt takes as long as the call. */
+const staleWords = new Uint32Array(staleAttributes.buffer, staleAttributes.byteOffset, staleAttributes.length / 4);
 staleAttributes.writeBigInt64LE(-1n, 24); // an offset below 0: attributes alone, and no pages, which might be locked
 
 /** Has the kernel forget the attributes of a file. Best effort: it may not know the file, or the mount is gone. */
 export function forgetAttributes(fd: number, nodeId: number): void {
-  staleAttributes.writeBigUInt64LE(BigInt(nodeId), 16);
+  staleWords[4] = nodeId; // modulo 2^32
+  staleWords[5] = nodeId / 0x1_0000_0000;
   writeCall(fd, staleAttributes, staleAttributes.length);
 }
 

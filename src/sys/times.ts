@@ -29,8 +29,9 @@ export function setTimesPartly(dirfd: number, path: string | null, atime: TimeCh
 }
 
 function put(time: TimeChange, at: number): void {
-  const [seconds, rest] =
-    time === "now" ? [0, UTIME_NOW] : time === "keep" ? [0, UTIME_OMIT] : [time.seconds, time.rest];
+  const isSet = typeof time === "object";
+  const seconds = isSet ? time.seconds : 0;
+  const rest = isSet ? time.rest : time === "now" ? UTIME_NOW : UTIME_OMIT;
   words[at] = seconds; // modulo 2^32, also of a time before the epoch
   words[at + 1] = Math.floor(seconds / TWO_TO_32);
   words[at + 2] = rest;
