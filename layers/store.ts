@@ -63,6 +63,7 @@ export class Store implements Disposable {
 
   /** Gives up the reserve until the store is closed: for work that frees space, and takes a little first. */
   useReserve(): void {
+    if (this.#usesReserve) return;
     releaseReserve(this.layout);
     this.#usesReserve = true;
   }

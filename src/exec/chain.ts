@@ -62,11 +62,14 @@ exec <&- >&- 2>&-
 while again= && wait "$child"; code=$?; [ -n "$again" ]; do :; done
 exit "$code"`;
 
-/**
- * The head of the chain waits until it is in its cgroup, so that all that follows is, and the cgroup namespace begins there.
- * With the thread that started it the whole chain dies (--pdeathsig).
- */
+/** The head of the chain waits until there is a cgroup: a scope is made around it. With the thread that started it all of it dies. */
 const HEAD = 'read -r go <&3 && exec "$@"';
+
+/**
+ * The container's first process waits until it is in its cgroup, so that all that follows is, and the cgroup namespace begins
+ * there. What waits for its end never is: it is none of the container's.
+ */
+const JOIN = 'printf r >&3 && read -r go <&3 && [ "$go" = go ] && exec "$@"; exit 125';
 
 /**
  * Where the chain has its /proc, which only a process of the new pid namespace can mount, until it goes to its place: every
@@ -81,18 +84,13 @@ export const PROC_AT = "/sys";
 export function chainOf(spec: RuntimeSpec, userNamespace: string | null): readonly string[] {
   const { process: task, linux, mounts, root } = spec;
   const unshared = linux.namespaces.filter(({ type, path }) => path === undefined && type !== "user");
+  const hasCgroup = unshared.some(({ type }) => type === "cgroup");
   const hasProc = mounts.some(({ type }) => type === "proc");
   const shell = shellFor(task);
   return [
     ...[shell, "-c", HEAD, textOf(root.path), ...joining(linux.namespaces, userNamespace)],
-    ...[
-      program("setpriv"),
-      "--pdeathsig",
-      "KILL",
-      "--",
-      program("unshare"),
-      ...unshared.map(({ type }) => OPTION[type]),
-    ],
+    ...[program("setpriv"), "--pdeathsig", "KILL", "--"],
+    ...[program("unshare"), ...unshared.filter(({ type }) => type !== "cgroup").map(({ type }) => OPTION[type])],
     ...clocks(linux),
     ...[
       "--fork",
@@ -102,6 +100,7 @@ export function chainOf(spec: RuntimeSpec, userNamespace: string | null): readon
       ...(hasProc ? [`--mount-proc=${PROC_AT}`] : []),
       "--",
     ],
+    ...[shell, "-c", JOIN, textOf(root.path), ...(hasCgroup ? [program("unshare"), OPTION.cgroup, "--"] : [])],
     ...[program("setsid"), "--", program("setpriv"), ...privileges(task), "--"],
     ...(task.hasReaper
       ? [shell, "-c", WAIT + READ_ARGUMENTS + SCRIPT + REAP, "init"]

@@ -70,8 +70,8 @@ export async function join(
     socket.write(`${JSON.stringify(taskOf(container, task, options))}\n`);
     refuse(await lines.next(), READY.trim(), command);
     child = onlyChildOf(joiner.pid ?? 0);
-    if (cgroup !== null) addToCgroup(cgroup, child);
-    await ended(joiner); // the child is ours now
+    const joined = cgroup === null ? undefined : addToCgroup(cgroup, child);
+    await Promise.all([joined, ended(joiner)]); // the child is ours now
     socket.write(GO);
     refuse(await lines.next(), null, command);
     socket.destroy();

@@ -23,7 +23,7 @@ import { raiseLink } from "../sys/links.ts";
 import { MS_BIND, mount } from "../sys/mount.ts";
 import { inNamespaces, setHostname, type ThreadNamespace } from "../sys/namespaces.ts";
 import { setWindowSize } from "../sys/terminal.ts";
-import { addToCgroup, makeCgroup, removeCgroup, takeFromCgroup } from "./cgroup/cgroup.ts";
+import { addToCgroup, makeCgroup, removeCgroup } from "./cgroup/cgroup.ts";
 import type { Cgroup } from "./cgroup/group.ts";
 import { chainOf, environmentOfChain, goAhead } from "./chain.ts";
 import { checkCommand } from "./command.ts";
@@ -46,12 +46,6 @@ export interface LaunchOptions {
   readonly userNamespace?: number;
   /** Does what is to be done to the container's own network namespace, which is open. */
   readonly connect?: (namespaceFd: number) => Promise<void>;
-}
-
-interface Processes {
-  readonly init: number;
-  /** unshare(1), which waits for it. */
-  readonly waiter: number;
 }
 
 /** A container that runs. */
@@ -88,25 +82,33 @@ export async function launch(spec: RuntimeSpec, options: LaunchOptions): Promise
   const words = wordsOf(child.stderr);
   const ended = endOf(child, words);
   const socket = child.stdio[SOCKET_FD] as Socket;
-  let processes: Processes | undefined;
+  let init: number | undefined;
   let cgroup: Cgroup | null = null;
+  let joined: Promise<void> | undefined;
+  let terminal: number | null = null;
   try {
     const waiter = await started(child);
     cgroup = await makeCgroup(spec.linux.cgroupsPath.replace(/^\//, ""), spec.linux.resources, waiter);
-    if (cgroup !== null) addToCgroup(cgroup, waiter);
-    socket.write("go\n");
-    await ready(socket, ended, words);
-    processes = { waiter, init: onlyChildOf(waiter) };
-    if (cgroup !== null) takeFromCgroup(cgroup, waiter);
-    for (const { type, soft, hard } of spec.process.rlimits) setProcessLimit(processes.init, type, soft, hard);
-    if (options.connect !== undefined) await connectNetwork(processes.init, options.connect);
-    const terminal = furnish(spec, path, processes.init, cgroup);
+    await goOn(socket, ended, words);
+    init = onlyChildOf(waiter);
+    joined = cgroup === null ? Promise.resolve() : addToCgroup(cgroup, init);
+    joined.catch(() => {}); // it is awaited below, if nothing fails before
+    for (const { type, soft, hard } of spec.process.rlimits) setProcessLimit(init, type, soft, hard);
+    if (options.connect !== undefined) await connectNetwork(init, options.connect);
+    terminal = furnish(spec, path, init, cgroup);
     if (terminal !== null && options.windowSize != null) setWindowSize(terminal, options.windowSize);
+    await joined.catch(async (error) => {
+      throw isErrno(error, "ESRCH") ? chainEnded(await ended, words()) : error;
+    });
+    await goOn(socket, ended, words);
+    inNamespaces(init, ["mnt"], () => withRoot(path, (root) => enterRootfs(root, spec.root.readonly)));
     socket.end(goAhead(spec));
-    return { init: processes.init, exitCode: ended, terminal };
+    return { init, exitCode: ended, terminal };
   } catch (error) {
-    if (child.pid !== undefined) sendSignal(processes?.init ?? child.pid, "SIGKILL"); // the waiter ends after it, so that both are gone
+    if (child.pid !== undefined) sendSignal(init ?? child.pid, "SIGKILL"); // the waiter ends after it, so that both are gone
+    if (terminal !== null) close(terminal);
     await ended.catch(() => {});
+    await joined?.catch(() => {});
     if (cgroup !== null) removeCgroup(cgroup);
     throw translate(error, spec);
   }
@@ -121,7 +123,7 @@ async function connectNetwork(init: number, connect: (namespaceFd: number) => Pr
   }
 }
 
-/** All that is done in the waiting namespaces; the descriptor of the terminal's master, if there is to be one. */
+/** What is done in the waiting namespaces before the root changes; the descriptor of the terminal's master, if there is to be one. */
 function furnish(spec: RuntimeSpec, path: HostPath, init: number, cgroup: Cgroup | null): number | null {
   const has = new Set(spec.linux.namespaces.map(({ type }) => type));
   const isNew = new Set(spec.linux.namespaces.filter((each) => each.path === undefined).map(({ type }) => type));
@@ -130,32 +132,22 @@ function furnish(spec: RuntimeSpec, path: HostPath, init: number, cgroup: Cgroup
   if (has.has("network")) joined.push("net");
   if (has.has("ipc")) joined.push("ipc");
   if (has.has("uts")) joined.push("uts");
-  if (has.has("cgroup")) joined.push("cgroup");
   return inNamespaces(init, [...joined, "mnt"], () => {
     if (isNew.has("network")) raiseLink("lo");
     if (isNew.has("uts") && spec.hostname !== undefined) setHostname(spec.hostname);
-    if (mappings === null) return furnishTree(spec, path, cgroup);
+    if (mappings === null) return withRoot(path, (root) => furnishTree(spec, root, cgroup));
     mount(path, path, "", MS_BIND, ""); // what was mounted before the namespace was can be nobody's root in it
     const { uid, gid } = rootOf(mappings);
-    return asFileOwner(uid, gid, () => furnishTree(spec, path, cgroup));
+    return asFileOwner(uid, gid, () => withRoot(path, (root) => furnishTree(spec, root, cgroup)));
   });
 }
 
 /** The descriptor of the terminal's master, if there is to be one. */
-function furnishTree(spec: RuntimeSpec, path: HostPath, cgroup: Cgroup | null): number | null {
-  return withRoot(path, (root) => {
-    mountRootfs(spec, root, cgroup);
-    const terminal = spec.process.terminal ? openTerminal(root, spec) : null;
-    try {
-      makeWorkdir(root, spec.process.cwd);
-      checkCommand(root, spec.process.args[0] ?? "", spec.process.cwd, spec.process.env);
-      enterRootfs(root, spec.root.readonly);
-    } catch (error) {
-      if (terminal !== null) close(terminal);
-      throw error;
-    }
-    return terminal;
-  });
+function furnishTree(spec: RuntimeSpec, root: number, cgroup: Cgroup | null): number | null {
+  mountRootfs(spec, root, cgroup);
+  makeWorkdir(root, spec.process.cwd);
+  checkCommand(root, spec.process.args[0] ?? "", spec.process.cwd, spec.process.env);
+  return spec.process.terminal ? openTerminal(root, spec) : null;
 }
 
 function withRoot<Result>(path: HostPath, work: (root: number) => Result): Result {
@@ -175,12 +167,13 @@ function started(child: ChildProcess): Promise<number> {
   });
 }
 
-/** When the shell is loaded. */
-function ready(socket: Socket, ended: Promise<number>, words: () => string): Promise<void> {
+/** Lets the shell that waits go on; the one that waits next is loaded when this settles. */
+function goOn(socket: Socket, ended: Promise<number>, words: () => string): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.once("data", () => resolve());
     socket.on("error", () => {}); // its end says more
     ended.then((code) => reject(chainEnded(code, words())), reject);
+    socket.write("go\n");
   });
 }
 

@@ -4,8 +4,9 @@
  * controller; without limits a container does without what the host refuses.
  */
 
-import { closeSync, constants, existsSync, openSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync, writeFile } from "node:fs";
 import { basename, join } from "node:path";
+import { promisify } from "node:util";
 import { isSystemError, UnsupportedError } from "../../errors.ts";
 import { attachDeviceProgram } from "../../sys/bpf.ts";
 import { sendSignal } from "../signal.ts";
@@ -35,8 +36,8 @@ const ALWAYS: Readonly<Record<1 | 2, readonly string[]>> = {
 };
 
 /**
- * Makes the group that is recorded as `name` with these limits, for the process `pid`, which is not in it yet; null if this
- * host has no cgroups that we may use, and no limits are asked for.
+ * Makes the group that is recorded as `name` with these limits, for the children of the process `pid`, which are not in it yet;
+ * null if this host has no cgroups that we may use, and no limits are asked for.
  * @throws {UnsupportedError} `ERR_CGROUP_CONTROLLER`: then there is no such group; `ERR_SYSTEMD`
  */
 export async function makeCgroup(name: string, resources: Resources, pid: number): Promise<Cgroup | null> {
@@ -109,15 +110,14 @@ export function findCgroup(name: string): Cgroup | null {
   return directories.length === 0 ? null : { name, directories, version };
 }
 
-/** Puts a process into the group; its children follow. @throws a system error */
-export function addToCgroup({ directories }: Cgroup, pid: number): void {
-  for (const directory of directories) writeControl(join(directory, "cgroup.procs"), String(pid));
-}
-
-/** Takes a process out of the group, to the one above, or of a scope to its own. @throws a system error */
-export function takeFromCgroup({ name, directories }: Cgroup, pid: number): void {
-  const other = placeOf(name).scope === null ? "." : WAITER_GROUP;
-  for (const directory of directories) writeControl(join(directory, "..", other, "cgroup.procs"), String(pid));
+/**
+ * Puts a process into the group, from a thread of the pool: the first of these writes waits until every processor has once
+ * been elsewhere (RCU), which is some ten milliseconds.
+ * @throws a system error
+ */
+export async function addToCgroup({ directories }: Cgroup, pid: number): Promise<void> {
+  const write = promisify(writeFile);
+  for (const directory of directories) await write(join(directory, "cgroup.procs"), String(pid), { flag: "r+" });
 }
 
 /** The processes of the group and of those below, as this process's pid namespace numbers them. */
