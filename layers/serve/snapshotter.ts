@@ -3,8 +3,9 @@
  * views on top of committed ones, keys and names in one space. `grpc-service.ts` is how containerd reaches it.
  *
  * Order: rows say what there is, and are durable before a caller hears of them. Directories are made inside the transaction of
- * their row, so that `gc`, which looks under the database's lock, never takes one; one that a power cut took is made again. A
- * directory is taken away once its row's removal is durable.
+ * their row, so that `gc`, which looks under the database's lock, never takes one. That of an active one or a view that a power
+ * cut took is made again; who hears that one is committed finds it there. A directory is taken away once its row's removal is
+ * durable.
  */
 
 import { type ChainId, isDigest } from "../../src/digest.ts";
@@ -34,7 +35,7 @@ import type { Store } from "../store.ts";
 import { Adopter, layerOfCommit, releaseLayer } from "./adopt.ts";
 import type { SnapshotFilter } from "./filter.ts";
 import { GroupWriter } from "./group-writer.ts";
-import { makeDirectories, makeHeldLink, Trash } from "./held-directories.ts";
+import { makeDirectories, makeHeldLink, syncHeldDirectory, Trash } from "./held-directories.ts";
 import { type MountData, type MountStyle, mountsOf } from "./held-mounts.ts";
 import { LogKeeper } from "./log-keeper.ts";
 import {
@@ -170,7 +171,9 @@ export class Snapshotter implements AsyncDisposable {
   async commit({ key, name, parent, labels }: CommitRequest): Promise<void> {
     checkKey("commit", name);
     const kept = checkLabels(labels);
-    const committed = await this.#writer.change(() => {
+    const active = getHeldSnapshot(this.#store.db, this.#holder, key);
+    const synced = active === null ? null : syncHeldDirectory(this.#store, active.id); // meanwhile: it takes as long
+    const changed = this.#writer.change(() => {
       if (getHeldSnapshot(this.#store.db, this.#holder, name) !== null) throw exists(name);
       const snapshot = this.stat(key, "commit");
       if (snapshot.kind !== "active") throw wrongKind("commit", key, `it is ${snapshot.kind}, not active`);
@@ -182,6 +185,7 @@ export class Snapshotter implements AsyncDisposable {
       commitHeldSnapshot(this.#store.db, row);
       return row;
     });
+    const [committed] = await Promise.all([changed, synced]);
     this.#adopter.take(committed);
   }
 
