@@ -173,7 +173,10 @@ export function parseFuseOptions(text: string): FuseOptions {
   return { ...parsed, ignored: given.rest };
 }
 
-/** An upperdir without a workdir is read-only, and the topmost layer. */
+/**
+ * An upperdir without a workdir is read-only, and the topmost layer; with `ro` too, so that it may be mounted elsewhere:
+ * containerd looks so at what a running container has changed.
+ */
 function directoriesOf(given: Given): Pick<FuseOptions, "lowerdirs" | "upperdir" | "workdir" | "readOnly"> {
   const lowerdir = given.take("lowerdir");
   if (!lowerdir) throw wrong("lowerdir", "it is missing: name the layers, the topmost first");
@@ -183,10 +186,11 @@ function directoriesOf(given: Given): Pick<FuseOptions, "lowerdirs" | "upperdir"
   if (upperdir && !workdir && !isReadOnly) throw wrong("workdir", "an upperdir needs one, on the same file system");
   const lowerdirs = splitEscaped(lowerdir, ":").map(pathOf);
   const top = upperdir ? pathOf(unescaped(upperdir)) : null;
+  const isWritten = !isReadOnly && top !== null;
   return {
-    lowerdirs: top !== null && !workdir ? [top, ...lowerdirs] : lowerdirs,
-    upperdir: workdir ? top : null,
-    workdir: top !== null && workdir ? pathOf(unescaped(workdir)) : null,
+    lowerdirs: top !== null && !isWritten ? [top, ...lowerdirs] : lowerdirs,
+    upperdir: isWritten ? top : null,
+    workdir: isWritten && workdir ? pathOf(unescaped(workdir)) : null,
     readOnly: isReadOnly || !upperdir,
   };
 }

@@ -3,8 +3,7 @@
  * wants to add waits until it is done; mounting and reading what is there go on.
  */
 
-import { renameSync } from "node:fs";
-import { bytesOf, type HostPath, joinHost } from "../src/paths.ts";
+import { type HostPath, joinHost } from "../src/paths.ts";
 import { createTemporary, removeLargeTree } from "./content/temporary.ts";
 import {
   findGarbage,
@@ -17,7 +16,7 @@ import {
 } from "./garbage.ts";
 import { acquireLock, lockExisting, removeStaleLocks } from "./locks.ts";
 import type { Store } from "./store.ts";
-import { discardTree, sweep } from "./sweep.ts";
+import { discardTree, moveIfThere, sweep } from "./sweep.ts";
 
 export interface GcOptions {
   /** Only tell what would go. */
@@ -93,7 +92,6 @@ async function removeSnapshotDirectory(
   await using trash = createTemporary(store.layout, "trash");
   return store.db.transaction("relaxed", () => {
     if (isKept(store, path.slice(path.lastIndexOf("/") + 1))) return false;
-    renameSync(bytesOf(path), bytesOf(joinHost(trash.path, "tree")));
-    return true;
+    return moveIfThere(path, joinHost(trash.path, "tree")); // not if who removed its row has been here
   });
 }

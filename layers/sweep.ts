@@ -53,10 +53,17 @@ export async function sweep(store: Store, scope?: SweepScope): Promise<Unreachab
 /** Takes a directory of the store away under its name at once, then removes what is in it. Nothing there is fine. */
 export async function discardTree(store: Store, path: HostPath): Promise<void> {
   await using trash = createTemporary(store.layout, "trash");
+  moveIfThere(path, joinHost(trash.path, "tree")); // goes with the trash
+}
+
+/** False if nothing is there. @throws a system error */
+export function moveIfThere(from: HostPath, to: HostPath): boolean {
   try {
-    renameSync(bytesOf(path), bytesOf(joinHost(trash.path, "tree"))); // goes with the trash
+    renameSync(bytesOf(from), bytesOf(to));
+    return true;
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw error;
+    return false;
   }
 }
 

@@ -17,6 +17,7 @@ interface Options {
   readonly backend: "kernel" | "fuse";
   readonly options?: string;
   readonly holder: string;
+  readonly remapIds: boolean;
 }
 
 export function define(command: Command): void {
@@ -36,6 +37,7 @@ export function define(command: Command): void {
     )
     .option("-o, --options <options>", 'overlay options of kernel mounts, as "layerctl mount" takes them')
     .option("--holder <name>", "in whose name snapshots are held: one for each containerd", parseHolder, "containerd")
+    .option("--remap-ids", "mount with the ids that containers in user namespaces ask for", false)
     .addHelpText(
       "after",
       `
@@ -49,7 +51,8 @@ containerd finds it by its configuration, and "ctr --snapshotter layerctl" and t
 A layer that the store has is not pulled again, where the client asks for it (containerd.io/snapshot.ref), and never lies on
 the disk twice. Layers that containerd unpacked are layers of the store: "layerctl layers" lists them, and importing their
 image unpacks nothing. gc keeps what containerd uses. Sockets from systemd (LISTEN_FDS) are used if they have the same path.
-With --backend fuse, containerd needs layerctl-fuse on its PATH. The systemd units are in share/systemd of the package.
+With --backend fuse, containerd needs layerctl-fuse on its PATH. With --remap-ids, which containerd 2 understands, its
+configuration names the plugin's capability: capabilities = ["remap-ids"]. The systemd units are in share/systemd of the package.
 
 Examples:
   $ layerctl serve --containerd /run/layerctl/containerd.sock
@@ -106,7 +109,7 @@ export async function run(context: Context, options: Options): Promise<number> {
     socket: socketAt(options.containerd),
     metrics: options.metrics === undefined ? null : socketAt(options.metrics),
     holder: options.holder,
-    style: { backend: options.backend, options: defaultOverlayOptions(asked) },
+    style: { backend: options.backend, options: defaultOverlayOptions(asked), remapsIds: options.remapIds },
     signal: context.signal,
     onReady: () => context.say("serve.ready", `serving containerd at ${options.containerd}`),
   });

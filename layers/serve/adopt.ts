@@ -43,6 +43,7 @@ import { tryAcquireLock } from "../locks.ts";
 import type { Store } from "../store.ts";
 import { ensureUnpacked } from "../unpack.ts";
 import { pathFromHeld } from "./held-directories.ts";
+import { asksForIds } from "./remap.ts";
 import type { SlowWork, TreeSize } from "./slow-work.ts";
 
 /** The label of a layer's diffID, which newer clients set. */
@@ -57,6 +58,7 @@ export function layerOfCommit(store: Store, snapshot: HeldSnapshotRow, name: str
   if (!isDigest(chainId) || !key.startsWith("extract-") || !key.endsWith(` ${chainId}`)) return null;
   const below = snapshot.parent === null ? null : getHeldSnapshot(store.db, snapshot.holder, snapshot.parent.name);
   if (below !== null && below.chainId === null) return null;
+  if (asksForIds(snapshot.labels)) return null; // its owners are not the layer's
   const diffId = diffIdOf(labels);
   const isSo = diffId === null || chainIdOf(below?.chainId ?? null, diffId) === chainId;
   return isSo ? (chainId as ChainId) : null;

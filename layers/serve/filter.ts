@@ -73,7 +73,7 @@ function fieldOf({ name, kind, parent, labels }: HeldSnapshotRow, [first, ...res
 }
 
 const SPACE = /\s*/y;
-const FIELD = /[A-Za-z][A-Za-z0-9_]*/y;
+const FIELD = /[A-Za-z0-9_]+/y;
 const QUOTED = /"(?:[^"\\\n]|\\.)*"/y;
 /** After "~=" a pattern may stand between these too, so that it needs fewer backslashes. */
 const OTHER_QUOTED = /\/(?:[^/\\\n]|\\.)*\/|\|(?:[^|\\\n]|\\.)*\|/y;

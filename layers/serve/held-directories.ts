@@ -6,20 +6,23 @@ import { isErrno } from "../../src/errors.ts";
 import type { HeldSnapshotRow } from "../../src/meta/held-snapshots.ts";
 import { NATIVE } from "../../src/overlay/layer-form.ts";
 import { bytesOf, type HostPath, joinHost } from "../../src/paths.ts";
-import { AT_FDCWD, symlinkAt } from "../../src/sys/file.ts";
+import { AT_FDCWD, chown, symlinkAt } from "../../src/sys/file.ts";
 import { removeTree } from "../../src/sys/remove-tree.ts";
 import { syncDirectory } from "../../src/sys/sync.ts";
 import { createTemporary, type Temporary } from "../content/temporary.ts";
 import { heldDirectory, layerTree } from "../layout.ts";
 import { copyRootAttributes } from "../snapshots/root-attributes.ts";
 import type { Store } from "../store.ts";
+import type { MountStyle } from "./held-mounts.ts";
+import { mappedOwner, mappingsOf } from "./remap.ts";
 import type { SlowWork } from "./slow-work.ts";
 
 /**
  * What a snapshot has on disk. A view on top of another shows that alone. `fs` is there last, with its attributes: nothing is
- * synced, and file systems keep the order, so that where a power cut left it, it left the rest too.
+ * synced, and file systems keep the order, so that where a power cut left it, it left the rest too. `style` is how it is mounted.
  */
-export function makeDirectories(store: Store, { id, kind, parent }: HeldSnapshotRow): void {
+export function makeDirectories(store: Store, snapshot: HeldSnapshotRow, { backend, remapsIds }: MountStyle): void {
+  const { id, kind, parent } = snapshot;
   if (kind === "view" && parent !== null) return;
   const directory = makeHeldDirectory(store, id);
   if (kind === "active") mkdirSync(bytesOf(joinHost(directory, "work")), { mode: 0o711 });
@@ -28,6 +31,11 @@ export function makeDirectories(store: Store, { id, kind, parent }: HeldSnapshot
   if (parent !== null) {
     const below = joinHost(heldDirectory(store.layout, parent.id), "fs", "."); // it may be a link
     copyRootAttributes(below, fresh, NATIVE);
+    const ids = remapsIds && backend === "kernel" ? mappingsOf(snapshot.labels) : null; // our FUSE maps the upperdir too
+    if (ids !== null) {
+      const { uid, gid } = mappedOwner(store, ids, parent.id);
+      chown(AT_FDCWD, fresh, uid, gid);
+    }
   }
   renameSync(bytesOf(fresh), bytesOf(joinHost(directory, "fs")));
 }

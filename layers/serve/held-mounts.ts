@@ -4,13 +4,14 @@
  * common beginning short enough for mount(2).
  */
 
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { type HeldSnapshotRow, listHeldStack } from "../../src/meta/held-snapshots.ts";
 import type { Backend } from "../../src/mount/backend.ts";
 import { kernelOptions, type OverlayOptions } from "../../src/mount/overlay-options.ts";
 import { bytesOf, joinHost } from "../../src/paths.ts";
 import { heldDirectory } from "../layout.ts";
 import type { Store } from "../store.ts";
+import { fuseWords, kernelWords, mappingsOf } from "./remap.ts";
 
 /** `containerd.types.Mount`. */
 export interface MountData {
@@ -23,6 +24,8 @@ export interface MountStyle {
   readonly backend: Backend;
   /** For overlayfs, beside the directories. */
   readonly options: OverlayOptions;
+  /** Mount with the ids that labels ask for. */
+  readonly remapsIds: boolean;
 }
 
 /** The program that `mount -t fuse3.NAME` starts, through mount.fuse3(8). */
@@ -42,31 +45,38 @@ export function defaultOverlayOptions(asked: OverlayOptions): OverlayOptions {
 /** The mounts of an active snapshot or a view; one each. */
 export function mountsOf(store: Store, snapshot: HeldSnapshotRow, style: MountStyle): readonly MountData[] {
   const own = (name: string): string => text(joinHost(heldDirectory(store.layout, snapshot.id), name));
-  const lowerdirs = snapshot.parent === null ? [] : lowerdirsOn(store, snapshot.parent.id);
+  const ids = style.remapsIds ? mappingsOf(snapshot.labels) : null;
+  const lowerdirs = snapshot.parent === null ? [] : lowerdirsOn(store, snapshot.parent.id, ids !== null);
   const isView = snapshot.kind === "view";
   const [top] = lowerdirs;
-  if (top === undefined) return [bind(own("fs"), isView)];
-  if (isView && lowerdirs.length === 1) return [bind(top, true)];
+  const mapping = ids === null ? [] : kernelWords(ids);
+  if (top === undefined) return [bind(own("fs"), isView, mapping)];
+  if (isView && lowerdirs.length === 1) return [bind(top, true, mapping)];
   const directories = [
     ...(isView ? [] : [`workdir=${own("work")}`, `upperdir=${own("fs")}`]),
     `lowerdir=${lowerdirs.join(":")}`,
   ];
+  const asked = isView ? withoutUpperdir(style.options) : style.options;
   if (style.backend === "fuse") {
-    const options = [...directories, ...FUSE_OPTIONS, ...(isView ? ["ro"] : [])];
-    return [{ type: FUSE_TYPE, source: own(isView ? "empty" : "fs"), options }];
+    const redirects = asked.redirectDir === undefined ? [] : [`redirect_dir=${asked.redirectDir}`];
+    const words = [...FUSE_OPTIONS, ...redirects, ...(ids === null ? [] : fuseWords(ids)), ...(isView ? ["ro"] : [])];
+    return [{ type: FUSE_TYPE, source: own(isView ? "empty" : "fs"), options: [...directories, ...words] }];
   }
-  const options = kernelOptions(isView ? withoutUpperdir(style.options) : style.options);
-  const words = options.map(([name, value]) => (value === true ? name : `${name}=${value}`));
-  return [{ type: "overlay", source: "overlay", options: [...directories, ...words] }];
+  const words = kernelOptions(asked).map(([name, value]) => (value === true ? name : `${name}=${value}`));
+  return [{ type: "overlay", source: "overlay", options: [...mapping, ...directories, ...words] }];
 }
 
-/** The trees of a committed snapshot and of those below it, top first. */
-function lowerdirsOn(store: Store, top: number): readonly string[] {
-  return listHeldStack(store.db, top).map((id) => text(joinHost(heldDirectory(store.layout, id), "fs")));
+/**
+ * The trees of a committed snapshot and of those below it, top first. `isRemapped`: by their real paths, since containerd
+ * gives the directory that all have in common other ids at another place, where links would lead astray.
+ */
+function lowerdirsOn(store: Store, top: number, isRemapped: boolean): readonly string[] {
+  const trees = listHeldStack(store.db, top).map((id) => text(joinHost(heldDirectory(store.layout, id), "fs")));
+  return isRemapped ? trees.map((tree) => realpathSync(tree)) : trees;
 }
 
-function bind(source: string, isReadOnly: boolean): MountData {
-  return { type: "bind", source, options: [isReadOnly ? "ro" : "rw", "rbind"] };
+function bind(source: string, isReadOnly: boolean, mapping: readonly string[]): MountData {
+  return { type: "bind", source, options: [...mapping, isReadOnly ? "ro" : "rw", "rbind"] };
 }
 
 /** Nothing is written that could need them. */

@@ -51,6 +51,7 @@ import {
   targetExists,
   wrongKind,
 } from "./refusals.ts";
+import { mappingsOf } from "./remap.ts";
 import { SlowWork } from "./slow-work.ts";
 
 /** The label by which a client asks for a layer instead of a place to unpack it to: its value is the layer's chainID. */
@@ -158,7 +159,7 @@ export class Snapshotter implements AsyncDisposable {
     const snapshot = this.stat(key, "mount");
     if (snapshot.kind === "committed") throw wrongKind("mount", key, "it is committed; prepare one on top of it");
     const fs = joinHost(heldDirectory(this.#store.layout, snapshot.id), "fs");
-    if (statAtOrNull(AT_FDCWD, fs) === null) makeDirectories(this.#store, snapshot); // a power cut took it
+    if (statAtOrNull(AT_FDCWD, fs) === null) makeDirectories(this.#store, snapshot, this.#style); // a power cut took it
     return mountsOf(this.#store, snapshot, this.#style);
   }
 
@@ -308,6 +309,7 @@ export class Snapshotter implements AsyncDisposable {
   #create(kind: "active" | "view", { key, parent, labels }: PrepareRequest): HeldSnapshotRow {
     checkKey("make", key);
     const kept = checkLabels(labels);
+    if (this.#style.remapsIds) mappingsOf(kept); // refuses what cannot be mounted by
     const below = this.#parentOf(key, parent);
     if (getHeldSnapshot(this.#store.db, this.#holder, key) !== null) throw exists(key);
     const at = nowUs();
@@ -322,7 +324,7 @@ export class Snapshotter implements AsyncDisposable {
       createdAtUs: at,
       updatedAtUs: at,
     });
-    makeDirectories(this.#store, row);
+    makeDirectories(this.#store, row, this.#style);
     return row;
   }
 

@@ -3,7 +3,7 @@
 import { UnsupportedError } from "../errors.ts";
 import { display, type HostPath } from "../paths.ts";
 import { escapePath } from "./classic-mount.ts";
-import type { IdMapping } from "./id-mapping.ts";
+import { formatRanges } from "./id-mapping.ts";
 import type { MountSpec } from "./mount-spec.ts";
 
 /**
@@ -33,7 +33,10 @@ export function fuseOptions(spec: MountSpec, source: HostPath): string {
  * as its root would, and what he makes there is its root's.
  */
 function ownerOptions({ ownersInAttributes, idMap }: MountSpec): readonly string[] {
-  const mapping = idMap === undefined ? null : [`uidmapping=${mapped(idMap.uids)}`, `gidmapping=${mapped(idMap.gids)}`];
+  const mapping =
+    idMap === undefined
+      ? null
+      : [`uidmapping=${formatRanges(idMap.uids, ":")}`, `gidmapping=${formatRanges(idMap.gids, ":")}`];
   if (!ownersInAttributes) return ["override_stat=off", ...(mapping ?? [])];
   if (mapping !== null) return ["xattr_permissions=2", ...mapping];
   const [uid, gid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];
@@ -42,10 +45,6 @@ function ownerOptions({ ownersInAttributes, idMap }: MountSpec): readonly string
     ...(uid === 0 ? [] : [`uidmapping=${swapped(uid)}`]),
     ...(gid === 0 ? [] : [`gidmapping=${swapped(gid)}`]),
   ];
-}
-
-function mapped(ranges: readonly IdMapping[]): string {
-  return ranges.map(({ containerID, hostID, size }) => `${containerID}:${hostID}:${size}`).join(":");
 }
 
 /** Every id as itself, but 0 and `id` exchanged. */

@@ -90,6 +90,11 @@ export function formatMap(ranges: readonly IdMapping[]): string {
   return ranges.map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`).join("");
 }
 
+/** CONTAINER:HOST:SIZE of each, with `separator` between them. */
+export function formatRanges(ranges: readonly IdMapping[], separator: string): string {
+  return ranges.map(({ containerID, hostID, size }) => `${containerID}:${hostID}:${size}`).join(separator);
+}
+
 export type SubIdFile = "/etc/subuid" | "/etc/subgid";
 
 /** The ranges of the host that `name` (or its number, `id`) may give to containers (subuid(5)); nothing if it may none. */

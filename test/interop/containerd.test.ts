@@ -202,7 +202,7 @@ test("with --backend fuse, containers stand on our FUSE server", {
   const { containerd, archive } = scene;
   containerd.ctr("images", "import", "--snapshotter", "layerctl", archive);
   const script =
-    "cat /second; grep -c ' / fuse' /proc/mounts; mv /etc/new /moved && ls -d /moved; ls -d /home 2>&1 || true";
+    "cat /second; grep -c ' / fuse' /proc/mounts; was=$(stat -c %i /etc/new); mv /etc/new /moved && [ $(stat -c %i /moved) = $was ] && ls -d /moved; ls -d /home 2>&1 || true";
   assert.equal(
     containerd.run([], IMAGE, "fuse", "sh", "-c", script),
     "second\n1\n/moved\nls: /home: No such file or directory",

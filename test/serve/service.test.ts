@@ -4,11 +4,20 @@
  */
 
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { requires } from "../helpers/requires.ts";
-import { oneServedStore } from "../helpers/served-store.ts";
+import { oneServedStore, servedStore } from "../helpers/served-store.ts";
 import { failsWith, timeUs } from "../helpers/snapshots-client.ts";
 
 const skip = requires("root", "overlay");
@@ -135,6 +144,49 @@ test("what others stand on stays, a removed key is free at once and its space so
   assert.deepEqual(left, [], "and the last of what was removed");
 });
 
+test("the labels of a user namespace make options of a mount, by real paths, and the upperdir its root's", {
+  skip,
+}, async () => {
+  await using served = await servedStore("--remap-ids");
+  const { client, root } = served;
+  const labels = {
+    "containerd.io/snapshot/uidmapping": "0:100000:1,1:200000:65535",
+    "containerd.io/snapshot/gidmapping": "0:300000:65536",
+  };
+  const words = ["uidmap=0:100000:1,1:200000:65535", "gidmap=0:300000:65536"];
+  const [first] = await client.prepare("ids-a", "", labels);
+  assert.deepEqual(first?.options, [...words, "rw", "rbind"]);
+  assert.deepEqual(ownerOf(first?.source ?? ""), [0, 0], "a bind is mapped whole");
+  chownSync(first?.source ?? "", 7, 8);
+  await client.commit("ids-1", "ids-a");
+  const { source } = (await client.view("ids-w", "ids-1"))[0] ?? { source: "" };
+  renameSync(source, join(root, "layers", "elsewhere")); // as a layer that the store has
+  symlinkSync("../../layers/elsewhere", source);
+  const [view] = await client.view("ids-v", "ids-1", labels);
+  const real = join(root, "layers", "elsewhere");
+  assert.deepEqual([view?.source, view?.options], [real, [...words, "ro", "rbind"]]);
+  const [overlay] = await client.prepare("ids-b", "ids-1", labels);
+  assert.deepEqual(overlay?.options.slice(0, 2), words);
+  assert.ok(overlay.options.includes(`lowerdir=${real}`), "a link would lead astray from where containerd maps it");
+  const upperdir = overlay.options.find((option) => option.startsWith("upperdir="))?.slice("upperdir=".length) ?? "";
+  assert.deepEqual(ownerOf(upperdir), [200006, 300008]);
+  assert.deepEqual(await client.mounts("ids-b"), [overlay]);
+
+  for (const uids of ["x", "1:100000:5", "0:0:4294967295,0:5:1"]) {
+    const bad = client.prepare("ids-d", "", { ...labels, "containerd.io/snapshot/uidmapping": uids });
+    await assert.rejects(bad, failsWith("INVALID_ARGUMENT", /id mapping/), uids);
+  }
+  const half = client.prepare("ids-d", "", { "containerd.io/snapshot/gidmapping": "0:1:1" });
+  await assert.rejects(half, failsWith("INVALID_ARGUMENT", /both labels/));
+  const [plain] = await there().client.prepare("ids-e", "", labels);
+  assert.deepEqual(plain?.options, ["rw", "rbind"], "who is not told to leaves it to the client");
+});
+
+function ownerOf(path: string): readonly number[] {
+  const { uid, gid } = statSync(path);
+  return [uid, gid];
+}
+
 test("labels change and nothing else; an empty value removes one", { skip }, async () => {
   const { client } = there();
   await client.prepare("update", "", { a: "1", b: "2" });
@@ -197,7 +249,7 @@ test("List takes containerd's filters and streams in blocks", { skip }, async ()
   await Promise.all(
     Array.from({ length: 250 }, (_, index) => client.prepare(`walk-${index}`, "walk-p", { w: String(index) })),
   );
-  await client.view("walk-v", "walk-p", { w: "v", "a.b/c": "x" });
+  await client.view("walk-v", "walk-p", { w: "v", "a.b/c": "x", "0.x": "y" });
   const all = await client.list();
   assert.ok(all.messages >= 3 && all.infos.length >= 252);
   const names = async (...filters: readonly string[]): Promise<readonly string[]> =>
@@ -207,6 +259,7 @@ test("List takes containerd's filters and streams in blocks", { skip }, async ()
   assert.deepEqual(await names("name==walk-7", "name==walk-p"), ["walk-7", "walk-p"]);
   assert.deepEqual(await names('labels."a.b/c"==x'), ["walk-v"]);
   assert.deepEqual(await names('labels."a.b/c"'), ["walk-v"]);
+  assert.deepEqual(await names("labels.0.x==y"), ["walk-v"]);
   assert.deepEqual(
     await names("labels.w~=^24,kind!=view"),
     [24, 240, 241, 242, 243, 244, 245, 246, 247, 248, 249].map((n) => `walk-${n}`),

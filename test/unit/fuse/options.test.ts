@@ -39,8 +39,10 @@ test("the transport is ours unless another is asked for", () => {
 });
 
 test("an upperdir that is read-only is the topmost layer", () => {
-  const { lowerdirs, upperdir, readOnly } = parseFuseOptions(`${LOWER},upperdir=/u,ro`);
-  assert.deepEqual([lowerdirs, upperdir, readOnly], [["/u", "/a"], null, true]);
+  for (const workdir of ["", ",workdir=/w"]) {
+    const { lowerdirs, upperdir, workdir: work, readOnly } = parseFuseOptions(`${LOWER},upperdir=/u${workdir},ro`);
+    assert.deepEqual([lowerdirs, upperdir, work, readOnly], [["/u", "/a"], null, null, true]);
+  }
 });
 
 for (const [text, why] of [

@@ -16,7 +16,7 @@ import { temporaryDirectory } from "../../../helpers/temporary.ts";
 const skip = requires("root");
 const CHAIN = digestOf("a layer") as string as ChainId;
 const LABELS: ReadonlyMap<string, string> = new Map();
-const STYLE = { backend: "kernel", options: {} } as const;
+const STYLE = { backend: "kernel", options: {}, remapsIds: false } as const;
 
 /** Unpacks the layer into a snapshot, as containerd does, and gives the directory. */
 async function unpack(snapshots: Snapshotter): Promise<string> {
