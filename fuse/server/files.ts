@@ -14,7 +14,7 @@ import { copyUpOpen } from "../union/copy-up.ts";
 import type { Node } from "../union/node.ts";
 import { CAPABILITY } from "../union/ownership.ts";
 import type { Union } from "../union/union.ts";
-import { getAttribute } from "../union/xattrs.ts";
+import { keptAttribute } from "../union/xattrs.ts";
 import type { Counters } from "./counters.ts";
 import { Preloader } from "./preload.ts";
 
@@ -117,7 +117,7 @@ export class Files {
   }
 
   #hasCapabilities(node: Node): boolean {
-    return getAttribute(this.#union, node, CAPABILITY) !== null;
+    return keptAttribute(this.#union, node, CAPABILITY) !== null;
   }
 
   #tryPassthrough(node: Node): "cached" | "passthrough" {

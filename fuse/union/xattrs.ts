@@ -17,6 +17,11 @@ const ACL = "system.posix_acl_";
 /** The value, a view that the next call overwrites; null if it is not set. @throws PosixError `ENOTSUP` */
 export function getAttribute(union: Union, node: Node, name: string): Buffer | null {
   check(union, name);
+  return keptAttribute(union, node, name);
+}
+
+/** The same where attributes are not served (`noxattrs`): what a file has there it has. @throws PosixError */
+export function keptAttribute(union: Union, node: Node, name: string): Buffer | null {
   union.tally.count("noXattrs", node.hasNoXattrs);
   if (node.hasNoXattrs) return null;
   const stored = storedXattr(name, union.namespace, union.layerOf(node).override);

@@ -36,6 +36,17 @@ for (const [what, change, changed] of [
   });
 }
 
+test("with noxattrs a file is written that was there before, and serves no attributes", {
+  skip: requires("root", "fuse", "program:setfattr"),
+}, async () => {
+  await using directory = temporaryDirectory();
+  mkdirSync(join(directory.path, "mnt"));
+  await using mount = await mountFuse(`${writeScene(directory, ["f=1"])},noxattrs=1`, join(directory.path, "mnt"));
+  assert.equal(mount.sh("echo 2 >>f; echo 3 >>f; cat f"), "12\n3");
+  assert.match(mount.sh("setfattr -n user.a -v b f || true"), /not supported/);
+  await mount.unmount();
+});
+
 /** Writes through a mapping, and closes it; then waits a while for another time of modification than before. */
 const MAP = `python3 -c '
 import mmap, os, sys, time
