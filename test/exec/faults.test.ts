@@ -173,10 +173,10 @@ test("a launcher killed while it makes a user namespace, or joins one, leaves no
   await using store = busyboxStore();
   store.ok("run", "-d", "--name", "web", "--ipc", "shareable", "--uidmap", "0:100000:65536", "bb:1", "sleep", "1000");
   const options = ["--ipc", "shareable", "--userns", "container:web", "--pid", "container:web"];
-  const before = tracesOf(store).length;
   const begun = Date.now();
   store.shell("true", ...options);
   const wholeMs = Date.now() - begun;
+  const before = tracesOf(store).length; // now: the shell of the first has become its command
   for (let step = 1; step <= 6; step++) {
     for (const more of [["--uidmap", "0:100000:65536", "--ipc", "shareable"], options]) {
       await killAfter(store, (wholeMs * step) / 6, more);
