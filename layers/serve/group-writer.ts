@@ -11,6 +11,8 @@ import type { LogKeeper } from "./log-keeper.ts";
 interface Waiting {
   /** Changes rows; gives what to do when that is durable. */
   readonly work: () => () => void;
+  /** The change is nothing without what it says of the file system. */
+  readonly isOfDirectory: boolean;
   readonly reject: (error: unknown) => void;
 }
 
@@ -36,12 +38,21 @@ export class GroupWriter {
    * (throw a `LayerctlError`) before it changes anything; whatever else it throws undoes the changes of the whole group.
    */
   change<Result>(work: () => Result): Promise<Result> {
+    return this.#change(work, false);
+  }
+
+  /** As `change`; directories that are there now are on disk then too. */
+  changeWithDirectory<Result>(work: () => Result): Promise<Result> {
+    return this.#change(work, true);
+  }
+
+  #change<Result>(work: () => Result, isOfDirectory: boolean): Promise<Result> {
     return new Promise((resolve, reject) => {
       const settle = (): (() => void) => {
         const result = work();
         return () => resolve(result);
       };
-      this.#waiting.push({ work: settle, reject });
+      this.#waiting.push({ work: settle, isOfDirectory, reject });
       void this.#run();
     });
   }
@@ -76,7 +87,7 @@ export class GroupWriter {
         }
       }
     });
-    if (done.length > 0) await this.#db.flush();
+    if (done.length > 0) await this.#db.flush(group.some((each) => each.isOfDirectory) ? "journal" : "data");
     for (const settle of done) settle();
     this.#changes += done.length;
     if (this.#changes < CHANGES_A_CHECKPOINT) return;

@@ -1,7 +1,6 @@
 /** What a snapshot of another engine has on disk, `held/ID`: made, and taken away in the background. */
 
 import { mkdirSync, renameSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { isErrno } from "../../src/errors.ts";
 import type { HeldSnapshotRow } from "../../src/meta/held-snapshots.ts";
 import { NATIVE } from "../../src/overlay/layer-form.ts";
@@ -46,19 +45,6 @@ export function makeHeldLink(store: Store, id: number, directory: string): void 
   symlinkAt(pathFromHeld(store, directory), AT_FDCWD, joinHost(held, "fs"));
   syncDirectory(held);
   syncDirectory(store.layout.held);
-}
-
-/**
- * Once this settles a power cut leaves the directory of a snapshot, and as much of the tree in it as the file system's journal
- * has. Nothing there is fine. @throws a system error
- */
-export async function syncHeldDirectory({ layout }: Store, id: number): Promise<void> {
-  try {
-    await using directory = await open(bytesOf(heldDirectory(layout, id)));
-    await directory.sync();
-  } catch (error) {
-    if (!isErrno(error, "ENOENT")) throw error;
-  }
 }
 
 /** What a symbolic link in `held/ID` says to be a layer's tree; the same from a temporary. */

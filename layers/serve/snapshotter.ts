@@ -35,7 +35,7 @@ import type { Store } from "../store.ts";
 import { Adopter, layerOfCommit, releaseLayer } from "./adopt.ts";
 import type { SnapshotFilter } from "./filter.ts";
 import { GroupWriter } from "./group-writer.ts";
-import { makeDirectories, makeHeldLink, syncHeldDirectory, Trash } from "./held-directories.ts";
+import { makeDirectories, makeHeldLink, Trash } from "./held-directories.ts";
 import { type MountData, type MountStyle, mountsOf } from "./held-mounts.ts";
 import { LogKeeper } from "./log-keeper.ts";
 import {
@@ -172,9 +172,7 @@ export class Snapshotter implements AsyncDisposable {
   async commit({ key, name, parent, labels }: CommitRequest): Promise<void> {
     checkKey("commit", name);
     const kept = checkLabels(labels);
-    const active = getHeldSnapshot(this.#store.db, this.#holder, key);
-    const synced = active === null ? null : syncHeldDirectory(this.#store, active.id); // meanwhile: it takes as long
-    const changed = this.#writer.change(() => {
+    const committed = await this.#writer.changeWithDirectory(() => {
       if (getHeldSnapshot(this.#store.db, this.#holder, name) !== null) throw exists(name);
       const snapshot = this.stat(key, "commit");
       if (snapshot.kind !== "active") throw wrongKind("commit", key, `it is ${snapshot.kind}, not active`);
@@ -186,7 +184,6 @@ export class Snapshotter implements AsyncDisposable {
       commitHeldSnapshot(this.#store.db, row);
       return row;
     });
-    const [committed] = await Promise.all([changed, synced]);
     this.#adopter.take(committed);
   }
 

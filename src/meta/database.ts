@@ -8,7 +8,7 @@
  * because its files are deleted next and a row without files is corruption.
  */
 
-import { closeSync, existsSync, fdatasync, openSync } from "node:fs";
+import { closeSync, existsSync, fdatasync, fsync, openSync } from "node:fs";
 import { constants } from "node:os";
 import type Sqlite from "better-sqlite3";
 import { IntegrityError, PosixError, UnsupportedError } from "../errors.ts";
@@ -83,14 +83,15 @@ export class Database implements Disposable {
   /**
    * Fulfilled when every commit up to now is on disk: one fdatasync of the write-ahead log, on the thread pool, so that who
    * serves many makes a group of commits durable at once and answers others meanwhile. What a checkpoint took out of the log it
-   * has synced itself.
+   * has synced itself. With "journal" it is an fsync, by which the file system's journal has what was made before, as ext4 and xfs
+   * have it.
    * @throws a system error
    */
-  async flush(): Promise<void> {
+  async flush(what: "data" | "journal"): Promise<void> {
     this.#log ??= openSync(this.#logPath, "r"); // SQLite has no locks on this file that closing it would lose
     const log = this.#log;
     await new Promise<void>((resolve, reject) => {
-      fdatasync(log, (error) => (error === null ? resolve() : reject(error)));
+      (what === "data" ? fdatasync : fsync)(log, (error) => (error === null ? resolve() : reject(error)));
     });
   }
 

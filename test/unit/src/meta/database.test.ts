@@ -54,7 +54,7 @@ test("a log that was laid out is written over instead of growing, and what it ha
   assert.equal(other.checkpoint(), true, "the log is long");
   write();
   assert.equal(other.checkpoint(), false);
-  await db.flush();
+  await db.flush("data");
   assert.equal(sizeBytes(), laidOutBytes);
 
   for (const end of ["", "-wal"]) copyFileSync(`${directory.path}/store.db${end}`, `${directory.path}/copy.db${end}`);
