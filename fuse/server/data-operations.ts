@@ -3,8 +3,6 @@
 import { PosixError } from "../../src/errors.ts";
 import { allocate, controlFile, copyRangeAt, readAt, seek } from "../../src/sys/data.ts";
 import { close, O_DIRECTORY, O_RDONLY, openAt } from "../../src/sys/file.ts";
-import { statAt } from "../../src/sys/stat.ts";
-import { setTimesPartly } from "../../src/sys/times.ts";
 import { OPEN_KILL_SUIDGID, WRITE_CACHE, WRITE_KILL_SUIDGID } from "../protocol/constants.ts";
 import { OUT_HEADER_BYTES, type Reply } from "../protocol/reply.ts";
 import type { Request } from "../protocol/request.ts";
@@ -47,19 +45,9 @@ export function write({ union, files }: Session, request: Request, reply: Reply)
   if ((flags & WRITE_KILL_SUIDGID) !== 0) killSuidgid(union, node);
   const fd = contentFd(union, node, true);
   const bytes = request.bytes(40, size);
-  const write = (): number => writeAll(fd, bytes, offset);
-  const isTold = files.hasWriteback && (flags & WRITE_CACHE) !== 0; // without writeback a mapping's pages come like this too
-  const done = isTold ? keepingTime(fd, write) : write();
-  reply.u32(done);
+  if ((flags & WRITE_CACHE) !== 0) files.writesBack(node);
+  reply.u32(writeAll(fd, bytes, offset));
   reply.u32(0);
-}
-
-/** Changes a file for the page cache, which keeps its time of modification itself and tells it when it likes. */
-function keepingTime<T>(fd: number, change: () => T): T {
-  const { mtimeSeconds, mtimeRest } = statAt(fd, null);
-  const result = change();
-  setTimesPartly(fd, null, "keep", { seconds: mtimeSeconds, rest: mtimeRest });
-  return result;
 }
 
 /** `struct fuse_release_in`. */
@@ -81,9 +69,8 @@ export function fallocate({ union, files }: Session, request: Request): void {
   const node = union.node(request.nodeId);
   copyUp(union, node);
   const fd = contentFd(union, node, true);
-  const change = (): void => allocate(fd, request.u32(24), request.u64(8), request.u64(16));
-  if (files.hasWriteback) keepingTime(fd, change);
-  else change();
+  files.writesBack(node);
+  allocate(fd, request.u32(24), request.u64(8), request.u64(16));
 }
 
 /**

@@ -7,6 +7,7 @@
 
 import { O_ACCMODE, O_RDONLY, O_TRUNC, S_IFREG, truncate } from "../../src/sys/file.ts";
 import { closeBacking, openBacking } from "../../src/sys/fuse-device.ts";
+import { setTimesPartly, type TimeChange } from "../../src/sys/times.ts";
 import { FOPEN } from "../protocol/constants.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { contentFd, isWhole, letGo, makeWhole } from "../union/content.ts";
@@ -133,11 +134,41 @@ export class Files {
       node.writers = Math.max(0, node.writers - 1);
       // What was written through a mapping past the cache the kernel has not seen: it would go on to show the old time.
       if (node.ioMode === "passthrough") this.#union.onSideEffect(node);
+      if (node.writers === 0) this.#settleTime(node);
     }
     if (node.opens > 0) return;
     this.#closeBacking(node);
     node.ioMode = "closed";
     letGo(node);
+  }
+
+  /** The page cache says when a file was modified. */
+  toldTime(node: Node, time: TimeChange): void {
+    if (!this.hasWriteback || node.writers === 0) return;
+    node.toldTime = time === "now" ? null : time;
+    node.isWrittenSince = false;
+  }
+
+  /**
+   * The page cache is about to write to a file, which then has the time of that: after a crash nobody is to find new content
+   * with an old time. What the page cache tells comes after it, or before where it writes in the background, or not at all
+   * where its clock has not moved since.
+   */
+  writesBack(node: Node): void {
+    if (!this.hasWriteback) return;
+    node.isWrittenSince = true;
+    if (node.toldTime !== null) return;
+    const { mtimeSeconds, mtimeRest } = this.#union.statOf(node);
+    node.toldTime = { seconds: mtimeSeconds, rest: mtimeRest };
+  }
+
+  /** All has been written, and told (fuse_release() in the kernel). */
+  #settleTime(node: Node): void {
+    if (node.isWrittenSince && node.toldTime !== null) {
+      setTimesPartly(contentFd(this.#union, node, true), null, "keep", node.toldTime);
+    }
+    node.isWrittenSince = false;
+    node.toldTime = null;
   }
 
   /** It was made without being opened. */

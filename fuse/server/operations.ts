@@ -75,7 +75,7 @@ function hasTime({ mtimeSeconds, mtimeRest }: Stat, time: TimeChange | undefined
 }
 
 /** `struct fuse_setattr_in`. */
-const setattr: Handler = ({ union, valid }, request, reply) => {
+const setattr: Handler = ({ union, files, valid }, request, reply) => {
   const mask = request.u32(0);
   const node = union.node(request.nodeId);
   const time = (set: number, now: number, seconds: number, rest: number): TimeChange | undefined => {
@@ -95,6 +95,7 @@ const setattr: Handler = ({ union, valid }, request, reply) => {
   const isToldOnly =
     (mask & ~FATTR.fh) === (FATTR.mtime | FATTR.ctime) && !node.upper && hasTime(union.statOf(node), mtime);
   const stat = isToldOnly ? union.statOf(node) : setAttributes(union, node, change);
+  if (mtime !== undefined) files.toldTime(node, mtime);
   reply.attrOut(attributesOf(union, node, stat), valid);
 };
 

@@ -4,6 +4,7 @@
  */
 
 import { close, S_IFDIR } from "../../src/sys/file.ts";
+import type { TimeChange } from "../../src/sys/times.ts";
 import { ROOT_ID } from "../protocol/constants.ts";
 import type { DirectoryIndex } from "./directory-index.ts";
 import type { HiddenChange } from "./hidden-change.ts";
@@ -56,6 +57,10 @@ export class Node {
   /** The page cache may hold what was there before it was written past the cache. */
   isCacheStale = false;
   preload: Preload = "untried";
+  /** When it was modified by what the page cache, which writes when it likes, knows; null while that has written nothing. */
+  toldTime: TimeChange | null = null;
+  /** The page cache wrote to it since. */
+  isWrittenSince = false;
   /** A copy of a lower file with several names: its name in the index. */
   indexName: string | null = null;
   /** How many more names than links in the upperdir it has then; of a file that is below, how many were taken away. */
