@@ -15,6 +15,8 @@ export interface StoreLayout {
   readonly snapshots: HostPath;
   /** Snapshots of other engines: `held/ID/{fs,work}`. */
   readonly held: HostPath;
+  /** Which of these were made since the machine started. */
+  readonly heldBoot: HostPath;
   /** What is not finished. Same file system as the rest, so that a rename makes it permanent. */
   readonly temporary: HostPath;
   readonly locks: HostPath;
@@ -40,6 +42,7 @@ export function storeLayout(root: HostPath): StoreLayout {
     layers: joinHost(root, "layers"),
     snapshots: joinHost(root, "snapshots"),
     held: joinHost(root, "held"),
+    heldBoot: joinHost(root, "held-boot.json"),
     temporary: joinHost(root, "tmp"),
     locks: joinHost(root, "locks"),
     volumes: joinHost(root, "volumes"),

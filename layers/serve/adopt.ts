@@ -4,7 +4,8 @@
  *
  * A layer is known by its chainID, which containerd's client gives a snapshot as its name when it has unpacked the layer into
  * one with the key "extract-… CHAINID", and verified the diffID (rootfs/apply.go). A row of `layers` promises that the layer
- * survives a power cut, so it comes once the file system has been synced, which nobody waits for.
+ * survives a power cut, so it comes once the file system has been synced, which nobody waits for; and never for what was there
+ * when the machine started, of which nobody knows what a power cut left.
  */
 
 import { setImmediate } from "node:timers/promises";
@@ -45,6 +46,7 @@ import { ensureUnpacked } from "../unpack.ts";
 import { pathFromHeld } from "./held-directories.ts";
 import { asksForIds } from "./remap.ts";
 import type { SlowWork, TreeSize } from "./slow-work.ts";
+import { lastBeforeThisBoot } from "./this-boot.ts";
 
 /** The label of a layer's diffID, which newer clients set. */
 const DIFF_ID_LABEL = "containerd.io/snapshot/diff-id";
@@ -86,6 +88,7 @@ export class Adopter implements AsyncDisposable {
   readonly counts = { adopted: 0, linked: 0 };
   readonly #store: Store;
   readonly #slow: SlowWork;
+  readonly #lastBeforeThisBoot: number;
   #waiting: HeldSnapshotRow[];
   /** Those that lie on the disk twice, and may be mounted. */
   #mounted: HeldSnapshotRow[] = [];
@@ -95,6 +98,7 @@ export class Adopter implements AsyncDisposable {
   constructor(store: Store, holder: string, slow: SlowWork) {
     this.#store = store;
     this.#slow = slow;
+    this.#lastBeforeThisBoot = lastBeforeThisBoot(store);
     this.#waiting = listAllHeldLayers(store.db, holder).filter((each) => isUnsettled(store, each)); // since the last start
     if (this.#waiting.length > 0) this.#start();
   }
@@ -169,7 +173,7 @@ export class Adopter implements AsyncDisposable {
     const { db, layout } = this.#store;
     const measured: { readonly snapshot: HeldSnapshotRow; readonly size: TreeSize }[] = [];
     for (const snapshot of group) {
-      if (this.#linkToLayer(snapshot)) continue;
+      if (this.#linkToLayer(snapshot) || snapshot.id <= this.#lastBeforeThisBoot) continue;
       const size = await this.#measure(snapshot);
       if (size !== null) measured.push({ snapshot, size });
     }
@@ -203,6 +207,7 @@ export class Adopter implements AsyncDisposable {
     setHeldUsage(db, id, diskBytes, inodes);
     if (getLayer(db, chainId) !== null) return;
     const below = parent === null ? null : getHeldSnapshot(db, snapshot.holder, parent.name);
+    if (below !== null && (below.chainId === null || getLayer(db, below.chainId) === null)) return; // it was there before this boot
     insertLayer(db, {
       chainId,
       parent: below?.chainId ?? null,

@@ -129,6 +129,11 @@ export function listHoldersOf(db: Database, chainId: ChainId): readonly string[]
   return (rows as { holder: string }[]).map((row) => row.holder);
 }
 
+/** The id of the newest of all that are there; 0 if there are none. */
+export function lastHeldId(db: Database): number {
+  return (db.get("SELECT coalesce(max(id), 0) AS last FROM held_snapshots") as { last: number }).last;
+}
+
 export function hasHeldChildren(db: Database, id: number): boolean {
   return db.get("SELECT 1 FROM held_snapshots WHERE parent = ? LIMIT 1", id) !== null;
 }

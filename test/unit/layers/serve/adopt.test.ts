@@ -19,12 +19,13 @@ const LABELS: ReadonlyMap<string, string> = new Map();
 const STYLE = { backend: "kernel", options: {}, remapsIds: false } as const;
 
 /** Unpacks the layer into a snapshot, as containerd does, and gives the directory. */
-async function unpack(snapshots: Snapshotter): Promise<string> {
-  const key = `extract-1-a ${CHAIN}`;
-  const [mount] = await snapshots.prepare({ key, parent: "", labels: LABELS });
-  const directory = mount?.source ?? "";
+async function unpack(snapshots: Snapshotter, chainId = CHAIN, parent = ""): Promise<string> {
+  const key = `extract-1-a ${chainId}`;
+  const [mount] = await snapshots.prepare({ key, parent, labels: LABELS });
+  const upperdir = mount?.options.find((option) => option.startsWith("upperdir="));
+  const directory = upperdir?.slice("upperdir=".length) ?? mount?.source ?? "";
   writeFileSync(join(directory, "file"), "content");
-  await snapshots.commit({ key, name: CHAIN, parent: "", labels: LABELS });
+  await snapshots.commit({ key, name: chainId, parent, labels: LABELS });
   return directory;
 }
 
@@ -96,4 +97,30 @@ test("a layer below a snapshot that may be mounted is not repaired", { skip }, a
   });
   await snapshots.remove("container");
   refuseMounted(store, layers);
+});
+
+test("what was unpacked before the machine started is no layer of the store, nor what stands on it", {
+  skip,
+}, async () => {
+  const [upper, other] = [digestOf("on top"), digestOf("another")] as string[] as ChainId[];
+  await using place = temporaryDirectory();
+  using store = Store.open(hostPath(join(place.path, "store")));
+  {
+    await using snapshots = new Snapshotter(store, "containerd", STYLE);
+    await unpack(snapshots);
+    await until(() => getLayer(store.db, CHAIN) !== null);
+  }
+  deleteLayer(store.db, CHAIN); // as if the power had been cut before it was taken in
+  const started = new Date().toISOString();
+  writeFileSync(bytesOf(store.layout.heldBoot), JSON.stringify({ id: `before ${started}`, lastBefore: 0 }));
+  for (const chainId of [upper, other]) {
+    assert.ok(chainId !== undefined);
+    await using snapshots = new Snapshotter(store, "containerd", STYLE); // the second finds the first's record
+    await unpack(snapshots, chainId, chainId === upper ? CHAIN : "");
+    if (chainId === other) await until(() => getLayer(store.db, chainId) !== null);
+  }
+  assert.deepEqual(
+    [CHAIN, upper].map((chainId) => chainId && getLayer(store.db, chainId)),
+    [null, null],
+  );
 });
