@@ -3,7 +3,7 @@
  * cgroup.freeze of v2. A frozen process does nothing at all; of signals only SIGKILL reaches it, and in version 1 not even that.
  */
 
-import { UnsupportedError } from "../../errors.ts";
+import { isErrno, UnsupportedError } from "../../errors.ts";
 import { waitUntil, writeControl } from "./files.ts";
 import { type Cgroup, controlPath, readControl } from "./group.ts";
 
@@ -18,11 +18,17 @@ export function isFrozen(group: Cgroup): boolean {
  * @throws {UnsupportedError} `ERR_CGROUP_CONTROLLER` without a freezer, `ERR_NOT_FROZEN` if a process does not freeze, and then none is
  */
 export function freeze(group: Cgroup): void {
+  const { version } = group;
   const isDone =
-    group.version === 2
+    version === 2
       ? () => /^frozen 1$/m.test(readControl(group, "cgroup.events") ?? "")
       : () => readControl(group, "freezer.state")?.trim() === "FROZEN";
-  setFrozen(group, true);
+  const path = freezerPath(group);
+  if (path === null) {
+    const message = `Cannot pause the container: it has no group of the controller "freezer" of cgroup v${version}`;
+    throw new UnsupportedError("ERR_CGROUP_CONTROLLER", message, { data: { controller: "freezer", version } });
+  }
+  writeControl(path, version === 2 ? "1" : "FROZEN");
   if (waitUntil(isDone)) return;
   thaw(group);
   const message =
@@ -30,18 +36,17 @@ export function freeze(group: Cgroup): void {
   throw new UnsupportedError("ERR_NOT_FROZEN", message, { data: { cgroup: group.name } });
 }
 
-/** Lets the group go on. @throws {UnsupportedError} `ERR_CGROUP_CONTROLLER` without a freezer */
+/** Lets the group go on; one that has gone, as a runtime's does when it ends, needs nothing. @throws a system error */
 export function thaw(group: Cgroup): void {
-  setFrozen(group, false);
+  const path = freezerPath(group);
+  if (path === null) return;
+  try {
+    writeControl(path, group.version === 2 ? "0" : "THAWED");
+  } catch (error) {
+    if (!isErrno(error, "ENOENT", "ENODEV")) throw error;
+  }
 }
 
-function setFrozen(group: Cgroup, isToFreeze: boolean): void {
-  const { version } = group;
-  const path = controlPath(group, version === 2 ? "cgroup.freeze" : "freezer.state");
-  if (path === null) {
-    const message = `Cannot pause the container: it has no group of the controller "freezer" of cgroup v${version}`;
-    throw new UnsupportedError("ERR_CGROUP_CONTROLLER", message, { data: { controller: "freezer", version } });
-  }
-  const value = version === 2 ? String(Number(isToFreeze)) : isToFreeze ? "FROZEN" : "THAWED";
-  writeControl(path, value);
+function freezerPath(group: Cgroup): string | null {
+  return controlPath(group, group.version === 2 ? "cgroup.freeze" : "freezer.state");
 }
