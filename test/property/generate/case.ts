@@ -35,12 +35,17 @@ const picked = fc.oneof(
   { weight: 4, arbitrary: fc.nat({ max: 40 }).map((nth) => `${PICK}${nth}`) },
   { weight: 1, arbitrary: fc.constant(AGAIN) },
 );
+const inPicked = fc.tuple(picked, anyName).map((names) => names.join("/"));
 const path = fc.oneof(
   { weight: 30, arbitrary: picked },
-  { weight: 10, arbitrary: fc.tuple(picked, anyName).map((names) => names.join("/")) },
+  { weight: 10, arbitrary: inPicked },
   { weight: 20, arbitrary: anyPath },
   { weight: 1, arbitrary: fc.constant(TOO_LONG) },
 );
+/** Of what has to be there. */
+const there = fc.oneof({ weight: 6, arbitrary: picked }, { weight: 1, arbitrary: path });
+/** Of what is made: mostly new. */
+const fresh = fc.oneof({ weight: 2, arbitrary: inPicked }, { weight: 1, arbitrary: path });
 const offset = fc.constantFrom(0, 1, 3, 5000);
 const size = fc.constantFrom(0, 1, 2, 5000);
 
@@ -58,17 +63,17 @@ const ranges = fc.constantFrom("allocate" as const, "keepSize" as const, "punchH
 const ways = fc.constantFrom("set" as const, "create" as const, "replace" as const);
 
 const WEIGHTED: readonly (readonly [weight: number, calls: fc.Arbitrary<Call>])[] = [
-  [3, call("create", { path, mode: anyMode })],
+  [3, call("create", { path: fresh, mode: anyMode })],
   [3, call("replace", { path, text: anyText })],
-  [3, call("write", { path, offset, text: anyText })],
-  [2, call("append", { path, text: anyText })],
-  [2, call("truncate", { path, size })],
-  [1, call("allocate", { path, how: ranges, offset, length: fc.constantFrom(1, 4096) })],
-  [1, call("map", { path, text: anyText })],
+  [3, call("write", { path: there, offset, text: anyText })],
+  [2, call("append", { path: there, text: anyText })],
+  [2, call("truncate", { path: there, size })],
+  [1, call("allocate", { path: there, how: ranges, offset, length: fc.constantFrom(1, 4096) })],
+  [1, call("map", { path: there, text: anyText })],
   [4, call("mkdir", { path, mode: anyMode })],
-  [1, call("mkfifo", { path, mode: fc.constant(0o644) })],
-  [2, call("symlink", { target: anyTarget, path })],
-  [3, call("link", { from: path, to: path })],
+  [1, call("mkfifo", { path: fresh, mode: fc.constant(0o644) })],
+  [2, call("symlink", { target: anyTarget, path: fresh })],
+  [3, call("link", { from: there, to: fresh })],
   [7, call("rename", { from: path, to: path, how: hows })],
   [2, call("rename", { from: path, to: path, how: hows }).map((each) => ({ ...each, emptied: true }))],
   [1, call("rmdir", { path }).map((each) => ({ ...each, emptied: true }))],
@@ -78,13 +83,13 @@ const WEIGHTED: readonly (readonly [weight: number, calls: fc.Arbitrary<Call>])[
   [2, call("chown", { path, uid: anyOwner, gid: anyOwner })],
   [1, call("utimens", { path, mtime: anyTime })],
   [2, call("setxattr", { path, name: anyXattrName, value: anyXattrValue, how: ways })],
-  [1, call("removexattr", { path, name: anyXattrName })],
-  [1, call("read", { path })],
-  [1, call("list", { path })],
+  [1, call("removexattr", { path: there, name: anyXattrName })],
+  [1, call("read", { path: there })],
+  [1, call("list", { path: there })],
   [5, call("stat", { path })],
-  [1, call("unlink open", { path, text: anyText })],
-  [1, call("write open", { path, text: anyText })],
-  [1, call("list changing", { path, made: anyName, removed: anyName })],
+  [1, call("unlink open", { path: there, text: anyText })],
+  [1, call("write open", { path: there, text: anyText })],
+  [1, call("list changing", { path: there, made: anyName, removed: anyName })],
 ];
 
 const anyCall: fc.Arbitrary<Call> = fc.oneof(...WEIGHTED.map(([weight, arbitrary]) => ({ weight, arbitrary })));
@@ -107,9 +112,13 @@ function withPaths(layers: readonly Layer[], program: readonly RawStep[]): reado
     const all = [...tree.names.keys()].sort();
     const several = linked ? all.filter((each) => linksOf(tree, each) > 1) : [];
     const paths = several.length > 0 ? several : all;
+    const fitting = paths.filter((each) => canBe(tree, each, step));
+    const directories = paths.filter((each) => inodeAt(tree, each)?.kind === "directory");
     const place = (text: string): string =>
       text.replace(/^\0(\d+|again)\/?/, (match, nth: string) => {
-        const found = nth === "again" ? last : (paths[Number(nth) % paths.length] ?? "");
+        const fit = match.endsWith("/") ? directories : fitting;
+        const from = fit.length > 0 && Number(nth) % 4 > 0 ? fit : paths;
+        const found = nth === "again" ? last : (from[Number(nth) % from.length] ?? "");
         return match.endsWith("/") && found !== "" ? `${found}/` : found;
       });
     const entries = Object.entries(step).map(([key, value]) => [
@@ -123,6 +132,21 @@ function withPaths(layers: readonly Layer[], program: readonly RawStep[]): reado
     last = target;
     return steps;
   });
+}
+
+const OF_FILES: readonly Call["do"][] = [
+  ...(["write", "append", "truncate", "allocate", "map", "read", "unlink open", "write open"] as const),
+];
+const OF_DIRECTORIES: readonly Call["do"][] = ["list", "list changing", "rmdir"];
+
+/** False if the call has no chance with what is at the path. */
+function canBe(tree: Tree, path: Path, call: Call): boolean {
+  const inode = inodeAt(tree, path);
+  if (inode === undefined) return false;
+  if (call.do === "removexattr") return Object.hasOwn(inode.xattrs, call.name);
+  if (call.do === "link") return inode.kind !== "directory";
+  if (OF_FILES.includes(call.do)) return inode.kind === "file";
+  return !OF_DIRECTORIES.includes(call.do) || inode.kind === "directory";
 }
 
 /** The calls that remove all that is in a directory, which is not followed if it is a symbolic link. */
@@ -172,6 +196,14 @@ const anyLinkCount: fc.Arbitrary<readonly RawStep[]> = fc
     { do: "stat", path, linked: true },
   ]);
 
+/** An attribute is set, and removed again or changed. */
+const anyAttribute: fc.Arbitrary<readonly RawStep[]> = fc
+  .record({ path: picked, name: anyXattrName, value: anyXattrValue, how: ways, isRemoved: fc.boolean() })
+  .map(({ path, name, value, how, isRemoved }) => [
+    { do: "setxattr", path, name, value, how: "set" },
+    isRemoved ? { do: "removexattr", path: AGAIN, name } : { do: "setxattr", path: AGAIN, name, value: "", how },
+  ]);
+
 /** What was changed is removed, moved or given one more name: a copy of a lower file, say, that must not show again. */
 const anyChangeAndMove: fc.Arbitrary<readonly RawStep[]> = fc
   .record({
@@ -201,7 +233,8 @@ const anyProgram: fc.Arbitrary<readonly RawStep[]> = fc
       { weight: 1, arbitrary: anyRemake },
       { weight: 2, arbitrary: anyChangeAndMove },
       { weight: 1, arbitrary: anyCopy },
-      { weight: 1, arbitrary: anyLinkCount },
+      { weight: 2, arbitrary: anyLinkCount },
+      { weight: 1, arbitrary: anyAttribute },
     ),
     { minLength: 1, maxLength: 16 },
   )
