@@ -5,10 +5,13 @@
  */
 
 import { listBlobs } from "../src/meta/blobs.ts";
+import { listHeldSnapshots } from "../src/meta/held-snapshots.ts";
 import { listLayers } from "../src/meta/layers.ts";
+import { joinHost } from "../src/paths.ts";
 import { findGarbage, type Garbage, treeSize } from "./garbage.ts";
 import type { Image } from "./image.ts";
 import { listImages } from "./images.ts";
+import { heldDirectory, heldLayerName } from "./layout.ts";
 import { listSnapshots, type Snapshot } from "./snapshots/snapshots.ts";
 import type { Store } from "./store.ts";
 
@@ -33,6 +36,14 @@ interface SnapshotUsage {
   readonly inodes: number;
 }
 
+/** What another engine holds that is no layer of the store: containers' changes, and what it unpacked for itself. */
+interface HeldUsage {
+  readonly holder: string;
+  readonly snapshots: number;
+  readonly sizeBytes: number;
+  readonly inodes: number;
+}
+
 export interface UsageTotal {
   /** All of it, and of that: used by several images, by one, by none. */
   readonly totalBytes: number;
@@ -47,6 +58,8 @@ export interface DiskUsage {
   readonly images: readonly ImageUsage[];
   /** Oldest first. */
   readonly snapshots: readonly SnapshotUsage[];
+  /** One an engine. */
+  readonly held: readonly HeldUsage[];
   readonly layers: UsageTotal;
   readonly blobs: UsageTotal;
   /** What dead processes left in `tmp`, and snapshot directories without a row. */
@@ -56,7 +69,10 @@ export interface DiskUsage {
 const NOTHING: UsageTotal = { totalBytes: 0, sharedBytes: 0, exclusiveBytes: 0, reclaimableBytes: 0 };
 
 /** Of a store that is not there. */
-export const NO_USAGE: DiskUsage = { images: [], snapshots: [], layers: NOTHING, blobs: NOTHING, leftoverBytes: 0 };
+export const NO_USAGE: DiskUsage = {
+  ...{ images: [], snapshots: [], held: [] },
+  ...{ layers: NOTHING, blobs: NOTHING, leftoverBytes: 0 },
+};
 
 /** Measures the store. It may change meanwhile; nothing waits. */
 export function measureDiskUsage(store: Store): DiskUsage {
@@ -84,6 +100,7 @@ export function measureDiskUsage(store: Store): DiskUsage {
       blobs: blobs.sharesOf(blobsOf(image)),
     })),
     snapshots: listSnapshots(store).map(measureSnapshot),
+    held: measureHeld(store, new Set(layerRows.map((layer) => layer.directory))),
     layers: layers.total(sumOf(garbage, "layer", "layer-directory")),
     blobs: blobs.total(sumOf(garbage, "blob", "blob-file")),
     leftoverBytes: sumOf(garbage, "temporary", "snapshot-directory"),
@@ -93,6 +110,21 @@ export function measureDiskUsage(store: Store): DiskUsage {
 function measureSnapshot(snapshot: Snapshot): SnapshotUsage {
   const size = snapshot.upperdir === null ? { sizeBytes: 0, inodes: 0 } : treeSize(snapshot.upperdir);
   return { snapshot, ...size };
+}
+
+/** Where `fs` is a link, the layer it leads to counts with the layers. */
+function measureHeld(store: Store, layers: ReadonlySet<string>): readonly HeldUsage[] {
+  const own = listHeldSnapshots(store.db).filter(({ id }) => !layers.has(heldLayerName(id)));
+  const measured = own.map(({ id, holder }) => ({
+    holder,
+    ...treeSize(joinHost(heldDirectory(store.layout, id), "fs")),
+  }));
+  return [...Map.groupBy(measured, ({ holder }) => holder)].map(([holder, snapshots]) => ({
+    holder,
+    snapshots: snapshots.length,
+    sizeBytes: snapshots.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    inodes: snapshots.reduce((sum, { inodes }) => sum + inodes, 0),
+  }));
 }
 
 function sumOf(garbage: readonly Garbage[], ...kinds: readonly Garbage["kind"][]): number {

@@ -13,7 +13,8 @@ export function define(command: Command): void {
     "after",
     `
 LAYERS is unpacked, BLOBS as stored. SHARED is used by other images too; EXCLUSIVE goes with the image. A layer or blob
-that several images use counts once in the totals. RECLAIMABLE is what "layerctl gc" would free. Sizes are those of the
+that several images use counts once in the totals. HELD BY is who has snapshots that are no layers, as containerd its
+containers. RECLAIMABLE is what "layerctl gc" would free. Sizes are those of the
 data: a disk takes whole blocks, so more for many small files.
 
 Examples:
@@ -42,6 +43,7 @@ function documentOf(usage: DiskUsage): object {
       bytes: sizeBytes,
       inodes,
     })),
+    held: usage.held.map(({ sizeBytes, ...rest }) => ({ ...rest, bytes: sizeBytes })),
     layers: usage.layers,
     blobs: usage.blobs,
     leftoverBytes: usage.leftoverBytes,
@@ -49,9 +51,10 @@ function documentOf(usage: DiskUsage): object {
 }
 
 const SNAPSHOT_HEADINGS = ["SNAPSHOT", "CHANGES", "FILES"];
+const HELD_HEADINGS = ["HELD BY", "SNAPSHOTS", "SIZE", "FILES"];
 const RIGHT_AFTER_NAME = ["left", "right", "right", "right", "right"] as const;
 
-function linesOf({ images, snapshots, layers, blobs, leftoverBytes }: DiskUsage): readonly string[] {
+function linesOf({ images, snapshots, held, layers, blobs, leftoverBytes }: DiskUsage): readonly string[] {
   const imageRows = images.map(({ image, layers: unpacked, blobs: stored }) => [
     image.references[0] === undefined ? shortDigest(image.digest) : familiar(image.references[0]),
     formatSize(unpacked.sharedBytes),
@@ -65,11 +68,18 @@ function linesOf({ images, snapshots, layers, blobs, leftoverBytes }: DiskUsage)
     formatSize(sizeBytes),
     String(inodes),
   ]);
+  const heldRows = held.map(({ holder, snapshots: count, sizeBytes, inodes }) => [
+    holder,
+    String(count),
+    formatSize(sizeBytes),
+    String(inodes),
+  ]);
   const totals = [totalRow("layers", layers), totalRow("blobs", blobs)];
   return [
     ...tableLines(imageHeadings, imageRows, RIGHT_AFTER_NAME),
     "",
     ...(snapshotRows.length === 0 ? [] : [...tableLines(SNAPSHOT_HEADINGS, snapshotRows, RIGHT_AFTER_NAME), ""]),
+    ...(heldRows.length === 0 ? [] : [...tableLines(HELD_HEADINGS, heldRows, RIGHT_AFTER_NAME), ""]),
     ...tableLines(["TOTAL", "SIZE", "SHARED", "EXCLUSIVE", "RECLAIMABLE"], totals, RIGHT_AFTER_NAME),
     ...(leftoverBytes > 0 ? ["", `left by dead processes: ${formatSize(leftoverBytes)} (reclaimable)`] : []),
   ];

@@ -135,10 +135,11 @@ export interface CollectedGarbage {
 
 /** What the store takes, in bytes. */
 export interface StoreUsage {
-  /** Unpacked layers, blobs, changes in snapshots, and what dead processes left. */
+  /** Unpacked layers, blobs, changes in snapshots, what other engines have beside layers, and what dead processes left. */
   readonly layerBytes: number;
   readonly blobBytes: number;
   readonly snapshotBytes: number;
+  readonly heldBytes: number;
   readonly leftoverBytes: number;
   /** What `collectGarbage` would free. */
   readonly reclaimableBytes: number;

@@ -56,11 +56,12 @@ export function skippedOf({ path, reason }: TreeEntry): SkippedEntry {
   return { path: treePathText(path), reason };
 }
 
-export function usageOf({ layers, blobs, snapshots, leftoverBytes }: DiskUsage): StoreUsage {
+export function usageOf({ layers, blobs, snapshots, held, leftoverBytes }: DiskUsage): StoreUsage {
   return {
     layerBytes: layers.totalBytes,
     blobBytes: blobs.totalBytes,
     snapshotBytes: snapshots.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    heldBytes: held.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     leftoverBytes,
     reclaimableBytes: layers.reclaimableBytes + blobs.reclaimableBytes + leftoverBytes,
   };

@@ -107,7 +107,7 @@ test("every command's JSON has the documented fields", { skip: requires("root", 
   const usage = { digest: text, references: [text], layers: SHARES, blobs: SHARES };
   const changesOf = { name: text, bytes: count, inodes: count };
   const totals = { layers: TOTAL, blobs: TOTAL, leftoverBytes: count };
-  assert.deepEqual(shape("du"), { images: [usage], snapshots: [changesOf], ...totals });
+  assert.deepEqual(shape("du"), { images: [usage], snapshots: [changesOf], held: [], ...totals });
   assert.deepEqual(json("rm", "work"), { removed: ["work"] });
   const checked = { blobs: count, layers: count, images: count, snapshots: count };
   assert.deepEqual(shape("fsck"), { sound: flag, checked, findings: [] });

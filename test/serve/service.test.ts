@@ -54,6 +54,17 @@ test("an active snapshot is committed under another name, and the next one stand
   for (const name of ["basic-w", "basic-v", "basic-2", "basic-1"]) await client.remove(name);
 });
 
+test("du tells what is held beside layers", { skip }, async () => {
+  await using served = await servedStore();
+  const { client, ok } = served;
+  const [mount] = await client.prepare("du-a");
+  writeFileSync(join(mount?.source ?? "", "file"), "12345");
+  await client.commit("du-1", "du-a");
+  await client.view("du-v", "du-1");
+  assert.deepEqual(JSON.parse(ok("du", "--json")).held, [{ holder: "containerd", snapshots: 2, bytes: 5, inodes: 2 }]);
+  assert.match(ok("du"), /^HELD BY +SNAPSHOTS +SIZE +FILES\ncontainerd +2 +5 B +2$/m);
+});
+
 test("labels of the active snapshot are not those of the committed one", { skip }, async () => {
   const { client } = there();
   await client.prepare("inherit-a", "", { "containerd.io/snapshot/x": "1", own: "2" });
