@@ -1,12 +1,11 @@
 /** Commands that do one thing to several containers, in turn, and print the names of those it was done to. */
 
 import type { Context } from "./context.ts";
-import { SeveralErrors } from "./errors.ts";
 import { printDocument, printLines } from "./output.ts";
 
 /**
  * One that fails keeps none of the others from it, as with docker; those it was done to are printed, under `field` with --json.
- * @throws what `work` throws, `SeveralErrors` if it did so more than once
+ * @throws what `work` throws, an `AggregateError` if it did so more than once
  */
 export async function eachContainer(
   context: Context,
@@ -27,6 +26,6 @@ export async function eachContainer(
   }
   if (context.json) printDocument({ [field]: done });
   else printLines(done);
-  if (failures.length > 1) throw new SeveralErrors(failures);
+  if (failures.length > 1) throw new AggregateError(failures);
   for (const failure of failures) throw failure;
 }

@@ -31,17 +31,6 @@ export class Cancelled extends Error {
   }
 }
 
-/** What went wrong with each of several things that a command was to do. */
-export class SeveralErrors extends Error {
-  readonly errors: readonly unknown[];
-
-  constructor(errors: readonly unknown[]) {
-    super(`${errors.length} failures`);
-    this.name = "SeveralErrors";
-    this.errors = errors;
-  }
-}
-
 /** How errors are shown. */
 export interface Report {
   readonly json: boolean;
@@ -56,7 +45,7 @@ export interface Report {
 
 /** Prints `error` and returns the exit code it stands for; of several that of the first. */
 export function reportError(thrown: unknown, report: Report): number {
-  if (thrown instanceof SeveralErrors) return thrown.errors.map((each) => reportError(each, report))[0] ?? EXIT_BUG;
+  if (thrown instanceof AggregateError) return thrown.errors.map((each) => reportError(each, report))[0] ?? EXIT_BUG;
   const error = firstOf(thrown);
   if (error instanceof Cancelled) return error.exitCode; // who sent the signal knows
   if (isErrno(error, "EPIPE") && error.syscall === "write") return EXIT_PIPE; // the reader has what it wanted

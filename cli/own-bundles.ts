@@ -1,6 +1,6 @@
 /**
  * The commands that scripts call again and again. Each has a bundle of its own, a third of the whole program: every
- * hundred kilobytes of text cost a start half a millisecond, read or not.
+ * hundred kilobytes of text cost a start half a millisecond, whether it is run or not.
  */
 export const OWN_BUNDLES = ["mount", "umount", "diff", "commit", "run", "exec"] as const;
 

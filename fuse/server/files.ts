@@ -155,7 +155,7 @@ export class Files {
    * where its clock has not moved since.
    */
   writesBack(node: Node): void {
-    if (!this.hasWriteback) return;
+    if (!this.hasWriteback || node.writers === 0) return;
     node.isWrittenSince = true;
     if (node.toldTime !== null) return;
     const { mtimeSeconds, mtimeRest } = this.#union.statOf(node);

@@ -145,6 +145,7 @@ export class StackedLayer {
     const stat = this.tree.stat(path);
     if (stat !== null) this.#times.set(path, stat.mtimeNs);
   }
+
   /** When the directory at `path`, of which `stat` was read just now, had changed before stitching began. */
   timeBefore(path: LayerPath, stat: Stat): bigint {
     return this.#times.get(path) ?? stat.mtimeNs;

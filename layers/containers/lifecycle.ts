@@ -115,8 +115,6 @@ export async function removeNamed(store: Store, name: string, force: boolean, si
     if (!force) throw isRunning(name, "remove");
     endBy(store, id, constants.signals.SIGKILL);
     await untilEnded(store, id, signal);
-  }
-  if (isContainer) {
     await repairContainers(store); // who ran it may have died of something before it was done
     if (getSnapshotById(store.db, id) === null) return; // it was to go when it ended
   }
